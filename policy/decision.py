@@ -1,0 +1,207 @@
+"""What the rules answer: an admission with the purses that may pay, or a refusal with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from policy.destination import Destination
+from policy.rating import Rate
+
+
+class Reason(IntEnum):
+    """Why a call is refused. The numbers are frozen and say nothing; `PRECEDENCE` gives the order."""
+
+    NUMBER_INVALID = 1
+    USER_UNKNOWN = 2
+    CALLER_BLOCKED = 3
+    ACCOUNT_FROZEN = 4
+    LICENCE_MISSING = 5
+    DESTINATION_BLOCKED = 6
+    DESTINATION_RESTRICTED = 7
+    TOLL_FREE_UNREACHABLE = 8
+    TOLL_FREE_NOT_ALLOWED = 9
+    DESTINATION_UNRATED = 10
+    TENANT_NOT_ENABLED = 11
+    PAYER_NOT_ENABLED = 12
+    BALANCE_MISSING = 13
+    OVERAGE_OFF = 14
+    SPEND_LIMIT_REACHED = 15
+    CONCURRENT_CALLS = 16
+    CALL_ID_IN_USE = 17
+    ALLOWANCE_EXHAUSTED = 18
+    TOLL_FREE_NEEDS_CREDIT = 19
+    CREDITS_EXHAUSTED = 20
+    SERVICE_NUMBER_UNKNOWN = 21
+
+
+# One reason per refusal: when several would apply, the earliest of this tuple is told.
+PRECEDENCE: tuple[Reason, ...] = (
+    Reason.NUMBER_INVALID,
+    Reason.USER_UNKNOWN,
+    Reason.SERVICE_NUMBER_UNKNOWN,
+    Reason.CALLER_BLOCKED,
+    Reason.ACCOUNT_FROZEN,
+    Reason.LICENCE_MISSING,
+    Reason.DESTINATION_BLOCKED,
+    Reason.DESTINATION_RESTRICTED,
+    Reason.TOLL_FREE_UNREACHABLE,
+    Reason.TOLL_FREE_NOT_ALLOWED,
+    Reason.DESTINATION_UNRATED,
+    Reason.TENANT_NOT_ENABLED,
+    Reason.PAYER_NOT_ENABLED,
+    Reason.BALANCE_MISSING,
+    Reason.OVERAGE_OFF,
+    Reason.SPEND_LIMIT_REACHED,
+    Reason.CONCURRENT_CALLS,
+    Reason.CALL_ID_IN_USE,
+    Reason.ALLOWANCE_EXHAUSTED,
+    Reason.TOLL_FREE_NEEDS_CREDIT,
+    Reason.CREDITS_EXHAUSTED,
+)
+
+
+class PayerKind(StrEnum):
+    """Whose licences and purses decide."""
+
+    USER = "user"
+    ORGANIZER = "organizer"
+    RESOURCE_ACCOUNT = "resource_account"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """The account that pays. `account_id` is the tenant's own id where the tenant pays."""
+
+    kind: PayerKind
+    tenant_id: str
+    account_id: str
+
+
+class FreeReason(StrEnum):
+    """Why a purse costs nothing."""
+
+    INBOUND = "inbound"
+    TOLL_SUBSCRIPTION = "toll_subscription"
+    FAIR_USE = "fair_use"
+    CARRIER = "carrier"
+
+
+@dataclass(frozen=True, slots=True)
+class FreePurse:
+    """Pays for a call of any length and costs nothing."""
+
+    why: FreeReason
+    capability: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One allowance of a plan: how many seconds its pool holds this period."""
+
+    name: str
+    size_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPurse:
+    """Minutes of a plan, of one calendar month in the tenant's time zone.
+
+    The plan stops paying as soon as any of `counters` is used up (either-cap); the call is
+    counted on `counter`, which is one of their names.
+    """
+
+    pool_id: str
+    period: str
+    counter: str
+    counters: tuple[Counter, ...]
+    capability: str
+    # Said when this is the last purse and it is empty. It names why credits could not follow,
+    # where a rule forbids them: then the licence is missing, not the allowance.
+    exhausted_reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SpendLimit:
+    """The money one account may spend in one period, over all its calls."""
+
+    account_id: str
+    period: str
+    limit_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreditsPurse:
+    """The tenant's credits, at a rate in the tenant's currency.
+
+    `post_paid` has no floor under it: what is not covered by credits is debited all the same.
+    """
+
+    rate: Rate
+    overdraft_micros: int
+    post_paid: bool
+    spend_limit: SpendLimit | None
+    capability: str
+    exhausted_reason: Reason
+
+
+Purse = FreePurse | PoolPurse | CreditsPurse
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyLimit:
+    """How many calls one account may have running at a time."""
+
+    account_id: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule that was asked: what it looked at, what it said. Collected only to explain."""
+
+    rule: str
+    passed: bool
+    inputs: tuple[tuple[str, str], ...]
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The rules agree; only the balance can still say no."""
+
+    payer: Payer
+    purses: tuple[Purse, ...]
+    destination: Destination
+    # E.164 of the far end as the rules read it: the called number, or the caller of a service number.
+    called_number: str
+    call_type: str
+    # The rate a caller is told: the one credits would cost, also while a pool pays. None where nothing is rated.
+    rate: Rate | None
+    concurrency: ConcurrencyLimit | None = None
+    # True where the origin of a toll-free call is not known and a setting chose the rate.
+    origin_assumed: bool = False
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The rules say no; `reason` is the first of them in the order of precedence."""
+
+    reason: Reason
+    payer: Payer | None
+    called_number: str = ""
+    call_type: str = ""
+    destination: Destination | None = None
+    # The smallest thing that would turn this no into a yes, in words; empty where nothing would.
+    remedy: str = ""
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyGrant:
+    """An emergency call: never metered, never refused, nothing is stored."""
+
+    dial_as: str
+    location: str

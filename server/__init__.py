@@ -1,0 +1,1 @@
+"""The process around the rules: it translates, reserves, answers and keeps."""
