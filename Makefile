@@ -1,0 +1,128 @@
+# Every command of the project. `make` alone lists them; each one that needs the virtual
+# environment makes it first, from the hashed lock.
+
+PYTHON ?= python3
+SEEDS ?= 300
+
+BIN := .venv/bin
+TYPED := $(wildcard callgate policy server tests integrations bench)
+PROTOS := $(wildcard proto/callgate/v1/*.proto)
+# Run by `static`, all of them, in this order.
+CHECKS := format-check lint types floors proto-lint proto-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## List the targets (this list).
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+# --- Use it ---------------------------------------------------------------------------------
+
+.PHONY: setup run demo
+setup: .venv/ready ## Make .venv from requirements.lock; every other target does so by itself.
+
+run: .venv/ready ## Start the server on the loopback address, with its own Valkey if no Redis is set.
+	@exec $(BIN)/python -m server
+
+demo: .venv/ready ## Start everything, ask a dozen telling questions, show the answers and stop.
+	@$(BIN)/python integrations/demo.py
+
+# --- Check it -------------------------------------------------------------------------------
+
+.PHONY: check test static cases simulate
+check: test static ## Run every test and every static check; to be green before a commit.
+
+test: .venv/ready ## Run every test; needs nothing running and no network. ARGS="..." goes to pytest.
+	@$(BIN)/python -m pytest $(ARGS)
+
+static: .venv/ready ## Check format, lint, types, floors, protos and stubs; all of them, even after a failure.
+	@failed=''; \
+	for check in $(CHECKS); do \
+	    echo "== $$check"; \
+	    $(MAKE) $$check || failed="$$failed $$check"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "static: these checks failed:$$failed" >&2; exit 1; fi; \
+	echo "static: all checks passed"
+
+cases: .venv/ready ## Print which of the 86 decision cases are covered, and by which row.
+	@$(BIN)/python tests/cases/coverage.py
+
+simulate: .venv/ready ## Compare the ledger with its model over SEEDS=300 random histories.
+	@$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS)
+
+.PHONY: $(CHECKS)
+format-check: .venv/ready ## Check that the code is formatted (`make format` formats it).
+	@$(BIN)/ruff format --check --diff .
+
+lint: .venv/ready ## Run ruff's rules.
+	@$(BIN)/ruff check .
+
+types: .venv/ready ## Check the types with mypy, strictly.
+	@$(BIN)/mypy $(TYPED)
+
+floors: .venv/ready ## Check that no part leans on a part it must not know.
+	@$(BIN)/lint-imports
+
+proto-lint: .venv/ready ## Check that the protos are formatted, named and commented as they should be.
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/buf lint
+
+proto-check: .venv/ready ## Check that the committed stubs are what the protos say.
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+	$(MAKE) stubs INTO="$$fresh" && \
+	{ diff -ru -x __pycache__ -x __init__.py "$$fresh/callgate/v1" callgate/v1 || \
+	  { echo "The stubs are not what proto/ says: run 'make proto' and commit callgate/v1." >&2; exit 1; }; }
+
+# --- Change it ------------------------------------------------------------------------------
+
+.PHONY: format proto lock wheel clean stubs
+format: .venv/ready ## Format the code and the protos, and mend what ruff can mend safely.
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+	@$(BIN)/buf format --write
+
+proto: .venv/ready ## Make the typed Python stubs in callgate/v1 from proto/.
+	@rm -f callgate/v1/*_pb2*.py callgate/v1/*_pb2*.pyi
+	@$(MAKE) stubs INTO=.
+
+lock: .venv/ready ## Resolve pyproject.toml into requirements.lock anew, with hashes and without hosts.
+	@UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --extra cli --group dev \
+	    --universal --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	    --quiet --output-file requirements.lock
+
+wheel: .venv/ready ## Build the wheel of the client alone into dist/.
+	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+clean: ## Remove .venv and all that tools leave behind, but not the data of a running engine.
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Internal: generate into the folder INTO.
+stubs: .venv/ready
+	@$(BIN)/python -m grpc_tools.protoc --proto_path=proto \
+	    --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	    --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	    --python_out="$(INTO)" --grpc_python_out="$(INTO)" \
+	    --mypy_out=quiet:"$(INTO)" --mypy_grpc_out=quiet:"$(INTO)" $(PROTOS)
+
+# --- The virtual environment ----------------------------------------------------------------
+
+# Two stamps: the slow one follows the lock, the quick one follows the project's own entry points.
+.venv/ready: .venv/locked pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --no-build-isolation --editable .
+	@touch $@
+
+.venv/locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	    { echo "callgate needs Python 3.11 or newer as '$(PYTHON)'; elsewhere: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Making .venv from requirements.lock (once, about a minute) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    --requirement requirements.lock
+	@touch $@
