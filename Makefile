@@ -7,6 +7,7 @@ SEEDS ?= 300
 BIN := .venv/bin
 TYPED := $(wildcard callgate policy server tests integrations bench)
 PROTOS := $(wildcard proto/callgate/v1/*.proto)
+SERVICES = $(shell grep -l '^service ' $(PROTOS))
 # Run by `static`, all of them, in this order.
 CHECKS := format-check lint types floors proto-lint proto-check
 
@@ -84,8 +85,10 @@ format: .venv/ready ## Format the code and the protos, and mend what ruff can me
 	@$(BIN)/buf format --write
 
 proto: .venv/ready ## Make the typed Python stubs in callgate/v1 from proto/.
-	@rm -f callgate/v1/*_pb2*.py callgate/v1/*_pb2*.pyi
-	@$(MAKE) stubs INTO=.
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+	$(MAKE) stubs INTO="$$fresh" && \
+	rm -f callgate/v1/*_pb2*.py callgate/v1/*_pb2*.pyi && \
+	cp "$$fresh"/callgate/v1/* callgate/v1/
 
 lock: .venv/ready ## Resolve pyproject.toml into requirements.lock anew, with hashes and without hosts.
 	@UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --extra cli --group dev \
@@ -100,13 +103,14 @@ clean: ## Remove .venv and all that tools leave behind, but not the data of a ru
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Internal: generate into the folder INTO.
+# Internal: generate into the folder INTO; protos without a service get no stubs of one.
 stubs: .venv/ready
 	@$(BIN)/python -m grpc_tools.protoc --proto_path=proto \
 	    --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	    --python_out="$(INTO)" --mypy_out=quiet:"$(INTO)" $(PROTOS)
+	@$(BIN)/python -m grpc_tools.protoc --proto_path=proto \
 	    --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-	    --python_out="$(INTO)" --grpc_python_out="$(INTO)" \
-	    --mypy_out=quiet:"$(INTO)" --mypy_grpc_out=quiet:"$(INTO)" $(PROTOS)
+	    --grpc_python_out="$(INTO)" --mypy_grpc_out=quiet:"$(INTO)" $(SERVICES)
 
 # --- The virtual environment ----------------------------------------------------------------
 
