@@ -64,7 +64,7 @@ types: .venv/ready ## Check the types with mypy, strictly.
 	@$(BIN)/mypy $(TYPED)
 
 floors: .venv/ready ## Check that no part leans on a part it must not know.
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 proto-lint: .venv/ready ## Check that the protos are formatted, named and commented as they should be.
 	@$(BIN)/buf format --diff --exit-code
