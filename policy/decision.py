@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from policy.destination import Destination
-from policy.rating import Rate
+from policy.rate import Rate
 
 
 class Reason(IntEnum):

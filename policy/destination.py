@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+# The "country" of numbers that belong to none: North American toll-free, satellite, networks.
+WORLD: Final = "001"
 
 
 class NumberClass(StrEnum):
@@ -20,9 +25,26 @@ class NumberClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a number leads. `country` is ISO alpha-2, or "001" for what belongs to no country."""
+    """Where a number leads. `country` is ISO alpha-2, or `WORLD`."""
 
     prefix: str
     country: str
     number_class: NumberClass
     label: str
+
+
+def find_destination(
+    destinations: Mapping[str, Destination], longest_prefix: int, e164: str
+) -> Destination | None:
+    """Find where an E.164 number leads by the longest of its prefixes; None if none is known.
+
+    `destinations` is keyed by digits without "+", none longer than `longest_prefix`, which alone
+    bounds the cost: one look-up for each length, however many prefixes there are.
+    """
+    # The country code decides only where no area code does: +1 876 is Jamaica, +39 06 698 the
+    # Vatican. So the longest is tried first.
+    for end in range(min(longest_prefix + 1, len(e164)), 1, -1):
+        destination = destinations.get(e164[1:end])
+        if destination is not None:
+            return destination
+    return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from policy.destination import Destination
-from policy.rating import Rate
+from policy.rate import DatedRate
 
 
 class CallKind(StrEnum):
@@ -276,14 +276,8 @@ class Catalogue:
     international_plan: frozenset[str]
     premium_rules: tuple[PremiumRule, ...]
     emergency: Mapping[str, EmergencyNumbers]
-
-
-@dataclass(frozen=True, slots=True)
-class DatedRate:
-    """A rate and the instant it comes into force (milliseconds since 1970, UTC)."""
-
-    valid_from_ms: int
-    rate: Rate
+    # country of a toll-free number -> the other countries it can be called from; mostly none.
+    toll_free_reach: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,32 @@
-"""Turning seconds into money, and money into seconds."""
+"""Turning seconds into money, and money into seconds; and choosing the rate to do it with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from policy.destination import Destination, NumberClass, find_destination
+from policy.facts import Catalogue
+from policy.rate import DatedRate, Rate
+from policy.reach import NANP_COUNTRIES, is_reachable
 
 # Lua has only doubles: above this a whole number may be off by one.
-MAX_WHOLE_NUMBER = 2**53 - 1
-SECONDS_PER_MINUTE = 60
+MAX_WHOLE_NUMBER: Final = 2**53 - 1
+SECONDS_PER_MINUTE: Final = 60
+
+# Together these keep every product of a price below `MAX_WHOLE_NUMBER`, in Lua too:
+# micros a minute times the seconds of the longest call, rounded up by two increments.
+LONGEST_CALL_SECONDS: Final = 48 * 3600
+MAX_INCREMENT_SECONDS: Final = 3600
+MAX_MICROS_PER_MINUTE: Final = 50_000_000_000
+MAX_CONNECTION_FEE_MICROS: Final = 1_000_000_000_000
+
+# North American toll-free numbers belong to no country; their rates stand under this one.
+NANP_RATE_COUNTRY: Final = "US"
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """The price of one destination.
-
-    Time is charged in blocks: the first increment whole, then each next increment begun.
-    `rate_id` names the row it came from, for an operator to find it again.
-    """
-
-    rate_id: str
-    currency: str
-    micros_per_minute: int
-    connection_fee_micros: int
-    first_increment_seconds: int
-    next_increment_seconds: int
+class InvalidRate(ValueError):
+    """A rate that nothing may be priced with; the text names the field and its limits."""
 
 
 def charged_seconds(rate: Rate, seconds: int) -> int:
@@ -35,7 +39,7 @@ def charged_seconds(rate: Rate, seconds: int) -> int:
 
 
 def price_micros(rate: Rate, seconds: int) -> int:
-    """Price the time of one purse in one call, without the connection fee, rounded up to a micro."""
+    """Price one purse's time in one call, without the connection fee, rounded up to a micro."""
     return -(-rate.micros_per_minute * charged_seconds(rate, seconds) // SECONDS_PER_MINUTE)
 
 
@@ -52,3 +56,129 @@ def affordable_seconds(rate: Rate, micros: int, limit_seconds: int) -> int:
     bought = micros * SECONDS_PER_MINUTE // rate.micros_per_minute
     next_increments = (bought - rate.first_increment_seconds) // rate.next_increment_seconds
     return rate.first_increment_seconds + next_increments * rate.next_increment_seconds
+
+
+def choose_rate(rows: tuple[DatedRate, ...], now_ms: int) -> Rate | None:
+    """Choose the newest rate in force, of rows with the newest last; None before the first."""
+    for row in reversed(rows):
+        if row.valid_from_ms <= now_ms:
+            return row.rate
+    return None
+
+
+def rate_for_destination(
+    catalogue: Catalogue, currency: str, e164: str, *, now_ms: int
+) -> Rate | None:
+    """Find the rate of a called number, in this currency only; None where it has none.
+
+    The longest prefix with a rate in force counts, but never a row of another country or of a
+    cheaper class: what "1" costs says nothing of Jamaica, nor "44" of a premium number.
+    """
+    table = catalogue.rates.get(currency)
+    destination = find_destination(catalogue.destinations, catalogue.longest_prefix, e164)
+    if table is None or destination is None:
+        return None
+    for end in range(len(e164), 1, -1):
+        prefix = e164[1:end]
+        rows = table.get(prefix)
+        if rows is None or not _covers(catalogue, prefix, destination):
+            continue
+        rate = choose_rate(rows, now_ms)
+        if rate is not None:
+            return rate
+    return None
+
+
+def _covers(catalogue: Catalogue, prefix: str, destination: Destination) -> bool:
+    """Tell whether the rows of a matching prefix are meant for this destination."""
+    if len(prefix) >= len(destination.prefix):
+        return True
+    meant = find_destination(catalogue.destinations, catalogue.longest_prefix, "+" + prefix)
+    if meant is None or meant.country != destination.country:
+        return False
+    # Price lists name mobile numbers only where they cost something else.
+    return meant.number_class is destination.number_class or (
+        meant.number_class is NumberClass.ORDINARY
+        and destination.number_class is NumberClass.MOBILE
+    )
+
+
+def rate_for_toll_free(
+    catalogue: Catalogue, currency: str, number_country: str, *, origin_country: str, now_ms: int
+) -> Rate | None:
+    """Find the rate of a call to a toll-free service number, by where it comes from.
+
+    North American numbers have a row for each country of origin and no other will do; elsewhere
+    the origin seldom matters, and the row of the number's own country speaks for the rest.
+    """
+    table = catalogue.toll_free_rates.get(currency, {})
+    rows = table.get((number_country, origin_country))
+    if rows is None and number_country in NANP_COUNTRIES:
+        rows = table.get((NANP_RATE_COUNTRY, origin_country))
+    elif rows is None:
+        rows = table.get((number_country, number_country))
+    return None if rows is None else choose_rate(rows, now_ms)
+
+
+def dearest_toll_free_rate(
+    catalogue: Catalogue, currency: str, number_country: str, *, now_ms: int
+) -> Rate | None:
+    """Find the dearest rate that a caller of unknown origin may turn out to cost.
+
+    Dearest is the first minute with its connection fee, then the price of a minute.
+    """
+    origins = {origin for _, origin in catalogue.toll_free_rates.get(currency, {})}
+    rates = [
+        rate_for_toll_free(
+            catalogue, currency, number_country, origin_country=origin, now_ms=now_ms
+        )
+        for origin in origins
+        if is_reachable(catalogue.toll_free_reach, number_country, origin)
+    ]
+    return max((rate for rate in rates if rate is not None), key=_first_minute, default=None)
+
+
+def _first_minute(rate: Rate) -> tuple[int, int, str]:
+    first_minute_micros = rate.connection_fee_micros + price_micros(rate, SECONDS_PER_MINUTE)
+    return first_minute_micros, rate.micros_per_minute, rate.rate_id
+
+
+def rate_for_toll(
+    catalogue: Catalogue, currency: str, number_country: str, *, now_ms: int
+) -> Rate | None:
+    """Find the rate of a call to a toll service number, where those are charged at all."""
+    rows = catalogue.toll_rates.get(currency, {}).get(number_country)
+    return None if rows is None else choose_rate(rows, now_ms)
+
+
+def check_rows(rows: tuple[DatedRate, ...], currency: str) -> None:
+    """Check the rows of one prefix or pair: sound rates of this currency, the newest last.
+
+    Raises InvalidRate; two rows may not come into force at the same instant.
+    """
+    if not rows:
+        raise InvalidRate("no row")
+    for row in rows:
+        check_rate(row.rate)
+        if row.rate.currency != currency:
+            raise InvalidRate(f"currency: {row.rate.currency} among the rates in {currency}")
+    for older, newer in pairwise(rows):
+        if older.valid_from_ms >= newer.valid_from_ms:
+            raise InvalidRate(f"valid_from: {newer.rate.rate_id} does not follow the row before it")
+
+
+def check_rate(rate: Rate) -> None:
+    """Check that a rate can price the longest call without leaving the whole numbers.
+
+    Raises InvalidRate, which names the field.
+    """
+    if not (len(rate.currency) == 3 and rate.currency.isascii() and rate.currency.isupper()):
+        raise InvalidRate(f"currency: {rate.currency!r} is no ISO 4217 code")
+    for field, figure, least, most in (
+        ("micros_per_minute", rate.micros_per_minute, 0, MAX_MICROS_PER_MINUTE),
+        ("connection_fee_micros", rate.connection_fee_micros, 0, MAX_CONNECTION_FEE_MICROS),
+        ("first_increment_seconds", rate.first_increment_seconds, 1, MAX_INCREMENT_SECONDS),
+        ("next_increment_seconds", rate.next_increment_seconds, 1, MAX_INCREMENT_SECONDS),
+    ):
+        if not least <= figure <= most:
+            raise InvalidRate(f"{field}: {figure} is not between {least} and {most}")
