@@ -1,0 +1,275 @@
+"""The settings of the engine: one TOML file, the environment over it, every mistake told at once.
+
+A setting `deadline_ms` is that name in the file and `CALLGATE_DEADLINE_MS` in the environment.
+`docs/settings.md` is made from this module.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from policy.decision import Reason
+from server.settings import kinds
+from server.settings.kinds import Address, Kind, Suggestion
+
+ENVIRONMENT_PREFIX = "CALLGATE_"
+# Says where the file is, so it cannot stand in it.
+FILE_VARIABLE = "CALLGATE_SETTINGS"
+# The second is the command line's; a shell may hold both.
+_NO_SETTINGS = frozenset({FILE_VARIABLE, "CALLGATE_ADDRESS"})
+
+_DEFAULT_LISTEN = Address("127.0.0.1", 50_051)
+_SECONDS_A_DAY = 86_400
+
+
+class SettingsWrong(Exception):
+    """The settings cannot be used; `mistakes` are all of them, each with what would be right."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class FailureAction(StrEnum):
+    """What a gateway does when later questions about a granted call are not answered."""
+
+    END = "end"
+    CONTINUE = "continue"
+
+
+class FinalAction(StrEnum):
+    """What a gateway does when a final grant is used up."""
+
+    END = "end"
+    REDIRECT = "redirect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator may set: the type, how it is read, and what it means."""
+
+    # --- Where it listens -------------------------------------------------------------------
+    listen: Annotated[
+        Address,
+        kinds.address(),
+        "Where gRPC is spoken, without TLS. "
+        "Any address but a loopback one needs `insecure_listen`.",
+    ] = _DEFAULT_LISTEN
+    insecure_listen: Annotated[
+        bool,
+        kinds.flag(),
+        "Listen where other machines can reach it, although nobody is asked who he is. "
+        "Said again at every start.",
+    ] = False
+    metrics_listen: Annotated[
+        Address | None,
+        kinds.address_or_none(),
+        'Where Prometheus reads the metrics, over HTTP: "127.0.0.1:9464", say. Off if empty.',
+    ] = None
+    # --- What it reads and keeps ------------------------------------------------------------
+    catalogue_folder: Annotated[
+        Path, kinds.path(), "Prefixes, countries, plans, rates and emergency numbers."
+    ] = Path("data/catalogue")
+    directory_folder: Annotated[
+        Path, kinds.path(), "Tenants with their users, licences and numbers."
+    ] = Path("data/directory")
+    data_folder: Annotated[
+        Path,
+        kinds.path(),
+        "What the engine itself writes: the files of the embedded Valkey, the key of the "
+        "decision records.",
+    ] = Path("var")
+    redis_url: Annotated[
+        str,
+        kinds.redis_url(),
+        "The Redis (7.0 or newer) or Valkey that holds the money. Empty: an embedded Valkey in "
+        "`data_folder`, which ends with the engine and starts with what it held.",
+    ] = ""
+    # --- How it answers ---------------------------------------------------------------------
+    deadline_ms: Annotated[
+        int,
+        kinds.whole(10, 60_000),
+        "An answer or an error comes within this time. A caller's own deadline counts if it is "
+        "shorter; a longer one is cut to this.",
+    ] = 500
+    drain_seconds: Annotated[
+        int,
+        kinds.whole(0, 300),
+        "After SIGTERM, questions under way have this long to be answered.",
+    ] = 10
+    max_message_bytes: Annotated[
+        int,
+        kinds.whole(1_024, 4_194_304),
+        "The largest question that is read; a larger one is RESOURCE_EXHAUSTED.",
+    ] = 65_536
+    default_locations: Annotated[
+        tuple[str, ...],
+        kinds.countries(),
+        "Whose emergency numbers count where neither the user nor the tenant is known. "
+        "Empty: those of every country of the catalogue.",
+    ] = ()
+    # --- What it grants ---------------------------------------------------------------------
+    slice_seconds: Annotated[
+        int,
+        kinds.whole(1, _SECONDS_A_DAY),
+        "The longest stretch one grant reserves, and what is granted if a question names none. "
+        "Short slices hold less money back and mean more questions.",
+    ] = 300
+    ring_limit_seconds: Annotated[
+        int,
+        kinds.whole(1, 3_600),
+        "How long a called party may ring: a grant is to be reported on before this and the "
+        "granted time are over. Nothing reported: the reservation lapses after twice that time.",
+    ] = 180
+    opening_balance_days: Annotated[
+        int,
+        kinds.whole(1, 3_650),
+        "How long the balance written in a tenant's file is good for, from its first opening.",
+    ] = 365
+    failure_action: Annotated[
+        FailureAction,
+        kinds.choice(FailureAction),
+        "What a gateway is told to do when later questions about a granted call get no answer.",
+    ] = FailureAction.END
+    failure_seconds: Annotated[
+        int,
+        kinds.whole(1, 3_600),
+        'With "continue": how long past its granted time such a call may go on.',
+    ] = 60
+    final_action: Annotated[
+        FinalAction,
+        kinds.choice(FinalAction),
+        "What a gateway is told to do when a final grant is used up.",
+    ] = FinalAction.END
+    redirect_to: Annotated[
+        str, kinds.text(255), 'With "redirect": a SIP URI, or the name of an announcement.'
+    ] = ""
+    suggestions: Annotated[
+        Mapping[Reason, Suggestion],
+        kinds.suggestions(),
+        "SIP status and Q.850 cause suggested with a refusal, over the defaults below. A status "
+        "is 4xx: 5xx would be tried elsewhere, 6xx ends other branches.",
+    ] = field(default_factory=dict)
+    # --- What it writes down ----------------------------------------------------------------
+    records_path: Annotated[
+        str,
+        kinds.text(4_096),
+        'The file of the decision records, appended to, opened anew on SIGHUP; "-" is the '
+        "standard output.",
+    ] = "-"
+    records_buffer: Annotated[
+        int,
+        kinds.whole(100, 1_000_000),
+        "Records waiting to be written at the most. When full, grants are dropped first; "
+        "what is dropped is counted.",
+    ] = 10_000
+    mask_digits: Annotated[
+        int,
+        kinds.whole(0, 15),
+        "How many trailing digits of a telephone number a decision record hides.",
+    ] = 4
+    record_key: Annotated[
+        str,
+        kinds.secret(256),
+        "The secret of the hash that stands for a hidden number, the same in every engine whose "
+        "records are to be joined. Empty: made once and kept in `data_folder`.",
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One setting as its manual tells it."""
+
+    name: str
+    kind: Kind[Any]
+    about: str
+    default: object
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"{ENVIRONMENT_PREFIX}{self.name.upper()}"
+
+
+def described_settings() -> Iterator[Described]:
+    """List every setting, in the order of the class."""
+    defaults = Settings()
+    for name, kind, about in _annotated():
+        yield Described(name, kind, about, getattr(defaults, name))
+
+
+def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Read the file, if any, and the environment over it. Raises `SettingsWrong`."""
+    mistakes: list[str] = []
+    known = {name: kind for name, kind, _ in _annotated()}
+    found = _from_file(file, known, mistakes) + _from_environment(environment, known, mistakes)
+    values: dict[str, Any] = {}
+    for name, origin, value in found:
+        kind = known[name]
+        try:
+            values[name] = kind.read(value)
+        except (ValueError, TypeError):
+            shown = "the given value" if kind.is_secret else repr(value)
+            mistakes.append(f"{origin}: {shown} is not {kind.takes}")
+    if mistakes:
+        raise SettingsWrong(mistakes)
+    settings = Settings(**values)
+    mistakes.extend(_contradictions(settings))
+    if mistakes:
+        raise SettingsWrong(mistakes)
+    return settings
+
+
+_Found = list[tuple[str, str, object]]
+
+
+def _from_file(file: Path | None, known: Mapping[str, Kind[Any]], mistakes: list[str]) -> _Found:
+    if file is None:
+        return []
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        mistakes.append(f"{file}: cannot be read: {error}")
+        return []
+    unknown = [name for name in table if name not in known]
+    mistakes.extend(f"{file}: {name} is no setting{_nearest(name, known)}" for name in unknown)
+    return [(name, f"{file}: {name}", table[name]) for name in table if name in known]
+
+
+def _from_environment(
+    environment: Mapping[str, str], known: Mapping[str, Kind[Any]], mistakes: list[str]
+) -> _Found:
+    names = {f"{ENVIRONMENT_PREFIX}{name.upper()}": name for name in known}
+    ours = sorted(name for name in environment if name.startswith(ENVIRONMENT_PREFIX))
+    unknown = [name for name in ours if name not in names and name not in _NO_SETTINGS]
+    mistakes.extend(f"{name} is no setting{_nearest(name, names)}" for name in unknown)
+    return [(names[name], name, environment[name]) for name in ours if name in names]
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    for name in ("listen", "metrics_listen"):
+        where: Address | None = getattr(settings, name)
+        if where is not None and not where.is_loopback and not settings.insecure_listen:
+            yield (
+                f"{name}: {where} can be reached from other machines; listen on 127.0.0.1, "
+                "or set insecure_listen = true if something else keeps strangers out"
+            )
+    if settings.final_action is FinalAction.REDIRECT and not settings.redirect_to:
+        yield 'redirect_to: is needed with final_action = "redirect"; name an announcement'
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else "; docs/settings.md lists them all"
+
+
+def _annotated() -> Iterator[tuple[str, Kind[Any], str]]:
+    for name, hint in get_type_hints(Settings, include_extras=True).items():
+        kind, about = hint.__metadata__
+        yield name, kind, about

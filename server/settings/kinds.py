@@ -1,0 +1,200 @@
+"""What a setting may be: how its text or TOML value is read, and how an operator is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from typing_extensions import override
+
+from policy.decision import Reason
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_SUGGESTION = re.compile(r"(4\d\d)/(\d{1,3})")
+_HIGHEST_PORT = 65_535
+_HIGHEST_CAUSE = 127
+_PRINTABLE = re.compile(r"[ -~]*")
+_YES = frozenset({"true", "yes", "on", "1"})
+_NO = frozenset({"false", "no", "off", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """One kind of setting. `read` takes a TOML value or a variable's text, or raises ValueError."""
+
+    takes: str
+    read: Callable[[object], T]
+    # Never shown, not even when it is wrong.
+    is_secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address (or "localhost") and a port to listen on; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host == "localhost" or ip_address(self.host).is_loopback
+
+    @override
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What a refusal suggests to a gateway: a SIP status, and the cause of its Reason header."""
+
+    sip_status: int
+    q850_cause: int
+
+
+def flag() -> Kind[bool]:
+    """Read yes or no."""
+
+    def read(value: object) -> bool:
+        word = str(value).lower()
+        if word not in _YES | _NO:
+            raise ValueError(value)
+        return word in _YES
+
+    return Kind("true or false", read)
+
+
+def whole(least: int, most: int) -> Kind[int]:
+    """Read a whole number within bounds."""
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError(value)
+        number = int(value)
+        if not least <= number <= most:
+            raise ValueError(value)
+        return number
+
+    return Kind(f"a whole number from {least} to {most}", read)
+
+
+def text(most: int) -> Kind[str]:
+    """Read printable ASCII of at most so many characters."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or len(value) > most or not _PRINTABLE.fullmatch(value):
+            raise ValueError(value)
+        return value
+
+    return Kind(f"at most {most} characters of printable ASCII", read)
+
+
+def secret(most: int) -> Kind[str]:
+    """Read a text that is never shown."""
+    return dataclasses.replace(text(most), is_secret=True)
+
+
+def path() -> Kind[Path]:
+    """Read a path, relative to the folder the engine is started in."""
+
+    def read(value: object) -> Path:
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ValueError(value)
+        return Path(value)
+
+    return Kind("a path, absolute or from the folder the engine is started in", read)
+
+
+def choice(words: type[E]) -> Kind[E]:
+    """Read one of a few words."""
+    return Kind(" or ".join(f'"{word}"' for word in words), lambda value: words(str(value)))
+
+
+def address() -> Kind[Address]:
+    """Read HOST:PORT."""
+    return Kind('ADDRESS:PORT, such as "127.0.0.1:50051"; port 0 is any free one', _address)
+
+
+def address_or_none() -> Kind[Address | None]:
+    """Read HOST:PORT, or nothing."""
+    return Kind(
+        'ADDRESS:PORT, or "" for none', lambda value: None if value == "" else _address(value)
+    )
+
+
+def countries() -> Kind[tuple[str, ...]]:
+    """Read countries: a list, or one text with commas."""
+
+    def read(value: object) -> tuple[str, ...]:
+        words = value.split(",") if isinstance(value, str) else value
+        if not isinstance(words, list):
+            raise ValueError(value)
+        codes = tuple(str(word).strip().upper() for word in words if word != "")
+        if not all(_COUNTRY.fullmatch(code) for code in codes):
+            raise ValueError(value)
+        return codes
+
+    return Kind('countries (ISO 3166-1 alpha-2), ["US", "IT"] or "US,IT"', read)
+
+
+def redis_url() -> Kind[str]:
+    """Read where Redis is, or nothing."""
+
+    def read(value: object) -> str:
+        schemes = ("redis://", "rediss://", "unix://")
+        if not isinstance(value, str) or (value and not value.startswith(schemes)):
+            raise ValueError(value)
+        return value
+
+    return Kind("a URL of redis://, rediss:// or unix://", read)
+
+
+def suggestions() -> Kind[Mapping[Reason, Suggestion]]:
+    """Read SIP status and Q.850 cause by reason."""
+
+    def read(value: object) -> Mapping[Reason, Suggestion]:
+        if isinstance(value, str):
+            value = dict(item.split("=", 1) for item in value.split(",") if item)
+        if not isinstance(value, dict):
+            raise ValueError(value)
+        return {_reason(name): _suggestion(item) for name, item in value.items()}
+
+    return Kind(
+        'reasons and 4xx/cause, a table with CREDITS_EXHAUSTED = "402/21", '
+        'or one text "CREDITS_EXHAUSTED=402/21,NUMBER_INVALID=484/28"',
+        read,
+    )
+
+
+def _address(value: object) -> Address:
+    host, colon, port = str(value).rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (host and colon and port.isdecimal() and int(port) <= _HIGHEST_PORT):
+        raise ValueError(value)
+    if host != "localhost":
+        ip_address(host)
+    return Address(host, int(port))
+
+
+def _reason(name: object) -> Reason:
+    try:
+        return Reason[str(name).strip()]
+    except KeyError:
+        raise ValueError(name) from None
+
+
+def _suggestion(value: object) -> Suggestion:
+    match = _SUGGESTION.fullmatch(str(value).strip())
+    if match is None or not 1 <= int(match[2]) <= _HIGHEST_CAUSE:
+        raise ValueError(value)
+    return Suggestion(int(match[1]), int(match[2]))
