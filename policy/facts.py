@@ -266,7 +266,9 @@ class Catalogue:
     version: str
     destinations: Mapping[str, Destination]
     longest_prefix: int
-    # currency -> prefix -> rows, the newest `valid_from` last.
+    # currency -> prefix -> rows, the newest `valid_from` last. The rows of a prefix speak only of the
+    # country and class that `destinations` gives the prefix itself ("1" alone has none, so a row
+    # under it prices nothing); rows under an ordinary prefix also price the mobiles behind it.
     rates: Mapping[str, Mapping[str, tuple[DatedRate, ...]]]
     # currency -> (country of the toll-free number, country of origin) -> rows.
     toll_free_rates: Mapping[str, Mapping[tuple[str, str], tuple[DatedRate, ...]]]
