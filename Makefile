@@ -5,7 +5,7 @@ PYTHON ?= python3
 SEEDS ?= 300
 
 BIN := .venv/bin
-TYPED := $(wildcard callgate policy server tests integrations bench)
+TYPED := callgate policy server tests $(wildcard integrations/*.py integrations/*/*.py bench/*.py)
 PROTOS := $(wildcard proto/callgate/v1/*.proto)
 SERVICES = $(shell grep -l '^service ' $(PROTOS))
 # Run by `static`, all of them, in this order.
