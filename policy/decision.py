@@ -1,4 +1,4 @@
-"""What the rules answer: an admission with the purses that may pay, or a refusal with its reason."""
+"""What the rules answer: an admission with the purses that may pay, or a refusal and its reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from policy.rate import Rate
 
 
 class Reason(IntEnum):
-    """Why a call is refused. The numbers are frozen and say nothing; `PRECEDENCE` gives the order."""
+    """Why a call is refused. The numbers are frozen and mean nothing; `PRECEDENCE` is the order."""
 
     NUMBER_INVALID = 1
     USER_UNKNOWN = 2
@@ -174,10 +174,12 @@ class Admission:
     payer: Payer
     purses: tuple[Purse, ...]
     destination: Destination
-    # E.164 of the far end as the rules read it: the called number, or the caller of a service number.
+    # E.164 of the far end as the rules read it: the called number, or the caller of a call that
+    # arrives; empty where that is not known.
     called_number: str
     call_type: str
-    # The rate a caller is told: the one credits would cost, also while a pool pays. None where nothing is rated.
+    # The rate a caller is told: what credits would cost, also while a pool pays. None where
+    # nothing is rated.
     rate: Rate | None
     concurrency: ConcurrencyLimit | None = None
     # True where the origin of a toll-free call is not known and a setting chose the rate.

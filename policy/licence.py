@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from policy.facts import Capability, Connectivity, Plan, ResourceAccount, User
 
 # The row of the plan table for every country that has none of its own.
-ANY_COUNTRY = "*"
+ANY_COUNTRY: Final = "*"
 
 # Any of these lets an organizer hold meetings that people reach by telephone.
-CONFERENCING = frozenset(
+CONFERENCING: Final = frozenset(
     {
         Capability.AUDIO_CONFERENCING,
         Capability.AUDIO_CONFERENCING_PER_MINUTE,
@@ -19,8 +20,8 @@ CONFERENCING = frozenset(
     }
 )
 # Any of these lets a resource account answer and send on calls.
-VOICE_APPLICATION = frozenset({Capability.VIRTUAL_USER, Capability.PHONE_SYSTEM})
-CARRIERS = frozenset({Connectivity.DIRECT_ROUTING, Connectivity.OPERATOR_CONNECT})
+VOICE_APPLICATION: Final = frozenset({Capability.VIRTUAL_USER, Capability.PHONE_SYSTEM})
+CARRIERS: Final = frozenset({Connectivity.DIRECT_ROUTING, Connectivity.OPERATOR_CONNECT})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from policy.facts import Capability, Plan, PoolBasis, ResourceAccount, User
 from policy.rating import SECONDS_PER_MINUTE
 
-DOMESTIC = "domestic"
-INTERNATIONAL = "international"
-ZONE_A = "zone_a"
-US_CA = "us_ca"
+DOMESTIC: Final = "domestic"
+INTERNATIONAL: Final = "international"
+ZONE_A: Final = "zone_a"
+US_CA: Final = "us_ca"
 
 # The tenant's one pool of meeting dial-out minutes, and the one of its US/Canada dial-out licences.
-CONFERENCE_POOL = "conf"
-CONFERENCE_US_CA_POOL = "conf-us-ca"
-CONFERENCE_MINUTES_PER_LICENCE = 60
+CONFERENCE_POOL: Final = "conf"
+CONFERENCE_US_CA_POOL: Final = "conf-us-ca"
+CONFERENCE_MINUTES_PER_LICENCE: Final = 60
 
 # Usage countries whose holders of one plan share a pool, by the country that names it.
-_SHARING_COUNTRY = {"PR": "US"}
+_SHARING_COUNTRY: Final = {"PR": "US"}
 
 
 def plan_pool_id(plan: Plan, usage_country: str, account_id: str) -> str:

@@ -1,0 +1,133 @@
+"""The decision procedure: may this call be placed, and what may pay it? It reads downwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from policy.arrival import (
+    INBOUND_PURSE,
+    find_service_purse,
+    find_service_rate,
+    is_origin_known,
+    refuse_blocked_caller,
+    refuse_toll_free_switched_off,
+    refuse_unlicensed_service,
+    refuse_unreachable_toll_free,
+)
+from policy.decision import Admission, ConcurrencyLimit, Purse, Reason, Refusal
+from policy.enquiry import Enquiry, open_enquiry
+from policy.explanation import explain_decision, explain_opening
+from policy.facts import Call, CallKind, Facts, User
+from policy.funding import find_free_purse, find_purses
+from policy.payer import call_type
+from policy.rate import Rate
+from policy.rating import rate_for_destination
+from policy.restriction import refuse_blocked, refuse_restricted, refuse_unreachable
+from policy.standing import refuse_frozen, refuse_unlicensed
+
+Rule = Callable[[Enquiry], Reason | None]
+
+# Each in the order of precedence: the first to object names the reason.
+OUTBOUND_RULES: Final[tuple[Rule, ...]] = (
+    refuse_frozen,
+    refuse_unlicensed,
+    refuse_blocked,
+    refuse_restricted,
+    refuse_unreachable,
+)
+SERVICE_NUMBER_RULES: Final[tuple[Rule, ...]] = (
+    refuse_blocked_caller,
+    refuse_frozen,
+    refuse_unlicensed_service,
+    refuse_unreachable_toll_free,
+    refuse_toll_free_switched_off,
+)
+INBOUND_RULES: Final[tuple[Rule, ...]] = (refuse_blocked_caller, refuse_frozen)
+
+
+def admit(call: Call, facts: Facts, now_ms: int, *, explain: bool = False) -> Admission | Refusal:
+    """Ask each rule in turn; the first to object names the reason, else the purses are listed.
+
+    Emergency numbers are no matter of this: they were granted before. The balance is the ledger's:
+    an admission may still find its purses empty. With `explain` every check is told, at a cost.
+    """
+    enquiry = open_enquiry(call, facts, now_ms)
+    if isinstance(enquiry, Refusal):
+        return explain_opening(call, facts.tenant, enquiry) if explain else enquiry
+    decision = decide(enquiry)
+    return explain_decision(enquiry, rules_for(call.kind), decision) if explain else decision
+
+
+def rules_for(kind: CallKind) -> tuple[Rule, ...]:
+    """List the rules that a kind of call is asked, in their order."""
+    if kind is CallKind.SERVICE_NUMBER:
+        return SERVICE_NUMBER_RULES
+    if kind is CallKind.INBOUND:
+        return INBOUND_RULES
+    return OUTBOUND_RULES
+
+
+def decide(enquiry: Enquiry) -> Admission | Refusal:
+    """Decide about a call whose payer and far end are known."""
+    for rule in rules_for(enquiry.call.kind):
+        reason = rule(enquiry)
+        if reason is not None:
+            return _refuse(enquiry, reason)
+    rate, purses = _fund(enquiry)
+    if isinstance(purses, Reason):
+        return _refuse(enquiry, purses)
+    return _admit(enquiry, purses, rate)
+
+
+def _fund(enquiry: Enquiry) -> tuple[Rate | None, tuple[Purse, ...] | Reason]:
+    """Find what may pay, and the rate that a caller is told."""
+    if enquiry.call.kind is CallKind.INBOUND:
+        return None, (INBOUND_PURSE,)
+    if enquiry.service is not None:
+        rate = find_service_rate(enquiry)
+        purse = find_service_purse(enquiry, rate)
+        return rate, purse if isinstance(purse, Reason) else (purse,)
+    free = find_free_purse(enquiry)
+    if free is not None:
+        return None, (free,)
+    rate = rate_for_destination(
+        enquiry.catalogue, enquiry.tenant.currency, enquiry.e164, now_ms=enquiry.now_ms
+    )
+    return rate, find_purses(enquiry, rate)
+
+
+def _admit(enquiry: Enquiry, purses: tuple[Purse, ...], rate: Rate | None) -> Admission:
+    service = enquiry.service
+    return Admission(
+        payer=enquiry.payer,
+        purses=purses,
+        destination=enquiry.destination,
+        called_number=enquiry.e164,
+        call_type=call_type(enquiry.call, enquiry.user, service),
+        rate=rate,
+        concurrency=_concurrency_limit(enquiry),
+        origin_assumed=bool(service and service.toll_free and not is_origin_known(enquiry)),
+    )
+
+
+def _refuse(enquiry: Enquiry, reason: Reason) -> Refusal:
+    return Refusal(
+        reason=reason,
+        payer=enquiry.payer,
+        called_number=enquiry.e164,
+        call_type=call_type(enquiry.call, enquiry.user, enquiry.service),
+        destination=enquiry.destination,
+    )
+
+
+def _concurrency_limit(enquiry: Enquiry) -> ConcurrencyLimit | None:
+    """The person's own limit, else the paying account's, else the tenant's over all its calls."""
+    if enquiry.call.emergency_callback:
+        return None
+    for account in (enquiry.user, enquiry.account):
+        if account is not None and account.concurrent_calls_limit is not None:
+            account_id = account.user_id if isinstance(account, User) else account.account_id
+            return ConcurrencyLimit(account_id, account.concurrent_calls_limit)
+    limit = enquiry.tenant.concurrent_calls_limit
+    return None if limit is None else ConcurrencyLimit(enquiry.tenant.tenant_id, limit)

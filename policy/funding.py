@@ -1,0 +1,125 @@
+"""What may pay a call, in order: nothing to pay, minutes, the tenant's credits."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from policy.allowance import CONFERENCE_CAPABILITY, find_pools, is_fair_use
+from policy.decision import CreditsPurse, FreePurse, FreeReason, Purse, Reason, SpendLimit
+from policy.enquiry import Enquiry, is_paid_by_carrier
+from policy.facts import Capability, FundingModel, Tenant
+from policy.licence import pays_per_minute
+from policy.month import month
+from policy.payer import MEETING_KINDS, TRANSFER_KINDS
+from policy.rate import Rate
+
+# The licences that pay, as usage records name them.
+CREDITS_CAPABILITY: Final = "MCOPSTNPP"
+PER_MINUTE_CAPABILITY: Final = "MCOMEETACPEA"
+CARRIER_CAPABILITY: Final = "MCOEV"
+
+CARRIER_PURSE: Final = FreePurse(FreeReason.CARRIER, CARRIER_CAPABILITY)
+FAIR_USE_PURSE: Final = FreePurse(FreeReason.FAIR_USE, CONFERENCE_CAPABILITY)
+
+
+def find_free_purse(enquiry: Enquiry) -> FreePurse | None:
+    """Find what makes an outbound call cost nothing here: the customer's carrier, or fair use."""
+    if is_paid_by_carrier(enquiry):
+        return CARRIER_PURSE
+    if is_fair_use(enquiry):
+        return FAIR_USE_PURSE
+    return None
+
+
+def find_purses(enquiry: Enquiry, rate: Rate | None) -> tuple[Purse, ...] | Reason:
+    """List what may pay an outbound call, minutes before credits; or say what forbids credits.
+
+    Where minutes pay and credits may not follow, the reason goes with the minutes and is told when
+    they are used up.
+    """
+    credits_purse = find_credits(enquiry, rate, exhausted=Reason.CREDITS_EXHAUSTED)
+    if isinstance(credits_purse, CreditsPurse):
+        return (*find_pools(enquiry, Reason.ALLOWANCE_EXHAUSTED), credits_purse)
+    forbidden = credits_purse
+    if enquiry.tenant.funding_model is FundingModel.NONE:
+        # Nothing was ever meant to follow the minutes, so it is they that are missing.
+        forbidden = Reason.ALLOWANCE_EXHAUSTED
+    return find_pools(enquiry, forbidden) or credits_purse
+
+
+def find_credits(
+    enquiry: Enquiry, rate: Rate | None, *, exhausted: Reason
+) -> CreditsPurse | Reason:
+    """Let the tenant's credits pay, or name the first condition that is not met.
+
+    The balance itself is the ledger's to look at; `exhausted` is what it says without money.
+    """
+    tenant = enquiry.tenant
+    if rate is None:
+        return Reason.DESTINATION_UNRATED
+    if not tenant.credits_enabled:
+        return Reason.TENANT_NOT_ENABLED
+    if not is_licensed_for_credits(enquiry):
+        return Reason.PAYER_NOT_ENABLED
+    if tenant.funding_model is FundingModel.NONE:
+        return Reason.BALANCE_MISSING
+    if tenant.funding_model is FundingModel.POST_PAID and not tenant.overage_enabled:
+        return Reason.OVERAGE_OFF
+    return CreditsPurse(
+        rate=rate,
+        overdraft_micros=tenant.overdraft_micros,
+        post_paid=is_post_paid(tenant),
+        spend_limit=_spend_limit(enquiry),
+        capability=_credits_capability(enquiry),
+        exhausted_reason=Reason.OVERAGE_OFF if _ends_when_drained(tenant) else exhausted,
+    )
+
+
+def is_post_paid(tenant: Tenant) -> bool:
+    """Tell whether a tenant pays afterwards what its credits do not cover.
+
+    What is left of an old balance is used up first; with auto-recharge on it never ends.
+    """
+    if tenant.funding_model is FundingModel.POST_PAID:
+        return tenant.overage_enabled
+    return _is_draining(tenant) and tenant.overage_enabled
+
+
+def is_licensed_for_credits(enquiry: Enquiry) -> bool:
+    """The payer needs a credits licence: the user, the organizer, a Shared Calling account.
+
+    Attendants, queues and toll-free numbers need none; nor does anybody while the organizer of a
+    meeting is not known yet.
+    """
+    if enquiry.call.kind in TRANSFER_KINDS:
+        return True
+    service = enquiry.service
+    if service is not None and (service.toll_free or enquiry.user is None):
+        return True
+    account = enquiry.account or enquiry.user
+    return account is not None and Capability.CREDITS in account.capabilities
+
+
+def _is_draining(tenant: Tenant) -> bool:
+    return tenant.funding_model is FundingModel.DRAIN_THEN_POST_PAID and not tenant.auto_recharge
+
+
+def _ends_when_drained(tenant: Tenant) -> bool:
+    return _is_draining(tenant) and not tenant.overage_enabled
+
+
+def _spend_limit(enquiry: Enquiry) -> SpendLimit | None:
+    """A user's own limit counts what their outgoing calls cost, also those another account pays."""
+    user = enquiry.user
+    if user is None or user.spend_limit_micros is None or enquiry.service is not None:
+        return None
+    period = month(enquiry.tenant.time_zone, enquiry.now_ms)
+    return SpendLimit(user.user_id, period, user.spend_limit_micros)
+
+
+def _credits_capability(enquiry: Enquiry) -> str:
+    if enquiry.call.kind in MEETING_KINDS or enquiry.service is not None:
+        organizer = enquiry.user
+        if organizer is not None and pays_per_minute(organizer):
+            return PER_MINUTE_CAPABILITY
+    return CREDITS_CAPABILITY

@@ -1,0 +1,43 @@
+"""May this account place such a call at all: is it frozen, and does it hold the base licence?"""
+
+from __future__ import annotations
+
+from policy.decision import Reason
+from policy.enquiry import Enquiry
+from policy.facts import ResourceAccount
+from policy.licence import may_answer_or_transfer, may_dial_out_of_meetings, may_place_calls
+from policy.payer import MEETING_KINDS, TRANSFER_KINDS
+
+
+def refuse_frozen(enquiry: Enquiry) -> Reason | None:
+    """Object where the tenant, the paying account or the person is frozen.
+
+    The call-back of an emergency service is let through, as the emergency call was.
+    """
+    if enquiry.call.emergency_callback:
+        return None
+    account, user = enquiry.account, enquiry.user
+    frozen = (
+        enquiry.tenant.frozen
+        or (account is not None and account.frozen)
+        or (user is not None and user.frozen)
+    )
+    return Reason.ACCOUNT_FROZEN if frozen else None
+
+
+def refuse_unlicensed(enquiry: Enquiry) -> Reason | None:
+    """Object where the licences that decide do not allow this kind of outbound call."""
+    return None if _is_licensed(enquiry) else Reason.LICENCE_MISSING
+
+
+def _is_licensed(enquiry: Enquiry) -> bool:
+    account, user = enquiry.account, enquiry.user
+    if enquiry.call.kind in TRANSFER_KINDS:
+        return isinstance(account, ResourceAccount) and may_answer_or_transfer(account)
+    # Every other outbound call is somebody's.
+    assert user is not None
+    if enquiry.call.kind in MEETING_KINDS:
+        return may_dial_out_of_meetings(user)
+    # Under Shared Calling the licence is the user's, the plan the account's.
+    shares_a_plan = user is account or (account is not None and account.plan is not None)
+    return may_place_calls(user) and shares_a_plan
