@@ -28,7 +28,7 @@ run: .venv/ready ## Start the server on the loopback address, with its own Valke
 	@exec $(BIN)/python -m server
 
 demo: .venv/ready ## Start everything, ask a dozen telling questions, show the answers and stop.
-	@$(BIN)/python integrations/demo.py
+	@$(BIN)/python -m integrations.demo
 
 # --- Check it -------------------------------------------------------------------------------
 
