@@ -7,13 +7,14 @@ from math import prod
 from typing import Final
 
 from policy.facts import DialPlanRule
+from policy.spelling import LONGEST_DIALLED
 
 MAX_RULES: Final = 25
 MAX_PATTERN_LENGTH: Final = 128
 # In how many ways one rule may be tried on one number, at worst: about a millisecond.
 MAX_WAYS: Final = 200_000
 # What `*` and `+` may take of a number, for counting those ways.
-_OPEN_SPAN: Final = 33
+_OPEN_SPAN: Final = LONGEST_DIALLED + 1
 
 _GROUP_REFERENCE: Final = re.compile(r"\$([1-9])")
 _TRANSLATION: Final = re.compile(r"(?:[0-9+*#]|\$[1-9])+")
@@ -27,7 +28,12 @@ class InvalidDialPlan(ValueError):
 
 
 def apply_dial_plan(dialled: str, rules: tuple[DialPlanRule, ...]) -> str:
-    """Rewrite dialled digits by the first rule whose pattern matches all of them."""
+    """Rewrite what was dialled by the first rule whose pattern matches all of it.
+
+    More than `LONGEST_DIALLED` characters are left alone, to keep the effort bounded.
+    """
+    if len(dialled) > LONGEST_DIALLED:
+        return dialled
     for rule in rules:
         match = rule.pattern.fullmatch(dialled)
         if match is not None:
@@ -80,9 +86,10 @@ def _check_effort(name: str, pattern: str) -> None:
 
 def _ways(choice: re.Match[str]) -> int:
     """Count in how many ways one quantifier or one further alternative can be taken."""
-    is_open, _, least, most, _ = choice.groups()
+    is_open, is_optional, least, most, _ = choice.groups()
     if is_open or (least is not None and not most):
         return _OPEN_SPAN
     if most:
         return max(1, min(_OPEN_SPAN, int(most) - int(least or 0) + 1))
-    return 2
+    # An alternative is two ways, each of which takes longer to try than one more digit.
+    return 2 if is_optional else 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Final
 
@@ -23,6 +24,8 @@ MAX_CONNECTION_FEE_MICROS: Final = 1_000_000_000_000
 
 # North American toll-free numbers belong to no country; their rates stand under this one.
 NANP_RATE_COUNTRY: Final = "US"
+
+_CURRENCY: Final = re.compile("[A-Z]{3}")
 
 
 class InvalidRate(ValueError):
@@ -172,7 +175,7 @@ def check_rate(rate: Rate) -> None:
 
     Raises InvalidRate, which names the field.
     """
-    if not (len(rate.currency) == 3 and rate.currency.isascii() and rate.currency.isupper()):
+    if not _CURRENCY.fullmatch(rate.currency):
         raise InvalidRate(f"currency: {rate.currency!r} is no ISO 4217 code")
     for field, figure, least, most in (
         ("micros_per_minute", rate.micros_per_minute, 0, MAX_MICROS_PER_MINUTE),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-# Nobody dials more; what is longer is not looked at.
+# Nobody dials more; what is longer is not looked at. The second is without separators.
 LONGEST_SPELLING: Final = 64
+LONGEST_DIALLED: Final = 32
 
 # The separators of RFC 3966, blanks, dashes, and the invisible marks that pasted numbers carry.
 _SEPARATORS: Final = (
