@@ -1,0 +1,77 @@
+"""Running a servicer: the four kinds of methods, and what becomes of their exceptions."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+from typing_extensions import override
+
+from server.transport.context import CallContext
+from server.transport.methods import Method
+from server.transport.status import CallFailure
+
+_LOG = logging.getLogger(__name__)
+
+
+async def serve(method: Method, context: CallContext) -> None:
+    """Let the servicer answer one call; whatever it does, the call ends."""
+    try:
+        if method.response_streaming:
+            await _answer_with_stream(method, context)
+        else:
+            await _answer_with_one(method, context)
+    except grpc.aio.AbortError:
+        context.finish()  # Usually over already: `abort` sends the status at once.
+    except CallFailure as failure:
+        context.fail(failure.code, failure.text)
+    except asyncio.CancelledError:
+        context.fail(grpc.StatusCode.CANCELLED, "the servicer was cancelled")
+        raise
+    except Exception:  # noqa: BLE001 - a servicer may raise anything; it must not end the server.
+        _LOG.exception("a servicer raised")
+        # The text of an unknown error may tell what is nobody's business: it stays in the log.
+        context.fail(grpc.StatusCode.UNKNOWN, "an unexpected error")
+    finally:
+        context.run_done_callbacks()
+
+
+async def _answer_with_one(method: Method, context: CallContext) -> None:
+    request = _Requests(context) if method.request_streaming else context.take_request()
+    context.answer(await method.behaviour(request, context))
+
+
+async def _answer_with_stream(method: Method, context: CallContext) -> None:
+    request = _Requests(context) if method.request_streaming else context.take_request()
+    answers = method.behaviour(request, context)
+    if hasattr(answers, "__aiter__"):
+        await _write_all(answers, context)
+    else:
+        await answers  # A coroutine that writes by itself.
+    context.finish()
+
+
+async def _write_all(answers: AsyncIterator[Any], context: CallContext) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        if hasattr(answers, "aclose"):
+            # Else a generator that is left early would run its `finally` some time later.
+            stack.push_async_callback(answers.aclose)
+        async for message in answers:
+            await context.write(message)
+
+
+class _Requests(AsyncIterator[Any]):
+    """The messages of a streaming request, one after the other."""
+
+    def __init__(self, context: CallContext) -> None:
+        self._context = context
+
+    @override
+    async def __anext__(self) -> Any:
+        message = await self._context.read()
+        if message is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return message

@@ -1,0 +1,269 @@
+"""One HTTP/2 connection: what libnghttp2 reports becomes calls, and calls become tasks."""
+
+import asyncio
+import logging
+import random
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import grpc
+from typing_extensions import override
+
+from server.transport import nghttp2, peer
+from server.transport.answering import serve
+from server.transport.context import CallContext
+from server.transport.keepalive import Keepalive, PingPolice
+from server.transport.live import Live
+from server.transport.methods import MethodTable
+from server.transport.options import TransportOptions
+from server.transport.request import NotGrpc, read_request
+from server.transport.status import (
+    ENHANCE_YOUR_CALM,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    CallFailure,
+    Headers,
+    status_of_reset,
+    trailers,
+)
+from server.transport.stream import RESPONSE_HEADERS, Stream
+from server.transport.wire import Wire
+
+_LOG = logging.getLogger(__name__)
+
+# Answered once everything that the client sent before it knew of the drain has arrived.
+_DRAIN_PING = b"draining"
+_KEEPALIVE_PING = b"keepaliv"
+_AGE_SPREAD = 0.1  # So that connections opened together do not move together.
+
+
+class Connection(asyncio.Protocol):
+    """Serves the calls of one client until it leaves, misbehaves, or is asked to go."""
+
+    _wire: Wire
+    _keepalive: Keepalive
+
+    def __init__(self, methods: MethodTable, options: TransportOptions, live: Live) -> None:
+        self._methods = methods
+        self._options = options
+        self._live = live
+        self._streams: dict[int, Stream] = {}
+        self._last_stream_id = 0
+        self._ping_police = PingPolice(options)
+        self._ageing: asyncio.TimerHandle | None = None
+
+    # What the event loop tells -----------------------------------------------------------------
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet a new client."""
+        # Not an isinstance: the transports of uvloop are no subclasses of asyncio's.
+        sender: Any = transport
+        self._wire = Wire(
+            sender, self._options, peer=peer.describe(transport), on_events=self._on_events
+        )
+        self._keepalive = Keepalive(self._options, ping=self._ping, give_up=self._wire.abort)
+        self._live.add(self)
+        if not peer.speaks_http2(transport):
+            self._wire.close()
+            return
+        age_seconds = self._options.max_connection_age_seconds
+        if age_seconds is not None:
+            spread = random.uniform(1 - _AGE_SPREAD, 1 + _AGE_SPREAD)
+            self._ageing = self._wire.loop.call_later(age_seconds * spread, self.drain)
+        self._wire.flush_soon()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Act on what the client sent."""
+        self._keepalive.heard()
+        try:
+            self._wire.engine.receive_data(data)
+        except nghttp2.NGH2Error as error:
+            self._break_off(error)
+            return
+        self._on_events(self._wire.engine.events())
+        self._wire.flush_soon()
+
+    @override
+    def pause_writing(self) -> None:
+        """Stop sending: the client, or the network, does not keep up."""
+        self._wire.pause()
+
+    @override
+    def resume_writing(self) -> None:
+        """Send again."""
+        self._wire.resume()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what nobody can be told any more."""
+        self._wire.lost()
+        self._keepalive.stop()
+        if self._ageing is not None:
+            self._ageing.cancel()
+        self._abandon_all(grpc.StatusCode.CANCELLED)
+        self._live.discard(self)
+
+    # What the server wants ---------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Ask the client to take new calls elsewhere, and close once the running ones are over.
+
+        The first GOAWAY promises to serve whatever is on its way; the last one, which names the
+        last call that was served, follows when the client has seen the first.
+        """
+        if self._wire.moving:
+            return
+        self._wire.moving = True
+        self._wire.engine.send_shutdown_notice()
+        self._wire.engine.ping(_DRAIN_PING)
+        self._wire.flush_soon()
+        for stream in list(self._streams.values()):
+            stream.ask_to_move()
+
+    def end(self) -> None:
+        """End every call with UNAVAILABLE and close."""
+        failure = CallFailure(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
+        for stream in list(self._streams.values()):
+            stream.fail(failure)
+            self._live.linger(stream.task)
+        self._dismiss(NO_ERROR, b"")
+
+    # What libnghttp2 reports -------------------------------------------------------------------
+
+    def _on_events(self, events: Iterable[nghttp2.Event]) -> None:
+        for event in events:
+            react = self._REACTIONS.get(type(event))
+            if react is not None:
+                react(self, event)
+
+    def _on_request(self, event: nghttp2.RequestReceived) -> None:
+        stream_id = self._last_stream_id = event.stream_id
+        try:
+            request = read_request(event.headers, self._options.max_metadata_bytes)
+            method = self._methods.find(request)
+        except NotGrpc as foreign:
+            self._turn_away(event, [(b":status", foreign.http_status)])
+            return
+        except CallFailure as failure:
+            self._turn_away(event, self._trailers_only(failure))
+            return
+        stream = self._streams[stream_id] = Stream(self._wire, stream_id, request, method=method)
+        if method.request_streaming:
+            self._start(stream)
+        if event.end_stream:
+            self._on_request_end(stream)
+
+    def _on_data(self, event: nghttp2.DataReceived) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is None:
+            self._wire.credit(event.stream_id, len(event.data))  # It was turned away.
+            return
+        try:
+            stream.receive(event.data)
+        except CallFailure as failure:
+            stream.fail(failure)
+        if event.end_stream:
+            self._on_request_end(stream)
+
+    def _on_trailers(self, event: nghttp2.TrailersReceived) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is not None:
+            self._on_request_end(stream)
+
+    def _on_request_end(self, stream: Stream) -> None:
+        try:
+            stream.half_close()
+        except CallFailure as failure:
+            stream.fail(failure)
+        if not stream.method.request_streaming and stream.code is None:
+            self._start(stream)
+
+    def _on_closed(self, event: nghttp2.StreamClosed) -> None:
+        self._wire.closed(event.stream_id)
+        stream = self._streams.pop(event.stream_id, None)
+        if stream is not None:
+            stream.abandon(status_of_reset(event.error_code))
+            self._live.linger(stream.task)
+
+    def _on_settings(self, _event: nghttp2.SettingsReceived) -> None:
+        self._keepalive.greeted()
+
+    def _on_ping(self, _event: nghttp2.PingReceived) -> None:
+        now, has_answered = self._wire.loop.time(), self._wire.has_answered
+        self._wire.has_answered = False
+        if self._ping_police.is_too_much(now, has_answered=has_answered):
+            self._abandon_all(grpc.StatusCode.UNAVAILABLE)
+            self._dismiss(ENHANCE_YOUR_CALM, b"too_many_pings")
+
+    def _on_ping_answer(self, event: nghttp2.PingAcknowledged) -> None:
+        if event.opaque_data == _DRAIN_PING:
+            self._wire.engine.send_goaway(NO_ERROR)
+
+    def _on_connection_closed(self, _event: nghttp2.ConnectionClosed) -> None:
+        self._wire.close()
+
+    _REACTIONS: ClassVar[dict[type[nghttp2.Event], Callable[["Connection", Any], None]]] = {
+        nghttp2.RequestReceived: _on_request,
+        nghttp2.DataReceived: _on_data,
+        nghttp2.TrailersReceived: _on_trailers,
+        nghttp2.StreamClosed: _on_closed,
+        nghttp2.SettingsReceived: _on_settings,
+        nghttp2.PingReceived: _on_ping,
+        nghttp2.PingAcknowledged: _on_ping_answer,
+        nghttp2.ConnectionClosed: _on_connection_closed,
+    }
+
+    # Helpers -----------------------------------------------------------------------------------
+
+    def _start(self, stream: Stream) -> None:
+        context = CallContext(stream, stream.method)
+        stream.task = self._wire.loop.create_task(serve(stream.method, context))
+
+    def _turn_away(self, event: nghttp2.RequestReceived, headers: Headers) -> None:
+        """Answer a request for which no call is made."""
+        self._wire.engine.send_response(event.stream_id, headers, end_stream=True)
+        if not event.end_stream:
+            self._wire.reset_when_sent(event.stream_id)
+
+    def _trailers_only(self, failure: CallFailure) -> Headers:
+        return RESPONSE_HEADERS + trailers(
+            failure.code,
+            failure.text,
+            failure.metadata,
+            max_text_bytes=self._options.max_status_text_bytes,
+        )
+
+    def _abandon_all(self, code: grpc.StatusCode) -> None:
+        for stream in self._streams.values():
+            stream.abandon(code)
+            self._live.linger(stream.task)
+        self._streams.clear()
+
+    def _ping(self) -> None:
+        self._wire.engine.ping(_KEEPALIVE_PING)
+        self._wire.flush_soon()
+
+    def _dismiss(self, error_code: int, reason: bytes) -> None:
+        self._wire.engine.send_goaway(error_code, debug_data=reason)
+        self._wire.flush()
+        self._wire.close()
+
+    def _break_off(self, error: nghttp2.NGH2Error) -> None:
+        """Leave a client that broke the protocol, or floods us; the engine is of no use any more.
+
+        Its GOAWAY is written by hand, so that the client knows which of its calls were served.
+        """
+        _LOG.info("a connection from %s broke off: %s", self._wire.peer.address, error)
+        flood = isinstance(error, nghttp2.DenialOfServiceError)
+        error_code = ENHANCE_YOUR_CALM if flood else PROTOCOL_ERROR
+        self._abandon_all(grpc.StatusCode.UNAVAILABLE)
+        self._wire.send_raw(_goaway(self._last_stream_id, error_code))
+        self._wire.close()
+
+
+def _goaway(last_stream_id: int, error_code: int) -> bytes:
+    """Write a GOAWAY frame: length, type 7, no flags, stream 0 (RFC 9113, section 6.8)."""
+    return struct.pack(">BHBBIII", 0, 8, 7, 0, 0, last_stream_id, error_code)

@@ -1,0 +1,143 @@
+"""The fast transport: a gRPC server on libnghttp2 and asyncio."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from server.transport import listeners
+from server.transport.connection import Connection
+from server.transport.context import CallContext
+from server.transport.live import Live
+from server.transport.methods import Handler, MethodTable
+from server.transport.options import TransportOptions
+from server.transport.tls import Certificates, TlsFiles
+
+# How long servicers may take to clean up after their calls were ended; then they are left alone.
+_CLEAN_UP_SECONDS = 5.0
+
+
+class Http2Server:
+    """Serves what generated code registers, as `grpc.aio.Server` does; see `TransportServer`."""
+
+    name = "nghttp2"
+
+    def __init__(self, options: TransportOptions) -> None:
+        self._options = options
+        self._methods = MethodTable()
+        self._live = Live()
+        self._sockets: list[tuple[socket.socket, Certificates | None]] = []
+        self._listening: list[asyncio.Server] = []
+        self._stopping: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Add handlers that are asked call by call."""
+        self._methods.add_generic(handlers)
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, Handler]
+    ) -> None:
+        """Add methods whose names are known; they come before generic handlers."""
+        self._methods.add_registered(service_name, method_handlers)
+
+    def add_insecure_port(self, address: str) -> int:
+        """Bind *address* without TLS; returns the port, 1 for a unix socket as grpcio does."""
+        return self._bind(address, None)
+
+    def add_secure_port(self, address: str, tls: TlsFiles) -> int:
+        """Bind *address* with TLS; certificates are read again when their files change."""
+        return self._bind(address, Certificates(tls))
+
+    def add_listener(self, listener: socket.socket, tls: TlsFiles | None = None, /) -> None:
+        """Serve on a socket that is bound already, such as one inherited from a parent."""
+        self._sockets.append((listener, None if tls is None else Certificates(tls)))
+
+    def on_move(
+        self, context: "grpc.aio.ServicerContext[Any, Any]", tell: Callable[[], None]
+    ) -> None:
+        """Call *tell* when the call of *context* should move to a new connection."""
+        assert isinstance(context, CallContext)
+        context.add_move_callback(tell)
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        for listener, certificates in self._sockets:
+            self._listening.append(await self._listen(listener, certificates))
+
+    async def stop(self, grace: float | None) -> None:
+        """Take no new calls; wait *grace* seconds for the running ones, then end them.
+
+        None ends them at once. May be called again: the shorter patience wins.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        if grace is None:
+            self._hurry.set()
+        else:
+            asyncio.get_running_loop().call_later(grace, self._hurry.set)
+        await asyncio.shield(self._stopping)
+
+    async def wait_for_termination(self) -> None:
+        """Wait until the server has stopped."""
+        await self._stopped.wait()
+
+    def _bind(self, address: str, certificates: Certificates | None) -> int:
+        bound = listeners.bind(address, reuse_port=self._options.reuse_port)
+        self._sockets += [(listener, certificates) for listener in bound]
+        if bound[0].family == socket.AF_UNIX:
+            return 1
+        port: int = bound[0].getsockname()[1]
+        return port
+
+    async def _listen(
+        self, listener: socket.socket, certificates: Certificates | None
+    ) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        context = None if certificates is None else certificates.listening_context()
+        timeout = None if context is None else self._options.handshake_timeout_seconds
+        create: Any = (
+            loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+        )
+        serving: asyncio.Server = await create(
+            self._connect,
+            sock=listener,
+            ssl=context,
+            ssl_handshake_timeout=timeout,
+            backlog=listeners.BACKLOG,
+        )
+        return serving
+
+    def _connect(self) -> Connection:
+        return Connection(self._methods, self._options, self._live)
+
+    async def _stop(self) -> None:
+        for serving in self._listening:
+            serving.close()
+        for listener, _certificates in self._sockets:
+            listeners.close(listener)
+        for connection in list(self._live.connections):
+            connection.drain()
+        await self._gone_or_hurry()
+        for connection in list(self._live.connections):
+            connection.end()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._live.gone(), _CLEAN_UP_SECONDS)
+        self._stopped.set()
+
+    async def _gone_or_hurry(self) -> None:
+        """Wait until all is over, or somebody has no more patience."""
+        waiting = [
+            asyncio.ensure_future(self._live.gone()),
+            asyncio.ensure_future(self._hurry.wait()),
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waiting:
+                waiter.cancel()

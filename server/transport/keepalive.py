@@ -1,0 +1,85 @@
+"""Is the client still there, and does it ask too often whether we are?"""
+
+import asyncio
+from collections.abc import Callable
+
+from server.transport.options import TransportOptions
+
+
+class Keepalive:
+    """Pings a silent client and gives up on one that does not answer, or never greeted."""
+
+    def __init__(
+        self,
+        options: TransportOptions,
+        *,
+        ping: Callable[[], None],
+        give_up: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._ping = ping
+        self._give_up = give_up
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._pinged_at = self._heard_at
+        self._greeted = False
+        self._timer = self._loop.call_later(options.handshake_timeout_seconds, self._check_greeting)
+
+    def heard(self) -> None:
+        """Note that something arrived."""
+        self._heard_at = self._loop.time()
+
+    def greeted(self) -> None:
+        """Note that the client speaks HTTP/2."""
+        self._greeted = True
+
+    def stop(self) -> None:
+        """Check no more."""
+        self._timer.cancel()
+
+    def _check_greeting(self) -> None:
+        if self._greeted:
+            self._check_silence()
+        else:
+            self._give_up()
+
+    def _check_silence(self) -> None:
+        now = self._loop.time()
+        patience_seconds = self._heard_at + self._options.keepalive_time_seconds - now
+        if patience_seconds > 0:
+            self._timer = self._loop.call_later(patience_seconds, self._check_silence)
+            return
+        self._pinged_at = now
+        self._timer = self._loop.call_later(
+            self._options.keepalive_timeout_seconds, self._check_answer
+        )
+        self._ping()
+
+    def _check_answer(self) -> None:
+        if self._heard_at < self._pinged_at:
+            self._give_up()
+        else:
+            self._check_silence()
+
+
+class PingPolice:
+    """Counts pings that come too soon after the last one with nothing sent between them."""
+
+    def __init__(self, options: TransportOptions) -> None:
+        self._min_interval_seconds = options.min_ping_interval_seconds
+        self._max_strikes = options.max_ping_strikes
+        self._strikes = 0
+        self._last_ping_at: float | None = None
+
+    def is_too_much(self, now: float, *, has_answered: bool) -> bool:
+        """Take one ping at *now* (seconds); tell whether the client has gone too far.
+
+        *has_answered* says that a call was answered since the last ping: a client that measures
+        its bandwidth pings after data, and that is no abuse.
+        """
+        if has_answered:
+            self._strikes = 0
+        elif self._last_ping_at is not None:
+            self._strikes += now - self._last_ping_at < self._min_interval_seconds
+        self._last_ping_at = now
+        return self._strikes > self._max_strikes

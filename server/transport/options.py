@@ -1,0 +1,54 @@
+"""The limits of the transport, each with its name, its unit and its reason."""
+
+from dataclasses import dataclass
+
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportOptions:
+    """What either transport allows a caller; the defaults suit a server inside one's own network.
+
+    Attributes:
+        max_receive_message_bytes: The largest request message, after decompression. A larger one
+            ends its call with RESOURCE_EXHAUSTED.
+        max_metadata_bytes: The largest header list, counted as RFC 9113 counts it (names and
+            values plus 32 bytes a field). A larger one ends its call with RESOURCE_EXHAUSTED; one
+            four times as large ends its connection.
+        max_status_text_bytes: Where the text of a status is cut, in bytes of UTF-8.
+        max_concurrent_streams: Calls that may be open on one connection; more wait at the client.
+        stream_window_bytes: What a client may send on one call ahead of its reader.
+        max_unsent_bytes: What one call may have waiting to be sent before `write` waits.
+        max_buffered_bytes: Request bytes that one connection may keep in memory. The call that
+            goes beyond it ends with RESOURCE_EXHAUSTED.
+        handshake_timeout_seconds: Time for the TLS handshake and the first frame of HTTP/2.
+        keepalive_time_seconds: Silence after which the server pings.
+        keepalive_timeout_seconds: How long the answer to that ping may take.
+        min_ping_interval_seconds: Pings closer together than this, with nothing sent between
+            them, count as strikes.
+        max_ping_strikes: Strikes that are forgiven; the next one ends the connection.
+        stream_resets_burst: Calls that a client may reset at once (rapid reset).
+        stream_resets_per_second: How fast that allowance grows back. Generous, because callers
+            whose deadlines pass while we are overloaded reset each of their calls.
+        max_connection_age_seconds: Age at which a connection is asked to move, give or take a
+            tenth; None for never. Its calls are waited for, however long they last.
+        reuse_port: Whether several processes may listen on one TCP port (SO_REUSEPORT).
+    """
+
+    max_receive_message_bytes: int = 4 * MEBIBYTE
+    max_metadata_bytes: int = 16 * KIBIBYTE
+    max_status_text_bytes: int = 4 * KIBIBYTE
+    max_concurrent_streams: int = 4_000
+    stream_window_bytes: int = 64 * KIBIBYTE
+    max_unsent_bytes: int = 64 * KIBIBYTE
+    max_buffered_bytes: int = 64 * MEBIBYTE
+    handshake_timeout_seconds: float = 10.0
+    keepalive_time_seconds: float = 60.0
+    keepalive_timeout_seconds: float = 20.0
+    min_ping_interval_seconds: float = 10.0
+    max_ping_strikes: int = 2
+    stream_resets_burst: int = 10_000
+    stream_resets_per_second: int = 1_000
+    max_connection_age_seconds: float | None = None
+    reuse_port: bool = False

@@ -1,0 +1,293 @@
+"""One call as the wire sees it: messages in, messages out, and exactly one ending."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import grpc
+
+from server.transport.framing import PREFIX_BYTES, Frame, MessageReader, open_frame
+from server.transport.metadata import Fields
+from server.transport.methods import Method
+from server.transport.nghttp2 import NGH2Error
+from server.transport.request import Request
+from server.transport.status import (
+    OK_TRAILERS,
+    CallFailure,
+    Headers,
+    reset_of_status,
+    trailers,
+)
+from server.transport.wire import Wire
+
+RESPONSE_HEADERS: Headers = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+
+
+class Stream:
+    """The two directions of one call.
+
+    Bytes that the servicer has not asked for are kept back from the client's window, so that a
+    client cannot send faster than its call is read. An unfinished message is credited at once: it
+    may be larger than the window, and is bounded by the limit of a message.
+
+    Attributes:
+        request: The head of the call.
+        method: What it calls.
+        task: What answers it, once that runs.
+        code: How it ended; None while it lasts.
+        abandoned: Whether it ended by its client, its deadline or its connection.
+    """
+
+    __slots__ = (
+        "_buffered_bytes",
+        "_deadline",
+        "_frames",
+        "_half_closed",
+        "_headers_sent",
+        "_move_callback",
+        "_reader",
+        "_reading",
+        "_takes_one",
+        "_uncredited_bytes",
+        "abandoned",
+        "code",
+        "method",
+        "request",
+        "stream_id",
+        "task",
+        "wire",
+    )
+
+    def __init__(self, wire: Wire, stream_id: int, request: Request, *, method: Method) -> None:
+        self.wire = wire
+        self.stream_id = stream_id
+        self.request = request
+        self.method = method
+        self.task: asyncio.Task[None] | None = None
+        self.code: grpc.StatusCode | None = None
+        self.abandoned = False
+        self._takes_one = not method.request_streaming
+        self._reader = MessageReader(wire.options.max_receive_message_bytes)
+        self._frames: deque[Frame] = deque()
+        self._reading: asyncio.Future[None] | None = None
+        self._buffered_bytes = 0
+        self._uncredited_bytes = 0
+        self._half_closed = False
+        self._headers_sent = False
+        self._move_callback: Callable[[], None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        if request.timeout_seconds is not None:
+            self._deadline = wire.loop.call_later(request.timeout_seconds, self._expire)
+
+    # Receiving -------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes of the request; raises CallFailure if the call cannot go on with them."""
+        self._uncredited_bytes += len(data)
+        if self.code is not None:
+            self._credit()
+            return
+        self._buffered_bytes += len(data)
+        self.wire.buffered_bytes += len(data)
+        if self.wire.buffered_bytes > self.wire.options.max_buffered_bytes:
+            raise CallFailure(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "the connection has too much waiting"
+            )
+        self._frames += self._reader.feed(data)
+        if not self._frames:
+            self._credit()
+        elif self._takes_one and len(self._frames) > 1:
+            raise CallFailure(grpc.StatusCode.UNIMPLEMENTED, "the method takes one message")
+        self._wake_reader()
+
+    def half_close(self) -> None:
+        """Note that the request is complete; raises CallFailure if it is not whole."""
+        self._half_closed = True
+        if self.code is not None:
+            return
+        if self._reader.unfinished_bytes:
+            raise CallFailure(grpc.StatusCode.INTERNAL, "the request ends inside a message")
+        if self._takes_one and not self._frames:
+            raise CallFailure(grpc.StatusCode.UNIMPLEMENTED, "the method takes one message")
+        self._wake_reader()
+
+    async def read(self) -> bytes | None:
+        """Wait for the next message; None after the last."""
+        while not self._frames:
+            self.check_open()
+            if self._half_closed:
+                return None
+            await self._more()
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return the oldest message; raises CallFailure if it is damaged or too large."""
+        frame = self._frames.popleft()
+        taken_bytes = PREFIX_BYTES + len(frame[1])
+        self._buffered_bytes -= taken_bytes
+        self.wire.buffered_bytes -= taken_bytes
+        if not self._frames:
+            self._credit()
+        return open_frame(frame, self.request.encoding, self.wire.options.max_receive_message_bytes)
+
+    # Sending ---------------------------------------------------------------------------------
+
+    @property
+    def headers_sent(self) -> bool:
+        """Whether the client has been sent the first half of the answer."""
+        return self._headers_sent
+
+    def send_headers(self, headers: Headers) -> None:
+        """Send the headers of the answer."""
+        self._headers_sent = True
+        try:
+            self.wire.engine.send_response(self.stream_id, headers)
+        except NGH2Error:
+            self.abandon(grpc.StatusCode.UNAVAILABLE)
+            return
+        self._flush_soon()
+
+    async def write(self, sealed: bytes) -> None:
+        """Send one message; waits while the client does not take what was sent before."""
+        wire = self.wire
+        try:
+            wire.engine.send_data(self.stream_id, sealed)
+        except NGH2Error:
+            self.abandon(grpc.StatusCode.UNAVAILABLE)
+            self.check_open()
+        self._flush_soon()
+        if wire.engine.queued_body_size(self.stream_id) > wire.options.max_unsent_bytes:
+            await wire.drained(self.stream_id)
+        self.check_open()
+
+    def answer(self, headers: Headers, sealed: bytes, end: Headers = OK_TRAILERS) -> None:
+        """Send the one message of a call and end it: the whole answer to a unary call."""
+        engine, stream_id = self.wire.engine, self.stream_id
+        try:
+            if not self._headers_sent:
+                engine.send_response(stream_id, headers)
+                self._headers_sent = True
+            engine.send_data(stream_id, sealed)
+            engine.send_trailers(stream_id, end)
+        except NGH2Error:
+            self.abandon(grpc.StatusCode.UNAVAILABLE)
+            return
+        self._finished(grpc.StatusCode.OK)
+
+    def finish(self, code: grpc.StatusCode, end: Headers) -> None:
+        """End the call with trailers; with them alone if nothing was sent before."""
+        if self.code is not None:
+            return
+        try:
+            if self._headers_sent:
+                self.wire.engine.send_trailers(self.stream_id, end)
+            else:
+                self.wire.engine.send_response(
+                    self.stream_id, RESPONSE_HEADERS + end, end_stream=True
+                )
+        except NGH2Error:
+            self.abandon(grpc.StatusCode.UNAVAILABLE)
+            return
+        self._finished(code)
+
+    # Ending ----------------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Raise if the call is over: CancelledError if it was taken from its servicer."""
+        if self.abandoned:
+            raise asyncio.CancelledError("the call is over")
+        if self.code is not None:
+            raise grpc.aio.UsageError("the call is over")
+
+    def fail(self, failure: CallFailure) -> None:
+        """End the call by our own doing: tell the client why, and stop the servicer."""
+        if self.code is not None:
+            return
+        if self.wire.engine.queued_body_size(self.stream_id):
+            # Trailers would wait behind what the client does not read.
+            self.wire.engine.reset_stream(self.stream_id, reset_of_status(failure.code))
+            self._over(failure.code)
+            self.wire.flush_soon()
+        else:
+            self.finish(failure.code, self.trailers(failure.code, failure.text, failure.metadata))
+        self._stop_servicer()
+
+    def abandon(self, code: grpc.StatusCode) -> None:
+        """Note that the call was ended from outside, and stop the servicer."""
+        if self.code is None:
+            self._over(code)
+            self._stop_servicer()
+
+    def trailers(self, code: grpc.StatusCode, text: str, metadata: Fields) -> Headers:
+        """Make the trailers that end this call; `metadata` is encoded already."""
+        limit = self.wire.options.max_status_text_bytes
+        return trailers(code, text, metadata, max_text_bytes=limit)
+
+    def time_remaining_seconds(self) -> float | None:
+        """Return how long the call may still last; None without a deadline."""
+        if self._deadline is None:
+            return None
+        return max(0.0, self._deadline.when() - self.wire.loop.time())
+
+    def on_move(self, callback: Callable[[], None]) -> None:
+        """Call *callback* when the server wants the call to move to a new connection."""
+        self._move_callback = callback
+        if self.wire.moving:
+            callback()
+
+    def ask_to_move(self) -> None:
+        """Tell the servicer, if it wants to know, that the connection will not take new calls."""
+        if self._move_callback is not None:
+            self._move_callback()
+
+    def _expire(self) -> None:
+        self.fail(CallFailure(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed"))
+
+    def _finished(self, code: grpc.StatusCode) -> None:
+        self._over(code)
+        if not self._half_closed:
+            self.wire.reset_when_sent(self.stream_id)
+        self._flush_soon()
+
+    def _over(self, code: grpc.StatusCode) -> None:
+        """Let go of all that the call holds; nothing is read or written from here on."""
+        self.code = code
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.wire.buffered_bytes -= self._buffered_bytes
+        self._buffered_bytes = 0
+        self._frames.clear()
+        self._reader.forget()
+        self._credit()
+        self._wake_reader()
+        self.wire.wake_writer(self.stream_id)
+
+    def _stop_servicer(self) -> None:
+        self.abandoned = True
+        if self.task is not None:
+            self.task.cancel()
+
+    # Helpers ---------------------------------------------------------------------------------
+
+    def _flush_soon(self) -> None:
+        self.wire.has_answered = True
+        self.wire.flush_soon()
+
+    def _credit(self) -> None:
+        """Let the client send as much again as has been taken from it."""
+        if self._uncredited_bytes:
+            self.wire.credit(self.stream_id, self._uncredited_bytes)
+            self._uncredited_bytes = 0
+
+    async def _more(self) -> None:
+        if self._reading is not None:
+            raise grpc.aio.UsageError("only one may read from a call at a time")
+        self._reading = self.wire.loop.create_future()
+        try:
+            await self._reading
+        finally:
+            self._reading = None
+
+    def _wake_reader(self) -> None:
+        if self._reading is not None and not self._reading.done():
+            self._reading.set_result(None)
