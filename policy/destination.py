@@ -43,8 +43,11 @@ def find_destination(
     """
     # The country code decides only where no area code does: +1 876 is Jamaica, +39 06 698 the
     # Vatican. So the longest is tried first.
-    for end in range(min(longest_prefix + 1, len(e164)), 1, -1):
-        destination = destinations.get(e164[1:end])
+    prefix = e164[1 : longest_prefix + 1]
+    look_up = destinations.get
+    while prefix:
+        destination = look_up(prefix)
         if destination is not None:
             return destination
+        prefix = prefix[:-1]
     return None

@@ -266,9 +266,9 @@ class Catalogue:
     version: str
     destinations: Mapping[str, Destination]
     longest_prefix: int
-    # currency -> prefix -> rows, the newest `valid_from` last. The rows of a prefix speak only of the
-    # country and class that `destinations` gives the prefix itself ("1" alone has none, so a row
-    # under it prices nothing); rows under an ordinary prefix also price the mobiles behind it.
+    # currency -> prefix -> rows, the newest `valid_from` last. The rows of a prefix speak only of
+    # the country and class that `destinations` gives the prefix itself ("1" alone has none, so a
+    # row under it prices nothing); those of an ordinary prefix also price the mobiles behind it.
     rates: Mapping[str, Mapping[str, tuple[DatedRate, ...]]]
     # currency -> (country of the toll-free number, country of origin) -> rows.
     toll_free_rates: Mapping[str, Mapping[tuple[str, str], tuple[DatedRate, ...]]]
@@ -280,6 +280,8 @@ class Catalogue:
     emergency: Mapping[str, EmergencyNumbers]
     # country of a toll-free number -> the other countries it can be called from; mostly none.
     toll_free_reach: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # Of `rates`; the default is the length of the longest number.
+    longest_rate_prefix: int = 15
 
 
 @dataclass(frozen=True, slots=True)

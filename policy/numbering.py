@@ -41,10 +41,11 @@ def read_number(dialled: str, country: str, dial_plan: tuple[DialPlanRule, ...] 
     """
     if len(dialled) > LONGEST_SPELLING:
         return None
+    digits = dialled[1:]
+    if dialled.startswith("+") and is_digits(digits):
+        # The spelling of gateways, and so of nearly every question.
+        return _read_international(digits)
     if not is_digits(dialled):
-        # The spelling gateways use needs no more than this.
-        if dialled.startswith("+") and is_digits(dialled[1:]):
-            return _read_international(dialled[1:])
         dialled = strip_separators(dialled)
     if dial_plan and not dialled.startswith("+"):
         dialled = apply_dial_plan(dialled, dial_plan)

@@ -81,14 +81,14 @@ def rate_for_destination(
     destination = find_destination(catalogue.destinations, catalogue.longest_prefix, e164)
     if table is None or destination is None:
         return None
-    for end in range(len(e164), 1, -1):
-        prefix = e164[1:end]
+    prefix = e164[1 : catalogue.longest_rate_prefix + 1]
+    while prefix:
         rows = table.get(prefix)
-        if rows is None or not _covers(catalogue, prefix, destination):
-            continue
-        rate = choose_rate(rows, now_ms)
-        if rate is not None:
-            return rate
+        if rows is not None and _covers(catalogue, prefix, destination):
+            rate = choose_rate(rows, now_ms)
+            if rate is not None:
+                return rate
+        prefix = prefix[:-1]
     return None
 
 
