@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_type_hints
 
 from policy.decision import Reason
 from server.settings import kinds
-from server.settings.kinds import Address, Kind, Suggestion
+from server.settings.kinds import Address, Kind, SuggestedEnding
 
 ENVIRONMENT_PREFIX = "CALLGATE_"
 # Says where the file is, so it cannot stand in it.
@@ -34,6 +34,14 @@ class SettingsWrong(Exception):
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+
+
+class Transport(StrEnum):
+    """The ways to speak gRPC."""
+
+    GRPCIO = "grpcio"
+    NGHTTP2 = "nghttp2"
+    AUTO = "auto"
 
 
 class FailureAction(StrEnum):
@@ -64,7 +72,7 @@ class Settings:
     insecure_listen: Annotated[
         bool,
         kinds.flag(),
-        "Listen where other machines can reach it, although nobody is asked who he is. "
+        "Listen where other machines can reach it, although no caller is asked for an identity. "
         "Said again at every start.",
     ] = False
     metrics_listen: Annotated[
@@ -103,6 +111,12 @@ class Settings:
         kinds.whole(0, 300),
         "After SIGTERM, questions under way have this long to be answered.",
     ] = 10
+    transport: Annotated[
+        Transport,
+        kinds.choice(Transport),
+        "Which implementation of gRPC serves: the reference, the fast one, or the fast one where "
+        "it is installed.",
+    ] = Transport.GRPCIO
     max_message_bytes: Annotated[
         int,
         kinds.whole(1_024, 4_194_304),
@@ -121,12 +135,6 @@ class Settings:
         "The longest stretch one grant reserves, and what is granted if a question names none. "
         "Short slices hold less money back and mean more questions.",
     ] = 300
-    ring_limit_seconds: Annotated[
-        int,
-        kinds.whole(1, 3_600),
-        "How long a called party may ring: a grant is to be reported on before this and the "
-        "granted time are over. Nothing reported: the reservation lapses after twice that time.",
-    ] = 180
     opening_balance_days: Annotated[
         int,
         kinds.whole(1, 3_650),
@@ -151,7 +159,7 @@ class Settings:
         str, kinds.text(255), 'With "redirect": a SIP URI, or the name of an announcement.'
     ] = ""
     suggestions: Annotated[
-        Mapping[Reason, Suggestion],
+        Mapping[Reason, SuggestedEnding],
         kinds.suggestions(),
         "SIP status and Q.850 cause suggested with a refusal, over the defaults below. A status "
         "is 4xx: 5xx would be tried elsewhere, 6xx ends other branches.",
@@ -174,10 +182,15 @@ class Settings:
         kinds.whole(0, 15),
         "How many trailing digits of a telephone number a decision record hides.",
     ] = 4
+    mask_accounts: Annotated[
+        bool,
+        kinds.flag(),
+        "Hide users, organizers and resource accounts in decision records as well.",
+    ] = False
     record_key: Annotated[
         str,
         kinds.secret(256),
-        "The secret of the hash that stands for a hidden number, the same in every engine whose "
+        "The secret of the hash that stands for what is hidden, the same in every engine whose "
         "records are to be joined. Empty: made once and kept in `data_folder`.",
     ] = ""
 
@@ -217,8 +230,7 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
         except (ValueError, TypeError):
             shown = "the given value" if kind.is_secret else repr(value)
             mistakes.append(f"{origin}: {shown} is not {kind.takes}")
-    if mistakes:
-        raise SettingsWrong(mistakes)
+    # What was wrong stands at its default here, so that contradictions are told as well.
     settings = Settings(**values)
     mistakes.extend(_contradictions(settings))
     if mistakes:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
-_SUGGESTION = re.compile(r"(4\d\d)/(\d{1,3})")
+_ENDING = re.compile(r"(4\d\d)/(\d{1,3})")
 _HIGHEST_PORT = 65_535
 _HIGHEST_CAUSE = 127
 _PRINTABLE = re.compile(r"[ -~]*")
@@ -55,7 +55,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
+class SuggestedEnding:
     """What a refusal suggests to a gateway: a SIP status, and the cause of its Reason header."""
 
     sip_status: int
@@ -156,18 +156,19 @@ def redis_url() -> Kind[str]:
             raise ValueError(value)
         return value
 
-    return Kind("a URL of redis://, rediss:// or unix://", read)
+    # It may hold a password.
+    return Kind("a URL of redis://, rediss:// or unix://", read, is_secret=True)
 
 
-def suggestions() -> Kind[Mapping[Reason, Suggestion]]:
+def suggestions() -> Kind[Mapping[Reason, SuggestedEnding]]:
     """Read SIP status and Q.850 cause by reason."""
 
-    def read(value: object) -> Mapping[Reason, Suggestion]:
+    def read(value: object) -> Mapping[Reason, SuggestedEnding]:
         if isinstance(value, str):
             value = dict(item.split("=", 1) for item in value.split(",") if item)
         if not isinstance(value, dict):
             raise ValueError(value)
-        return {_reason(name): _suggestion(item) for name, item in value.items()}
+        return {_reason(name): _ending(item) for name, item in value.items()}
 
     return Kind(
         'reasons and 4xx/cause, a table with CREDITS_EXHAUSTED = "402/21", '
@@ -193,8 +194,8 @@ def _reason(name: object) -> Reason:
         raise ValueError(name) from None
 
 
-def _suggestion(value: object) -> Suggestion:
-    match = _SUGGESTION.fullmatch(str(value).strip())
+def _ending(value: object) -> SuggestedEnding:
+    match = _ENDING.fullmatch(str(value).strip())
     if match is None or not 1 <= int(match[2]) <= _HIGHEST_CAUSE:
         raise ValueError(value)
-    return Suggestion(int(match[1]), int(match[2]))
+    return SuggestedEnding(int(match[1]), int(match[2]))

@@ -1,0 +1,75 @@
+"""The engine's command: serve, or look at what it would serve with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from server.settings import FILE_VARIABLE, Settings, SettingsWrong, load_settings
+
+EXIT_WRONG_SETTINGS = 2
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path),
+    envvar=FILE_VARIABLE,
+    help="The TOML file of the settings; docs/settings.md lists them.",
+)
+@click.pass_context
+def main(context: click.Context, settings_file: Path | None) -> None:
+    """Answer whether calls may be placed, for how long and who pays. Without a command: serve."""
+    context.obj = settings_file
+    if context.invoked_subcommand is None:
+        _serve(settings_file)
+
+
+@main.command()
+@click.pass_obj
+def serve(settings_file: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    _serve(settings_file)
+
+
+@main.command("settings")
+def show_settings() -> None:
+    """Print every setting with its meaning, as in docs/settings.md."""
+    from server.settings.page import settings_page
+
+    click.echo(settings_page(), nl=False)
+
+
+@main.command("check-data")
+@click.pass_obj
+def check_data(settings_file: Path | None) -> None:
+    """Check catalogue and directory as a whole, without serving them."""
+    from server.check_data import check
+
+    settings = _load(settings_file)
+    sys.exit(check(settings.catalogue_folder, settings.directory_folder))
+
+
+def _serve(settings_file: Path | None) -> None:
+    settings = _load(settings_file)
+    # Imported once the settings are right: a wrong one is told at once, not after the libraries.
+    from server.app import serve as serve_until_stopped
+
+    sys.exit(serve_until_stopped(settings))
+
+
+def _load(settings_file: Path | None) -> Settings:
+    try:
+        return load_settings(settings_file, os.environ)
+    except SettingsWrong as wrong:
+        for mistake in wrong.mistakes:
+            click.echo(mistake, err=True)
+        sys.exit(EXIT_WRONG_SETTINGS)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m server")

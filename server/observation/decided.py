@@ -1,0 +1,122 @@
+"""A decision as it is remembered, and the words of its record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from policy.decision import EmergencyGrant
+from policy.facts import Call
+from server.ledger import Answer
+from server.observation.masks import Masks
+from server.translation.context import CallContext, unpack
+
+_MS = 1_000
+
+
+class Decided(NamedTuple):
+    """A decision about a call: what was asked, what was answered, how long it took."""
+
+    call: Call
+    gateway_id: str
+    call_id: str
+    sequence: int
+    dry_run: bool
+    answer: Answer
+    # The answer was given before; the question was asked again.
+    repeated: bool
+    duration_us: int
+
+
+class DecidedEmergency(NamedTuple):
+    """An emergency grant, with what else the question said, unchecked."""
+
+    time_ms: int
+    tenant_id: str
+    account_id: str
+    gateway_id: str
+    call_id: str
+    calling_number: str
+    grant: EmergencyGrant
+
+
+def wording(decided: Decided | DecidedEmergency, masks: Masks) -> dict[str, object]:
+    """Put a decision into words and figures, numbers and accounts hidden as the masks say."""
+    if isinstance(decided, DecidedEmergency):
+        return _emergency(decided, masks)
+    context = unpack(decided.answer.context)
+    return {
+        **_asked(decided, masks),
+        **_answered(decided.answer, context, masks),
+        "repeated": decided.repeated,
+        "duration_us": decided.duration_us,
+    }
+
+
+def _asked(decided: Decided, masks: Masks) -> dict[str, object]:
+    call = decided.call
+    return {
+        "time": _time(decided.answer.decide_time_ms),
+        "tenant_id": call.tenant_id,
+        "gateway_id": decided.gateway_id,
+        "call_id": decided.call_id,
+        "sequence": decided.sequence,
+        "dry_run": decided.dry_run,
+        "kind": call.kind.value,
+        "account_ids": [masks.account(one) for one in call.account_ids],
+        **_number("dialled_number", call.called_number, masks),
+        **_number("calling_number", call.calling_number, masks),
+    }
+
+
+def _answered(answer: Answer, context: CallContext, masks: Masks) -> dict[str, object]:
+    said = {
+        "decision_id": answer.decision_id,
+        "outcome": "grant" if answer.reason is None else "refusal",
+        "payer": masks.account(context.account_id),
+        "payer_kind": context.payer_kind,
+        **_number("far_number", context.called_number, masks),
+        "country": context.country,
+        "call_type": context.call_type,
+        "catalogue_version": context.catalogue_version,
+        "directory_version": context.directory_version,
+        "superseded": answer.superseded,
+    }
+    if answer.reason is not None:
+        return {
+            **said,
+            "reason": answer.reason.name,
+            "shortfall_micros": answer.shortfall_micros,
+            "currency": context.currency,
+        }
+    purses = [context.purses[segment.purse_index] for segment in answer.segments]
+    return {
+        **said,
+        "granted_seconds": answer.granted_seconds,
+        "final": answer.final,
+        "purses": [purse.pool_id or purse.kind for purse in purses],
+        "held_micros": sum(segment.held_micros for segment in answer.segments),
+        "currency": context.currency,
+    }
+
+
+def _emergency(decided: DecidedEmergency, masks: Masks) -> dict[str, object]:
+    return {
+        "time": _time(decided.time_ms),
+        "tenant_id": decided.tenant_id,
+        "gateway_id": decided.gateway_id,
+        "call_id": decided.call_id,
+        "account_ids": [masks.account(decided.account_id)] if decided.account_id else [],
+        **_number("calling_number", decided.calling_number, masks),
+        "outcome": "emergency",
+        "dial_as": decided.grant.dial_as,
+        "country": decided.grant.location,
+    }
+
+
+def _number(name: str, number: str, masks: Masks) -> dict[str, object]:
+    return {name: masks.number(number), f"{name}_hash": masks.hash(number)}
+
+
+def _time(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / _MS, tz=UTC).isoformat(timespec="milliseconds")

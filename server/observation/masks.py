@@ -1,0 +1,66 @@
+"""Hiding numbers and accounts in records, so that whoever has the key can still join them."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+_KEY_FILE = "records.key"
+_KEY_FILE_MODE = 0o600
+_HASH_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """What a record hides. A hash of the same text under the same key is the same everywhere."""
+
+    key: bytes
+    digits: int
+    accounts: bool
+
+    def number(self, number: str) -> str:
+        """Hide the trailing digits of a number, all of them if it is short."""
+        hidden = min(self.digits, len(number))
+        return number[: len(number) - hidden] + "*" * hidden
+
+    def hash(self, text: str) -> str:
+        """Stand in for a hidden text; empty for an empty one."""
+        if not text:
+            return ""
+        return hmac.new(self.key, text.encode(), sha256).hexdigest()[:_HASH_CHARACTERS]
+
+    def account(self, account_id: str) -> str:
+        """Show an account, or its hash where accounts are hidden."""
+        return self.hash(account_id) if self.accounts else account_id
+
+
+def record_key(configured: str, data_folder: Path) -> bytes:
+    """Return the key that is set, else the one kept in the data folder, made at first use.
+
+    Raises OSError where the folder cannot be written.
+    """
+    if configured:
+        return configured.encode()
+    file = data_folder / _KEY_FILE
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        pass
+    data_folder.mkdir(parents=True, exist_ok=True)
+    key = secrets.token_hex(32).encode()
+    mine = file.with_name(f"{_KEY_FILE}.{os.getpid()}")
+    handle = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _KEY_FILE_MODE)
+    with os.fdopen(handle, "wb") as writer:
+        writer.write(key)
+    # Of several engines that start at once, the first to link decides; the others read its key.
+    try:
+        os.link(mine, file)
+    except FileExistsError:
+        key = file.read_bytes()
+    finally:
+        mine.unlink()
+    return key

@@ -1,0 +1,124 @@
+"""Figures over time, counted in plain integers and put into Prometheus' form when it asks."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from server.ledger import Answer
+from server.settings.kinds import Address
+
+_BUCKETS_US = (250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
+_MICROSECONDS = 1_000_000
+
+Gauge = Callable[[], float]
+
+
+class Metrics:
+    """What is counted on the path: nothing but additions to integers."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[tuple[str, str]] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.facts_stale = 0
+        self.expired_reservations = 0
+        self.durations = [0] * (len(_BUCKETS_US) + 1)
+        self.duration_sum_us = 0
+
+    def count_decision(self, answer: Answer, duration_us: int) -> None:
+        """Count one answer of the ledger's, and the time from question to answer."""
+        reason = answer.reason
+        self.decisions["grant" if reason is None else "refusal", reason.name if reason else ""] += 1
+        self.durations[bisect_left(_BUCKETS_US, duration_us)] += 1
+        self.duration_sum_us += duration_us
+
+    def count_emergency(self) -> None:
+        """Count one emergency grant."""
+        self.decisions["emergency", ""] += 1
+
+
+class MetricsPage(Collector):
+    """The page that Prometheus reads: the counts, and what others' gauges and counters say now."""
+
+    def __init__(
+        self, metrics: Metrics, *, gauges: dict[str, Gauge], counters: dict[str, Gauge]
+    ) -> None:
+        self._metrics = metrics
+        self._gauges = gauges
+        self._counters = counters
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        """Build every family anew."""
+        yield self._decisions()
+        yield self._failures()
+        yield self._durations()
+        for name, read in self._counters.items():
+            yield CounterMetricFamily(f"callgate_{name}", HELP[name], value=read())
+        for name, read in self._gauges.items():
+            yield GaugeMetricFamily(f"callgate_{name}", HELP[name], value=read())
+
+    def _decisions(self) -> CounterMetricFamily:
+        family = CounterMetricFamily(
+            "callgate_decisions", HELP["decisions"], labels=("outcome", "reason")
+        )
+        for labels, count in list(self._metrics.decisions.items()):
+            family.add_metric(labels, count)
+        return family
+
+    def _failures(self) -> CounterMetricFamily:
+        family = CounterMetricFamily("callgate_failures", HELP["failures"], labels=("reason",))
+        for reason, count in list(self._metrics.failures.items()):
+            family.add_metric((reason,), count)
+        return family
+
+    def _durations(self) -> HistogramMetricFamily:
+        total, buckets = 0, []
+        for bound_us, count in zip((*_BUCKETS_US, None), self._metrics.durations, strict=True):
+            total += count
+            bound = "+Inf" if bound_us is None else str(bound_us / _MICROSECONDS)
+            buckets.append((bound, total))
+        sum_seconds = self._metrics.duration_sum_us / _MICROSECONDS
+        return HistogramMetricFamily(
+            "callgate_decision_seconds",
+            HELP["decision_seconds"],
+            buckets=buckets,
+            sum_value=sum_seconds,
+        )
+
+
+HELP = {
+    "decisions": "Answers given, by outcome (grant, refusal, emergency) and reason of refusal.",
+    "failures": "Questions that got an error, by the reason of its ErrorInfo.",
+    "decision_seconds": "From question to answer, emergencies left out.",
+    "facts_stale": "Questions decided with facts the ledger no longer agreed with, asked again.",
+    "expired_reservations": "Reservations given back because nobody reported on them in time.",
+    "facts_reload_failures": "Loads of catalogue or directory that were refused.",
+    "records_dropped_grants": "Decision records of grants dropped because too many were waiting.",
+    "records_dropped_refusals": "Decision records of refusals and emergencies dropped likewise.",
+    "records_failed_writes": "Times the decision records could not be written.",
+    "records_waiting": "Decision records that wait to be written.",
+    "ledger_up": "1 while the ledger answers and takes writes, else 0.",
+}
+
+
+def serve_metrics(address: Address, page: MetricsPage) -> tuple[WSGIServer, Thread]:
+    """Serve the page over HTTP from a thread of its own. Raises OSError if the port is taken."""
+    registry = CollectorRegistry()
+    registry.register(page)
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return start_http_server(address.port, addr=address.host, registry=registry)

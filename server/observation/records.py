@@ -1,0 +1,133 @@
+"""Decision records: one line of JSON per decision, written in batches that no caller waits for.
+
+A decision is kept as a tuple in memory; a thread puts it into words and writes them. What waits is
+bounded: when it is full, grants are dropped first and refusals last, and each is counted. The
+ledger's journal, not this log, is the record of money.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from pathlib import Path
+from threading import Event, Thread
+
+import msgspec
+
+from server.observation.decided import Decided, DecidedEmergency, wording
+from server.observation.masks import Masks
+
+STANDARD_OUTPUT = "-"
+
+_WRITE_INTERVAL_SECONDS = 0.25
+# The thread holds the interpreter while it words a batch; so many take it a few milliseconds.
+_BATCH_RECORDS = 200
+_CLOSE_SECONDS = 2.0
+_FILE_MODE = 0o640
+
+_log = logging.getLogger(__name__)
+
+
+class Records:
+    """Keeps decisions until its thread has written them, `most` at a time."""
+
+    def __init__(self, path: str, masks: Masks, most: int) -> None:
+        self._path = path
+        self._masks = masks
+        self._most = most
+        self._grants: deque[Decided] = deque()
+        self._others: deque[Decided | DecidedEmergency] = deque()
+        self._encode = msgspec.json.Encoder().encode
+        self._file = -1
+        self._unwritten = b""
+        self._reopen = Event()
+        self._closing = Event()
+        # A daemon: a pipe that nobody reads must not keep the process from ending.
+        self._thread = Thread(target=self._run, name="decision-records", daemon=True)
+        self.dropped_grants = 0
+        self.dropped_refusals = 0
+        self.failed_writes = 0
+
+    def start(self) -> None:
+        """Open the file and begin to write. Raises OSError."""
+        self._open()
+        self._thread.start()
+
+    def keep(self, decided: Decided) -> None:
+        """Keep one decision; never waits, never fails."""
+        self._make_room()
+        if decided.answer.reason is None:
+            self._grants.append(decided)
+        else:
+            self._others.append(decided)
+
+    def keep_emergency(self, decided: DecidedEmergency) -> None:
+        """Keep one emergency grant, as dear as a refusal."""
+        self._make_room()
+        self._others.append(decided)
+
+    def reopen(self) -> None:
+        """Open the file anew before the next write: a log rotation moved it."""
+        self._reopen.set()
+
+    def close(self) -> None:
+        """Write what is left, within two seconds; blocks the caller for so long."""
+        self._closing.set()
+        self._thread.join(_CLOSE_SECONDS)
+
+    @property
+    def waiting(self) -> int:
+        """How many decisions wait to be written."""
+        return len(self._grants) + len(self._others)
+
+    def _make_room(self) -> None:
+        if len(self._grants) + len(self._others) < self._most:
+            return
+        # The thread may empty either in between.
+        try:
+            self._grants.popleft()
+            self.dropped_grants += 1
+        except IndexError:
+            self._others.popleft()
+            self.dropped_refusals += 1
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            closing = self._closing.wait(_WRITE_INTERVAL_SECONDS)
+            try:
+                self._write_all()
+            except OSError as error:
+                self.failed_writes += 1
+                _log.warning("Decision records cannot be written to %s: %s", self._path, error)
+
+    def _write_all(self) -> None:
+        if self._reopen.is_set():
+            self._reopen.clear()
+            self._open()
+        while self._unwritten or self.waiting:
+            if not self._unwritten:
+                lines = [self._encode(wording(one, self._masks)) for one in self._take()]
+                self._unwritten = b"\n".join([*lines, b""])
+            # What a full disk refused in the middle of a line goes on there.
+            while self._unwritten:
+                written = os.write(self._file, self._unwritten)
+                self._unwritten = self._unwritten[written:]
+
+    def _take(self) -> list[Decided | DecidedEmergency]:
+        batch: list[Decided | DecidedEmergency] = []
+        for waiting in (self._others, self._grants):
+            while waiting and len(batch) < _BATCH_RECORDS:
+                batch.append(waiting.popleft())
+        return batch
+
+    def _open(self) -> None:
+        if self._path == STANDARD_OUTPUT:
+            self._file = 1
+            return
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        file = os.open(Path(self._path), flags, _FILE_MODE)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = file

@@ -1,0 +1,154 @@
+"""What an answer is rendered from besides the ledger's figures, as it is kept with that answer.
+
+Packed when a question is decided, unpacked when it is answered, at once or asked again: an answer
+never looks at today's facts. The ledger keeps it as short strings and does not read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policy.decision import (
+    Admission,
+    CreditsPurse,
+    FreePurse,
+    Payer,
+    PayerKind,
+    PoolPurse,
+    Purse,
+    Refusal,
+)
+from policy.destination import Destination
+from policy.facts import Facts
+from policy.rate import Rate
+
+# No id, number or label holds a tab: ids are printable ASCII, and labels lose theirs here.
+_SEPARATOR = "\t"
+# Of the ledger: a field of more than 64 bytes costs three times the memory.
+_MAX_BYTES = 64
+_MAX_UTF8_BYTES = 4
+_LAYOUT = "1"
+_FIXED_FIELDS = 16
+_PURSE_FIELDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ToldPurse:
+    """A purse as a caller is told of it. `kind` is "free", "pool" or "credits"."""
+
+    kind: str
+    capability: str
+    pool_id: str = ""
+    counter: str = ""
+    period: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What was decided about a call, in the words an answer needs."""
+
+    payer_kind: PayerKind | None
+    account_id: str
+    called_number: str
+    call_type: str
+    country: str
+    label: str
+    catalogue_version: str
+    directory_version: str
+    currency: str
+    origin_assumed: bool
+    rate: Rate | None
+    purses: tuple[ToldPurse, ...]
+
+
+def pack(verdict: Admission | Refusal, facts: Facts) -> tuple[str, ...]:
+    """Pack what the rules said into short strings."""
+    rate = purses = None
+    origin_assumed = False
+    if isinstance(verdict, Admission):
+        rate, purses, origin_assumed = verdict.rate, verdict.purses, verdict.origin_assumed
+    fields = [
+        _LAYOUT,
+        *_payer(verdict.payer),
+        verdict.called_number,
+        verdict.call_type,
+        *_destination(verdict.destination),
+        facts.catalogue.version,
+        facts.tenant.digest,
+        facts.tenant.currency,
+        "1" if origin_assumed else "",
+        *_rate(rate),
+    ]
+    for purse in purses or ():
+        fields += _purse(purse)
+    return _cut(_SEPARATOR.join(fields))
+
+
+def unpack(strings: tuple[str, ...]) -> CallContext:
+    """Read what `pack` made."""
+    fields = "".join(strings).split(_SEPARATOR)
+    assert fields[0] == _LAYOUT, f"a context of layout {fields[0]!r} is not known here"
+    _, payer_kind, account_id, called_number, call_type, country, label = fields[:7]
+    catalogue_version, directory_version, currency, assumed = fields[7:11]
+    return CallContext(
+        payer_kind=PayerKind(payer_kind) if payer_kind else None,
+        account_id=account_id,
+        called_number=called_number,
+        call_type=call_type,
+        country=country,
+        label=label,
+        catalogue_version=catalogue_version,
+        directory_version=directory_version,
+        currency=currency,
+        origin_assumed=assumed == "1",
+        rate=_read_rate(currency, fields[11:_FIXED_FIELDS]),
+        purses=tuple(
+            ToldPurse(*fields[at : at + _PURSE_FIELDS])
+            for at in range(_FIXED_FIELDS, len(fields), _PURSE_FIELDS)
+        ),
+    )
+
+
+def _payer(payer: Payer | None) -> tuple[str, str]:
+    return ("", "") if payer is None else (payer.kind, payer.account_id)
+
+
+def _destination(destination: Destination | None) -> tuple[str, str]:
+    if destination is None:
+        return "", ""
+    return destination.country, destination.label.replace(_SEPARATOR, " ")
+
+
+def _rate(rate: Rate | None) -> tuple[str, ...]:
+    if rate is None:
+        return "", "", "", "", ""
+    return (
+        rate.rate_id,
+        str(rate.micros_per_minute),
+        str(rate.connection_fee_micros),
+        str(rate.first_increment_seconds),
+        str(rate.next_increment_seconds),
+    )
+
+
+def _read_rate(currency: str, fields: list[str]) -> Rate | None:
+    rate_id, per_minute, fee, first, following = fields
+    if not per_minute:
+        return None
+    return Rate(rate_id, currency, int(per_minute), int(fee), int(first), int(following))
+
+
+def _purse(purse: Purse) -> tuple[str, ...]:
+    match purse:
+        case PoolPurse():
+            return "pool", purse.capability, purse.pool_id, purse.counter, purse.period
+        case CreditsPurse():
+            return "credits", purse.capability, "", "", ""
+        case FreePurse():
+            return "free", purse.capability, "", "", ""
+
+
+def _cut(text: str) -> tuple[str, ...]:
+    """Cut into strings of at most 64 bytes each, never inside a character."""
+    step = _MAX_BYTES if text.isascii() else _MAX_BYTES // _MAX_UTF8_BYTES
+    return tuple(text[at : at + step] for at in range(0, len(text), step))

@@ -1,0 +1,53 @@
+"""What makes two questions the same one: their meaning, not their bytes."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from policy.facts import Call, Tenant
+from policy.numbering import read_number
+from policy.spelling import strip_separators
+
+_VERSION = "callgate question 1"
+# No field holds one: ids are printable ASCII, numbers have no control characters.
+_SEPARATOR = "\n"
+
+
+def fingerprint(call: Call, tenant: Tenant, *, explain: bool) -> str:
+    """Hash what was asked, with spellings of one number read as that number.
+
+    What a spelling means hangs on the country of the user. Where the user is not known (any more)
+    the tenant's country is used, as the rules do.
+    """
+    country = home_country(call.account_ids, tenant)
+    fields = (
+        _VERSION,
+        call.kind,
+        call.tenant_id,
+        _meaning(call.called_number, country, tenant),
+        _meaning(call.calling_number, country, tenant),
+        *call.account_ids,
+        "",
+        call.location,
+        str(call.requested_seconds),
+        "callback" if call.emergency_callback else "",
+        "explain" if explain else "",
+    )
+    return sha256(_SEPARATOR.join(fields).encode()).hexdigest()
+
+
+def home_country(account_ids: tuple[str, ...], tenant: Tenant) -> str:
+    """Say by which country's habits an account of the tenant dials."""
+    if account_ids:
+        first = account_ids[0]
+        account = tenant.users.get(first) or tenant.resource_accounts.get(first)
+        if account is not None and account.usage_location:
+            return account.usage_location
+    return tenant.country
+
+
+def _meaning(number: str, country: str, tenant: Tenant) -> str:
+    """Read a number as E.164; what is none stands for itself."""
+    if not number:
+        return ""
+    return read_number(number, country, tenant.dial_plan) or strip_separators(number)

@@ -1,0 +1,71 @@
+"""What each field of a question may hold; a field beyond its limit is named, with what is right."""
+
+from __future__ import annotations
+
+import re
+
+from google.protobuf.duration_pb2 import Duration
+
+from policy.rating import MAX_WHOLE_NUMBER
+from server.errors import InvalidRequest
+
+_TENANT_ID = re.compile(r"[a-z0-9._-]{1,64}")
+_ID = re.compile(r"[!-~]{1,64}")
+# What RFC 3261 allows in a Call-ID, and more: "x@[2001:db8::1]" is everyday.
+_CALL_ID = re.compile(r"[!-~]{1,255}")
+_NUMBER = re.compile(r"[^\x00-\x1f\x7f-\x9f]{0,64}")
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
+
+MAX_REQUESTED_SECONDS = 86_400
+MAX_RESOURCE_ACCOUNTS = 10
+
+
+def tenant_id(value: str) -> str:
+    """Check the id of a tenant."""
+    if not _TENANT_ID.fullmatch(value):
+        raise InvalidRequest("tenant_id", "1 to 64 characters of a-z, 0-9, '.', '_' and '-'")
+    return value
+
+
+def an_id(field: str, value: str) -> str:
+    """Check the id of a user, an account or a gateway."""
+    if not _ID.fullmatch(value):
+        raise InvalidRequest(field, "1 to 64 characters of printable ASCII without space")
+    return value
+
+
+def call_id(value: str) -> str:
+    """Check the gateway's id of a call."""
+    if not _CALL_ID.fullmatch(value):
+        raise InvalidRequest("call_id", "1 to 255 characters of printable ASCII without space")
+    return value
+
+
+def sequence(value: int) -> int:
+    """Check the place of a question among those about its call."""
+    if not 1 <= value <= MAX_WHOLE_NUMBER:
+        raise InvalidRequest("sequence", f"a whole number from 1 to {MAX_WHOLE_NUMBER}")
+    return value
+
+
+def a_number(field: str, value: str) -> str:
+    """Check digits as dialled or presented; whether they are a number is a rule's to say."""
+    if not _NUMBER.fullmatch(value):
+        raise InvalidRequest(field, "at most 64 characters, none of them a control character")
+    return value
+
+
+def location(value: str) -> str:
+    """Check a country, upper or lower case; empty where it is not known."""
+    if value and not _COUNTRY.fullmatch(value):
+        raise InvalidRequest("location", "a country of two letters (ISO 3166-1 alpha-2), or empty")
+    return value.upper()
+
+
+def requested_seconds(value: Duration) -> int:
+    """Check the wish for a duration: whole seconds of one day at most."""
+    if value.nanos or not 1 <= value.seconds <= MAX_REQUESTED_SECONDS:
+        raise InvalidRequest(
+            "requested_duration", f"whole seconds from 1 to {MAX_REQUESTED_SECONDS}, or absent"
+        )
+    return value.seconds

@@ -1,0 +1,122 @@
+"""A question from the wire, as a call within every field limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from callgate.v1.authorization_pb2 import AuthorizeCallRequest
+from policy.facts import Call, CallKind
+from server.errors import InvalidRequest
+from server.translation import limits
+
+
+@dataclass(frozen=True, slots=True)
+class CallQuestion:
+    """What is asked about one call. `call.tenant_id` may be empty: its service number leads to it.
+
+    In a dry run `gateway_id`, `call_id` may be empty and `sequence` 0.
+    """
+
+    call: Call
+    gateway_id: str
+    call_id: str
+    sequence: int
+    dry_run: bool
+    explain: bool
+
+
+def call_question(request: AuthorizeCallRequest) -> CallQuestion:
+    """Translate a question. Raises `InvalidRequest`, which names the first field that is wrong."""
+    kind = request.WhichOneof("kind")
+    if kind is None:
+        raise InvalidRequest("kind", "one kind of call, such as user_call; it decides who pays")
+    dry_run = request.dry_run
+    return CallQuestion(
+        call=_call(request, kind),
+        gateway_id=_unless_dry(dry_run, request.gateway_id, _gateway_id),
+        call_id=_unless_dry(dry_run, request.call_id, limits.call_id),
+        sequence=_unless_dry(dry_run, request.sequence, limits.sequence),
+        dry_run=dry_run,
+        explain=request.explain,
+    )
+
+
+def account_of(request: AuthorizeCallRequest) -> str:
+    """Say which account the kind speaks of, unchecked; empty where there is none."""
+    kind = request.WhichOneof("kind")
+    if kind is None:
+        return ""
+    part = getattr(request, kind)
+    for field in ("user_id", "organizer_id"):
+        if hasattr(part, field):
+            return str(getattr(part, field))
+    return part.resource_account_ids[0] if part.resource_account_ids else ""
+
+
+def _call(request: AuthorizeCallRequest, kind: str) -> Call:
+    domain_kind, accounts = _KINDS[kind]
+    is_service = domain_kind is CallKind.SERVICE_NUMBER
+    called_number = limits.a_number("called_number", request.called_number)
+    if not called_number and domain_kind is not CallKind.INBOUND:
+        raise InvalidRequest("called_number", "the digits as dialled, or an E.164 number")
+    return Call(
+        kind=domain_kind,
+        tenant_id=""
+        if is_service and not request.tenant_id
+        else limits.tenant_id(request.tenant_id),
+        called_number=called_number,
+        calling_number=limits.a_number("calling_number", request.calling_number),
+        account_ids=accounts(getattr(request, kind)),
+        service_number=called_number if is_service else "",
+        location=limits.location(request.location),
+        requested_seconds=limits.requested_seconds(request.requested_duration)
+        if request.HasField("requested_duration")
+        else 0,
+        emergency_callback=request.inbound_call.emergency_callback,
+    )
+
+
+def _unless_dry(dry_run: bool, value: Any, check: Callable[[Any], Any]) -> Any:
+    return value if dry_run and not value else check(value)
+
+
+def _gateway_id(value: str) -> str:
+    return limits.an_id("gateway_id", value)
+
+
+def _user(part: Any) -> tuple[str, ...]:
+    return (limits.an_id("user_id", part.user_id),)
+
+
+def _organizer(part: Any) -> tuple[str, ...]:
+    return (limits.an_id("organizer_id", part.organizer_id),)
+
+
+def _organizer_if_known(part: Any) -> tuple[str, ...]:
+    return _organizer(part) if part.organizer_id else ()
+
+
+def _resource_accounts(part: Any) -> tuple[str, ...]:
+    ids = part.resource_account_ids
+    if not 1 <= len(ids) <= limits.MAX_RESOURCE_ACCOUNTS:
+        raise InvalidRequest(
+            "resource_account_ids", f"1 to {limits.MAX_RESOURCE_ACCOUNTS} accounts, the first first"
+        )
+    return tuple(limits.an_id("resource_account_ids", one) for one in ids)
+
+
+# By the name of the field in the oneof.
+_KINDS: dict[str, tuple[CallKind, Callable[[Any], tuple[str, ...]]]] = {
+    "user_call": (CallKind.USER, _user),
+    "forwarded_call": (CallKind.FORWARDED, _user),
+    "transferred_call": (CallKind.TRANSFERRED, _user),
+    "added_party_call": (CallKind.ADDED_PARTY, _user),
+    "meeting_dial_out": (CallKind.MEETING_DIAL_OUT, _organizer),
+    "call_me": (CallKind.CALL_ME, _organizer),
+    "service_number_call": (CallKind.SERVICE_NUMBER, _organizer_if_known),
+    "attendant_transfer": (CallKind.ATTENDANT_TRANSFER, _resource_accounts),
+    "queue_transfer": (CallKind.QUEUE_TRANSFER, _resource_accounts),
+    "inbound_call": (CallKind.INBOUND, _user),
+}
