@@ -257,6 +257,14 @@ def test_a_longer_prefix_not_yet_in_force_leaves_the_shorter_one() -> None:
     assert (_id(before), _id(after)) == ("italy", "milan")
 
 
+def test_a_prefix_as_long_as_the_longest_is_found() -> None:
+    catalogue = a_catalogue(
+        rates={"USD": {"39": rows("italy"), "3902": rows("milan")}}, longest_rate_prefix=4
+    )
+
+    assert _id(rate_for_destination(catalogue, "USD", "+390212345678", now_ms=NOW_MS)) == "milan"
+
+
 TOLL_FREE = a_catalogue(
     toll_free_rates={
         "USD": {
