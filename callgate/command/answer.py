@@ -20,6 +20,7 @@ from callgate.v1.authorization_pb2 import (
 from callgate.v1.credits_pb2 import GetBalanceResponse
 
 _LABEL_WIDTH = 10
+_ARRIVING = frozenset({"service_number_call", "inbound_call"})
 
 
 def decision_text(question: AuthorizeCallRequest, answer: AuthorizeCallResponse) -> str:
@@ -58,15 +59,26 @@ def emergency_numbers_text(answer: GetEmergencyNumbersResponse) -> str:
 
 
 def _headline(question: AuthorizeCallRequest, answer: AuthorizeCallResponse) -> str:
-    number = answer.called_number or question.called_number
-    if answer.HasField("destination"):
-        number = f"{number}, {words.place(answer.destination)}"
+    ends = _ends(question, answer)
     if not answer.HasField("grant"):
-        return _refused(f"REFUSED   {number}")
+        return _refused(f"REFUSED   call {ends}")
     grant = answer.grant
     if grant.emergency:
-        return _granted(f"GRANTED   emergency call to {grant.dial_as or number}")
-    return _granted(f"GRANTED   {words.minutes(grant.granted_duration)} to {number}")
+        return _granted(f"GRANTED   emergency call to {grant.dial_as}")
+    return _granted(f"GRANTED   {words.minutes(grant.granted_duration)} {ends}")
+
+
+def _ends(question: AuthorizeCallRequest, answer: AuthorizeCallResponse) -> str:
+    """Say where the call leads, or where it comes from; the answer speaks of the far end."""
+    arriving = question.WhichOneof("kind") in _ARRIVING
+    dialled = question.calling_number if arriving else question.called_number
+    far_end = answer.called_number or dialled or "a withheld number"
+    if answer.HasField("destination"):
+        far_end = f"{far_end}, {words.place(answer.destination)}"
+    if not arriving:
+        return f"to {far_end}"
+    near_end = question.called_number or question.inbound_call.user_id
+    return f"to {near_end} from {far_end}"
 
 
 def _grant(grant: Grant, answer: AuthorizeCallResponse) -> Iterator[str]:

@@ -43,7 +43,7 @@ def test_a_refusal_is_told_at_a_glance(engine: Script, terminal: Terminal) -> No
     result = terminal.type(*ADELE_TO_ROME)
 
     assert result.stdout == (
-        "REFUSED   +390612345678, Italy, Rome (IT)\n"
+        "REFUSED   call to +390612345678, Italy, Rome (IT)\n"
         "  reason    credits exhausted\n"
         "  say       The balance does not cover the first minute. Please top up.\n"
         "  short of  0.062 USD\n"
@@ -67,6 +67,19 @@ def test_an_emergency_says_what_to_route_and_nothing_of_money(
     )
 
 
+def test_a_call_that_arrives_is_told_with_both_its_ends(engine: Script, terminal: Terminal) -> None:
+    arriving = ("authorize", "--kind", "toll-free", "--to", "+18005550100")
+    engine.answer = minutes_then_credits()
+    known = terminal.type(*arriving, "--from", "+390612345678").stdout
+    engine.answer = pb.AuthorizeCallResponse(refusal=refusal().refusal)
+    withheld = terminal.type(*arriving).stdout
+
+    assert known.startswith(
+        "GRANTED   10 min to +18005550100 from +390612345678, Italy, Rome (IT)\n"
+    )
+    assert withheld.startswith("REFUSED   call to +18005550100 from a withheld number\n")
+
+
 def test_a_number_that_leads_nowhere_is_shown_as_it_was_dialled(
     engine: Script, terminal: Terminal
 ) -> None:
@@ -76,7 +89,7 @@ def test_a_number_that_leads_nowhere_is_shown_as_it_was_dialled(
 
     result = terminal.type("authorize", "--tenant", "t", "--user", "u", "--to", "12ab")
 
-    assert result.stdout.startswith("REFUSED   12ab\n  reason    number invalid\n")
+    assert result.stdout.startswith("REFUSED   call to 12ab\n  reason    number invalid\n")
 
 
 def test_a_reason_of_a_newer_engine_is_told_by_its_number(
