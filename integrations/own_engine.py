@@ -77,7 +77,8 @@ def _store_of(parent: int) -> int:
     """Return the process id of the one child that is a Valkey."""
     for listing in Path(f"/proc/{parent}/task").glob("*/children"):
         for child in listing.read_text().split():
-            if "valkey" in Path(f"/proc/{child}/comm").read_text():
+            name = Path(f"/proc/{child}/comm").read_text()
+            if name.startswith(("valkey", "redis")):
                 return int(child)
     raise LookupError(f"process {parent} has no store of its own")
 
