@@ -32,11 +32,15 @@ _REGISTRY_HOST = re.compile(
     r"|crates\.i" + r"o\b|repo1?\.mav" + r"en"
 )
 _MACHINE_PATH = re.compile(
-    r"(?<![\w.$}~-])/(?:wo" + r"rk|ro" + r"ot|ho" + r"me/\w+|opt/whe" + r"els)(?:/|\b)"
+    r"(?<![\w.$}~-])/(?:wo" + r"rk|ro" + r"ot|opt/whe" + r"els|tmp/br" + r"ief)\b"
 )
 # The braces that keep a partition's keys in one slot, whole or at the head of an f-string.
 _KEY_TAG = re.compile(r"\{p(?:\d+\}|$)")
-_IGNORED_RULE = re.compile(r"#\s*(?:noqa|type:\s*ignore|pragma)\b(?P<rest>.*)$")
+_IGNORED_RULE = re.compile(
+    r"#\s*(?:noqa(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?|type:\s*ignore(?:\[[\w, -]+\])?)"
+    r"(?P<reason>.*)$"
+)
+_WORDS = re.compile(r"[A-Za-z]+\W+[A-Za-z]+")
 _LUA_CLOCK_OR_CHANCE = re.compile(
     r"math\.random|os\.(?:time|clock|date)|['\"]TIME['\"]", re.IGNORECASE
 )
@@ -116,7 +120,7 @@ def ignored_rules_have_reasons(name: str, text: str) -> Iterator[str]:
         return
     for number, line in enumerate(text.splitlines(), start=1):
         match = _IGNORED_RULE.search(line)
-        if match and not re.search(r"(?:#|--|\])\s*\S*\s*[A-Za-z]{2,}\s+\w+", match["rest"]):
+        if match and not _WORDS.search(match["reason"]):
             yield f"{name}:{number}: say on the same line why the rule is ignored here"
 
 
