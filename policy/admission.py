@@ -18,7 +18,7 @@ from policy.arrival import (
 from policy.decision import Admission, ConcurrencyLimit, Purse, Reason, Refusal
 from policy.enquiry import Enquiry, open_enquiry
 from policy.explanation import explain_decision, explain_opening
-from policy.facts import Call, CallKind, Facts, User
+from policy.facts import Call, Facts, ResourceAccount
 from policy.funding import find_free_purse, find_purses
 from policy.payer import call_type
 from policy.rate import Rate
@@ -56,21 +56,19 @@ def admit(call: Call, facts: Facts, now_ms: int, *, explain: bool = False) -> Ad
     if isinstance(enquiry, Refusal):
         return explain_opening(call, facts.tenant, enquiry) if explain else enquiry
     decision = decide(enquiry)
-    return explain_decision(enquiry, rules_for(call.kind), decision) if explain else decision
+    return explain_decision(enquiry, rules_for(enquiry), decision) if explain else decision
 
 
-def rules_for(kind: CallKind) -> tuple[Rule, ...]:
+def rules_for(enquiry: Enquiry) -> tuple[Rule, ...]:
     """List the rules that a kind of call is asked, in their order."""
-    if kind is CallKind.SERVICE_NUMBER:
-        return SERVICE_NUMBER_RULES
-    if kind is CallKind.INBOUND:
-        return INBOUND_RULES
-    return OUTBOUND_RULES
+    if not enquiry.traits.arriving:
+        return OUTBOUND_RULES
+    return INBOUND_RULES if enquiry.service is None else SERVICE_NUMBER_RULES
 
 
 def decide(enquiry: Enquiry) -> Admission | Refusal:
     """Decide about a call whose payer and far end are known."""
-    for rule in rules_for(enquiry.call.kind):
+    for rule in rules_for(enquiry):
         reason = rule(enquiry)
         if reason is not None:
             return _refuse(enquiry, reason)
@@ -82,12 +80,8 @@ def decide(enquiry: Enquiry) -> Admission | Refusal:
 
 def _fund(enquiry: Enquiry) -> tuple[Rate | None, tuple[Purse, ...] | Reason]:
     """Find what may pay, and the rate that a caller is told."""
-    if enquiry.call.kind is CallKind.INBOUND:
-        return None, (INBOUND_PURSE,)
-    if enquiry.service is not None:
-        rate = find_service_rate(enquiry)
-        purse = find_service_purse(enquiry, rate)
-        return rate, purse if isinstance(purse, Reason) else (purse,)
+    if enquiry.traits.arriving:
+        return _fund_arrival(enquiry)
     free = find_free_purse(enquiry)
     if free is not None:
         return None, (free,)
@@ -97,17 +91,26 @@ def _fund(enquiry: Enquiry) -> tuple[Rate | None, tuple[Purse, ...] | Reason]:
     return rate, find_purses(enquiry, rate)
 
 
+def _fund_arrival(enquiry: Enquiry) -> tuple[Rate | None, tuple[Purse, ...] | Reason]:
+    if enquiry.service is None:
+        return None, (INBOUND_PURSE,)
+    rate = find_service_rate(enquiry)
+    purse = find_service_purse(enquiry, rate)
+    return rate, purse if isinstance(purse, Reason) else (purse,)
+
+
 def _admit(enquiry: Enquiry, purses: tuple[Purse, ...], rate: Rate | None) -> Admission:
     service = enquiry.service
+    assumed = service is not None and service.toll_free and not is_origin_known(enquiry)
     return Admission(
-        payer=enquiry.payer,
-        purses=purses,
-        destination=enquiry.destination,
+        enquiry.payer,
+        purses,
+        enquiry.destination,
         called_number=enquiry.e164,
         call_type=call_type(enquiry.call, enquiry.user, service),
         rate=rate,
         concurrency=_concurrency_limit(enquiry),
-        origin_assumed=bool(service and service.toll_free and not is_origin_known(enquiry)),
+        origin_assumed=assumed,
     )
 
 
@@ -125,9 +128,10 @@ def _concurrency_limit(enquiry: Enquiry) -> ConcurrencyLimit | None:
     """The person's own limit, else the paying account's, else the tenant's over all its calls."""
     if enquiry.call.emergency_callback:
         return None
-    for account in (enquiry.user, enquiry.account):
-        if account is not None and account.concurrent_calls_limit is not None:
-            account_id = account.user_id if isinstance(account, User) else account.account_id
-            return ConcurrencyLimit(account_id, account.concurrent_calls_limit)
+    user, account = enquiry.user, enquiry.account
+    if user is not None and user.concurrent_calls_limit is not None:
+        return ConcurrencyLimit(user.user_id, user.concurrent_calls_limit)
+    if isinstance(account, ResourceAccount) and account.concurrent_calls_limit is not None:
+        return ConcurrencyLimit(account.account_id, account.concurrent_calls_limit)
     limit = enquiry.tenant.concurrent_calls_limit
     return None if limit is None else ConcurrencyLimit(enquiry.tenant.tenant_id, limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from policy.decision import Counter, PoolPurse, Reason
@@ -11,7 +12,6 @@ from policy.enquiry import Enquiry
 from policy.facts import Capability, Connectivity, Plan, ResourceAccount, User
 from policy.licence import pays_per_minute
 from policy.month import month
-from policy.payer import MEETING_KINDS
 from policy.pools import (
     CONFERENCE_POOL,
     CONFERENCE_US_CA_POOL,
@@ -22,20 +22,22 @@ from policy.pools import (
     plan_pool_id,
 )
 from policy.rating import SECONDS_PER_MINUTE
-from policy.restriction import leads_to_us_ca_toll_free, premium_treatment
+from policy.restriction import leads_to_us_ca_toll_free
 
 # The licences that pay, as usage records name them.
 CONFERENCE_CAPABILITY: Final = "MCOMEETADD"
 CONFERENCE_US_CA_CAPABILITY: Final = "MCOMEETADD_DIALOUT_US"
 
 _US_CA_COUNTRIES: Final = frozenset({"US", "CA"})
-_NEVER_INCLUDED: Final = frozenset(
-    {
-        NumberClass.PREMIUM,
-        NumberClass.SHARED_COST,
-        NumberClass.GLOBAL_NETWORK,
-    }
-)
+_INCLUDED_CLASSES: Final = (NumberClass.ORDINARY, NumberClass.MOBILE, NumberClass.TOLL_FREE)
+_POOLS_CACHED: Final = 65_536
+
+# Members of an enumeration are slow to look up on Python 3.11, and these are for every call.
+_PHONE_SYSTEM: Final = Capability.PHONE_SYSTEM
+_AUDIO_CONFERENCING: Final = Capability.AUDIO_CONFERENCING
+_US_CA_DIAL_OUT: Final = Capability.AUDIO_CONFERENCING_US_CA
+_EXTENDED_US_CA: Final = Capability.EXTENDED_US_CA
+_CALLING_PLAN: Final = Connectivity.CALLING_PLAN
 
 
 def find_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
@@ -45,7 +47,7 @@ def find_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
     """
     if not _is_includable(enquiry):
         return ()
-    if enquiry.call.kind in MEETING_KINDS:
+    if enquiry.traits.of_meeting:
         return _meeting_pools(enquiry, exhausted)
     return _plan_pools(enquiry, exhausted)
 
@@ -54,18 +56,16 @@ def is_fair_use(enquiry: Enquiry) -> bool:
     """The extended US/Canada add-on of an organizer pays dial-outs there: no pool, no credits."""
     user = enquiry.user
     return (
-        enquiry.call.kind in MEETING_KINDS
+        enquiry.traits.of_meeting
         and user is not None
-        and Capability.EXTENDED_US_CA in user.capabilities
+        and _EXTENDED_US_CA in user.capabilities
         and enquiry.country in _US_CA_COUNTRIES
         and _is_includable(enquiry)
     )
 
 
 def _is_includable(enquiry: Enquiry) -> bool:
-    if enquiry.destination.number_class in _NEVER_INCLUDED:
-        return False
-    return premium_treatment(enquiry) is None
+    return enquiry.treatment is None and enquiry.destination.number_class in _INCLUDED_CLASSES
 
 
 def _meeting_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
@@ -73,10 +73,10 @@ def _meeting_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]
     # A meeting is its organizer's: the account that pays is that user.
     assert organizer is not None
     pools: tuple[PoolPurse, ...] = ()
-    if Capability.AUDIO_CONFERENCING_US_CA in organizer.capabilities and _leads_to_us_ca(enquiry):
+    if _US_CA_DIAL_OUT in organizer.capabilities and _leads_to_us_ca(enquiry):
         pools += (_us_ca_pool(enquiry, exhausted),)
     if (
-        Capability.AUDIO_CONFERENCING in organizer.capabilities
+        _AUDIO_CONFERENCING in organizer.capabilities
         and enquiry.country in enquiry.catalogue.zone_a
     ):
         pools += (_zone_a_pool(enquiry, exhausted),)
@@ -91,26 +91,18 @@ def _leads_to_us_ca(enquiry: Enquiry) -> bool:
 
 def _us_ca_pool(enquiry: Enquiry, exhausted: Reason) -> PoolPurse:
     size_seconds = enquiry.tenant.pool_sizes.get((CONFERENCE_US_CA_POOL, US_CA), 0)
-    return PoolPurse(
-        pool_id=CONFERENCE_US_CA_POOL,
-        period=month(enquiry.tenant.time_zone, enquiry.now_ms),
-        counter=US_CA,
-        counters=(Counter(US_CA, size_seconds),),
-        capability=CONFERENCE_US_CA_CAPABILITY,
-        exhausted_reason=exhausted,
+    sizes = ((US_CA, size_seconds),)
+    period = month(enquiry.tenant.time_zone, enquiry.now_ms)
+    return _pool(
+        CONFERENCE_US_CA_POOL, period, US_CA, sizes, CONFERENCE_US_CA_CAPABILITY, exhausted
     )
 
 
 def _zone_a_pool(enquiry: Enquiry, exhausted: Reason) -> PoolPurse:
     size_seconds = enquiry.tenant.pool_sizes.get((CONFERENCE_POOL, ZONE_A), 0)
-    return PoolPurse(
-        pool_id=CONFERENCE_POOL,
-        period=month(enquiry.tenant.time_zone, enquiry.now_ms),
-        counter=ZONE_A,
-        counters=(Counter(ZONE_A, size_seconds),),
-        capability=CONFERENCE_CAPABILITY,
-        exhausted_reason=exhausted,
-    )
+    sizes = ((ZONE_A, size_seconds),)
+    period = month(enquiry.tenant.time_zone, enquiry.now_ms)
+    return _pool(CONFERENCE_POOL, period, ZONE_A, sizes, CONFERENCE_CAPABILITY, exhausted)
 
 
 def _plan_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
@@ -122,26 +114,30 @@ def _plan_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
     counter = _plan_counter(plan, enquiry)
     if not counter:
         return ()
-    account_id = enquiry.payer.account_id
-    pool_id = plan_pool_id(plan, account.usage_location, account_id)
-    pool = PoolPurse(
-        pool_id=pool_id,
-        period=month(enquiry.tenant.time_zone, enquiry.now_ms),
-        counter=counter,
-        counters=_plan_counters(plan, pool_id, enquiry),
-        capability=plan.capability,
-        exhausted_reason=exhausted,
-    )
-    return (pool,)
+    pool_id = plan_pool_id(plan, account.usage_location, enquiry.payer.account_id)
+    sizes = _plan_sizes(plan, pool_id, enquiry)
+    period = month(enquiry.tenant.time_zone, enquiry.now_ms)
+    return (_pool(pool_id, period, counter, sizes, plan.capability, exhausted),)
+
+
+@lru_cache(maxsize=_POOLS_CACHED)
+def _pool(  # noqa: PLR0913, PLR0917 (A cache key: what makes up a purse, by place.)
+    pool_id: str,
+    period: str,
+    counter: str,
+    sizes: tuple[tuple[str, int], ...],
+    capability: str,
+    exhausted: Reason,
+) -> PoolPurse:
+    """Make a purse, or find it again: few differ among many calls, and making one takes long."""
+    counters = tuple(Counter(name, size_seconds) for name, size_seconds in sizes)
+    return PoolPurse(pool_id, period, counter, counters, capability, exhausted)
 
 
 def _uses_its_plan(account: User | ResourceAccount) -> bool:
     if isinstance(account, ResourceAccount):
         return True
-    return (
-        account.connectivity is Connectivity.CALLING_PLAN
-        and Capability.PHONE_SYSTEM in account.capabilities
-    )
+    return account.connectivity is _CALLING_PLAN and _PHONE_SYSTEM in account.capabilities
 
 
 def _plan_counter(plan: Plan, enquiry: Enquiry) -> str:
@@ -155,12 +151,12 @@ def _plan_counter(plan: Plan, enquiry: Enquiry) -> str:
     return ""
 
 
-def _plan_counters(plan: Plan, pool_id: str, enquiry: Enquiry) -> tuple[Counter, ...]:
+def _plan_sizes(plan: Plan, pool_id: str, enquiry: Enquiry) -> tuple[tuple[str, int], ...]:
     """A plan with two counters stops as soon as either is used up, so both go along."""
     if not plan.pooled:
-        return (Counter(DOMESTIC, plan.domestic_minutes * SECONDS_PER_MINUTE),)
+        return ((DOMESTIC, plan.domestic_minutes * SECONDS_PER_MINUTE),)
     sizes = enquiry.tenant.pool_sizes
-    domestic = Counter(DOMESTIC, sizes.get((pool_id, DOMESTIC), 0))
+    domestic = (DOMESTIC, sizes.get((pool_id, DOMESTIC), 0))
     if not plan.international_minutes:
         return (domestic,)
-    return (domestic, Counter(INTERNATIONAL, sizes.get((pool_id, INTERNATIONAL), 0)))
+    return (domestic, (INTERNATIONAL, sizes.get((pool_id, INTERNATIONAL), 0)))

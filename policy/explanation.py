@@ -9,9 +9,8 @@ from typing import Final, NamedTuple
 
 from policy import arrival, restriction, standing
 from policy.decision import Admission, Check, CreditsPurse, FreePurse, PoolPurse, Reason, Refusal
-from policy.enquiry import ARRIVING_KINDS, Enquiry
+from policy.enquiry import Enquiry
 from policy.facts import Call, FundingModel, Tenant
-from policy.payer import MEETING_KINDS
 from policy.remedy import account_name, remedy_for, remedy_for_opening
 
 Inputs = tuple[tuple[str, str], ...]
@@ -55,7 +54,7 @@ def explain_decision(
 
 
 def _tell_number(enquiry: Enquiry) -> Check:
-    arriving = enquiry.call.kind in ARRIVING_KINDS
+    arriving = enquiry.traits.arriving
     spelled = enquiry.call.calling_number if arriving else enquiry.call.called_number
     destination = enquiry.destination
     inputs = (
@@ -167,7 +166,7 @@ def _licence_inputs(enquiry: Enquiry) -> Inputs:
 
 
 def _blocked_inputs(enquiry: Enquiry) -> Inputs:
-    treatment = restriction.premium_treatment(enquiry)
+    treatment = enquiry.treatment
     return (
         ("blocked_prefixes", " ".join(enquiry.tenant.blocked_prefixes)),
         ("usage_location", enquiry.usage_location),
@@ -177,7 +176,7 @@ def _blocked_inputs(enquiry: Enquiry) -> Inputs:
 
 def _restriction_inputs(enquiry: Enquiry) -> Inputs:
     found = restriction.effective_restriction(enquiry)
-    in_meeting = enquiry.call.kind in MEETING_KINDS
+    in_meeting = enquiry.traits.of_meeting
     return (
         ("restriction", found.identity),
         ("scope", found.conference_scope.value if in_meeting else found.pstn_scope.value),

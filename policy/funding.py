@@ -10,13 +10,18 @@ from policy.enquiry import Enquiry, is_paid_by_carrier
 from policy.facts import Capability, FundingModel, Tenant
 from policy.licence import pays_per_minute
 from policy.month import month
-from policy.payer import MEETING_KINDS, TRANSFER_KINDS
 from policy.rate import Rate
 
 # The licences that pay, as usage records name them.
 CREDITS_CAPABILITY: Final = "MCOPSTNPP"
 PER_MINUTE_CAPABILITY: Final = "MCOMEETACPEA"
 CARRIER_CAPABILITY: Final = "MCOEV"
+
+# Members of an enumeration are slow to look up on Python 3.11, and these are for every call.
+_PREPAID: Final = FundingModel.PREPAID
+_CREDITS: Final = Capability.CREDITS
+_ALLOWANCE_EXHAUSTED: Final = Reason.ALLOWANCE_EXHAUSTED
+_CREDITS_EXHAUSTED: Final = Reason.CREDITS_EXHAUSTED
 
 CARRIER_PURSE: Final = FreePurse(FreeReason.CARRIER, CARRIER_CAPABILITY)
 FAIR_USE_PURSE: Final = FreePurse(FreeReason.FAIR_USE, CONFERENCE_CAPABILITY)
@@ -37,13 +42,13 @@ def find_purses(enquiry: Enquiry, rate: Rate | None) -> tuple[Purse, ...] | Reas
     Where minutes pay and credits may not follow, the reason goes with the minutes and is told when
     they are used up.
     """
-    credits_purse = find_credits(enquiry, rate, exhausted=Reason.CREDITS_EXHAUSTED)
+    credits_purse = find_credits(enquiry, rate, exhausted=_CREDITS_EXHAUSTED)
     if isinstance(credits_purse, CreditsPurse):
-        return (*find_pools(enquiry, Reason.ALLOWANCE_EXHAUSTED), credits_purse)
+        return (*find_pools(enquiry, _ALLOWANCE_EXHAUSTED), credits_purse)
     forbidden = credits_purse
     if enquiry.tenant.funding_model is FundingModel.NONE:
         # Nothing was ever meant to follow the minutes, so it is they that are missing.
-        forbidden = Reason.ALLOWANCE_EXHAUSTED
+        forbidden = _ALLOWANCE_EXHAUSTED
     return find_pools(enquiry, forbidden) or credits_purse
 
 
@@ -61,18 +66,16 @@ def find_credits(
         return Reason.TENANT_NOT_ENABLED
     if not is_licensed_for_credits(enquiry):
         return Reason.PAYER_NOT_ENABLED
-    if tenant.funding_model is FundingModel.NONE:
-        return Reason.BALANCE_MISSING
-    if tenant.funding_model is FundingModel.POST_PAID and not tenant.overage_enabled:
-        return Reason.OVERAGE_OFF
-    return CreditsPurse(
-        rate=rate,
-        overdraft_micros=tenant.overdraft_micros,
-        post_paid=is_post_paid(tenant),
-        spend_limit=_spend_limit(enquiry),
-        capability=_credits_capability(enquiry),
-        exhausted_reason=Reason.OVERAGE_OFF if _ends_when_drained(tenant) else exhausted,
-    )
+    post_paid = False
+    if tenant.funding_model is not _PREPAID:
+        if tenant.funding_model is FundingModel.NONE:
+            return Reason.BALANCE_MISSING
+        if tenant.funding_model is FundingModel.POST_PAID and not tenant.overage_enabled:
+            return Reason.OVERAGE_OFF
+        post_paid = is_post_paid(tenant)
+        exhausted = Reason.OVERAGE_OFF if _ends_when_drained(tenant) else exhausted
+    capability, limit = _credits_capability(enquiry), _spend_limit(enquiry)
+    return CreditsPurse(rate, tenant.overdraft_micros, post_paid, limit, capability, exhausted)
 
 
 def is_post_paid(tenant: Tenant) -> bool:
@@ -91,13 +94,13 @@ def is_licensed_for_credits(enquiry: Enquiry) -> bool:
     Attendants, queues and toll-free numbers need none; nor does anybody while the organizer of a
     meeting is not known yet.
     """
-    if enquiry.call.kind in TRANSFER_KINDS:
+    if enquiry.traits.of_account:
         return True
     service = enquiry.service
     if service is not None and (service.toll_free or enquiry.user is None):
         return True
     account = enquiry.account or enquiry.user
-    return account is not None and Capability.CREDITS in account.capabilities
+    return account is not None and _CREDITS in account.capabilities
 
 
 def _is_draining(tenant: Tenant) -> bool:
@@ -118,8 +121,7 @@ def _spend_limit(enquiry: Enquiry) -> SpendLimit | None:
 
 
 def _credits_capability(enquiry: Enquiry) -> str:
-    if enquiry.call.kind in MEETING_KINDS or enquiry.service is not None:
-        organizer = enquiry.user
-        if organizer is not None and pays_per_minute(organizer):
-            return PER_MINUTE_CAPABILITY
-    return CREDITS_CAPABILITY
+    organizer = enquiry.user
+    if organizer is None or not (enquiry.traits.of_meeting or enquiry.service is not None):
+        return CREDITS_CAPABILITY
+    return PER_MINUTE_CAPABILITY if pays_per_minute(organizer) else CREDITS_CAPABILITY

@@ -23,6 +23,9 @@ CONFERENCING: Final = frozenset(
 VOICE_APPLICATION: Final = frozenset({Capability.VIRTUAL_USER, Capability.PHONE_SYSTEM})
 CARRIERS: Final = frozenset({Connectivity.DIRECT_ROUTING, Connectivity.OPERATOR_CONNECT})
 
+# Members of an enumeration are slow to look up on Python 3.11, and these are for every call.
+_PHONE_SYSTEM: Final = Capability.PHONE_SYSTEM
+
 
 @dataclass(frozen=True, slots=True)
 class Sku:
@@ -88,9 +91,11 @@ def may_place_calls(user: User) -> bool:
 
     Where a Shared Calling account pays, the plan is looked for there.
     """
-    if Capability.PHONE_SYSTEM not in user.capabilities:
+    if _PHONE_SYSTEM not in user.capabilities:
         return False
-    return bool(user.plan or user.connectivity in CARRIERS or user.shared_calling_account_id)
+    if user.plan is not None or user.shared_calling_account_id:
+        return True
+    return user.connectivity in CARRIERS
 
 
 def may_dial_out_of_meetings(organizer: User) -> bool:

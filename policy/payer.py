@@ -15,30 +15,20 @@ from policy.facts import (
     Tenant,
     User,
 )
+from policy.kinds import (
+    EMERGENCY_CALLBACK_CALL_TYPE,
+    TRAITS,
+    VOICE_APPLICATION_CALL_TYPE,
+    Traits,
+)
 from policy.numbering import read_number
 
-MEETING_KINDS: Final = (CallKind.MEETING_DIAL_OUT, CallKind.CALL_ME)
-TRANSFER_KINDS: Final = (CallKind.ATTENDANT_TRANSFER, CallKind.QUEUE_TRANSFER)
-
-_CALL_TYPES: Final = {
-    CallKind.USER: "user_out",
-    CallKind.FORWARDED: "user_out_forwarding",
-    CallKind.TRANSFERRED: "user_out_transfer",
-    CallKind.ADDED_PARTY: "user_out_conf",
-    CallKind.MEETING_DIAL_OUT: "conf_out",
-    CallKind.CALL_ME: "conf_out",
-    CallKind.ATTENDANT_TRANSFER: "ucap_out",
-    CallKind.QUEUE_TRANSFER: "ucap_out",
-    CallKind.INBOUND: "user_in",
-}
-# Operator Connect calls keep the ordinary names; usage records tell the operator in another column.
-_DIRECT_ROUTING_CALL_TYPES: Final = {
-    CallKind.USER: "dr_out",
-    CallKind.FORWARDED: "dr_out_user_forwarding",
-    CallKind.TRANSFERRED: "dr_out_user_transfer",
-    CallKind.ADDED_PARTY: "dr_out_user_conf",
-    CallKind.INBOUND: "dr_in",
-}
+# Members of an enumeration are slow to look up on Python 3.11, and these are for every call.
+_SERVICE_NUMBER: Final = CallKind.SERVICE_NUMBER
+_INBOUND: Final = CallKind.INBOUND
+_DIRECT_ROUTING: Final = Connectivity.DIRECT_ROUTING
+_USER: Final = PayerKind.USER
+_ORGANIZER: Final = PayerKind.ORGANIZER
 
 
 class Party(NamedTuple):
@@ -55,33 +45,32 @@ class Party(NamedTuple):
     service: ServiceNumber | None = None
 
 
-def find_party(call: Call, tenant: Tenant) -> Party | Reason:
+def find_party(call: Call, tenant: Tenant, traits: Traits) -> Party | Reason:
     """Find the paying account by the kind of call, or say that the tenant has no such account."""
-    kind = call.kind
-    if kind is CallKind.SERVICE_NUMBER:
+    if call.kind is _SERVICE_NUMBER:
         return _service_party(call, tenant)
-    if kind in TRANSFER_KINDS:
+    if traits.of_account:
         return _transfer_party(call, tenant)
     user = tenant.users.get(call.account_ids[0]) if call.account_ids else None
     if user is None:
         return Reason.USER_UNKNOWN
-    if kind in MEETING_KINDS:
-        return Party(Payer(PayerKind.ORGANIZER, tenant.tenant_id, user.user_id), user, user)
-    if user.shared_calling_account_id and kind is not CallKind.INBOUND:
+    if traits.of_meeting:
+        return Party(Payer(_ORGANIZER, tenant.tenant_id, user.user_id), user, user)
+    if user.shared_calling_account_id and call.kind is not _INBOUND:
         return _shared_calling_party(user, tenant)
-    return Party(Payer(PayerKind.USER, tenant.tenant_id, user.user_id), user, user)
+    return Party(Payer(_USER, tenant.tenant_id, user.user_id), user, user)
 
 
 def call_type(call: Call, user: User | None, service: ServiceNumber | None) -> str:
     """Name the kind of call as usage records do, such as "user_out" or "conf_in"."""
-    if call.kind is CallKind.SERVICE_NUMBER:
-        to_bridge = service is None or service.service is ServiceKind.BRIDGE
-        return "conf_in" if to_bridge else "ucap_in"
     if call.emergency_callback:
-        return "emergency_in"
-    if user is not None and user.connectivity is Connectivity.DIRECT_ROUTING:
-        return _DIRECT_ROUTING_CALL_TYPES.get(call.kind) or _CALL_TYPES[call.kind]
-    return _CALL_TYPES[call.kind]
+        return EMERGENCY_CALLBACK_CALL_TYPE
+    if service is not None and service.service is not ServiceKind.BRIDGE:
+        return VOICE_APPLICATION_CALL_TYPE
+    traits = TRAITS[call.kind]
+    if user is not None and user.connectivity is _DIRECT_ROUTING:
+        return traits.direct_routing_call_type
+    return traits.call_type
 
 
 def _service_party(call: Call, tenant: Tenant) -> Party | Reason:

@@ -10,7 +10,6 @@ from policy.decision import Reason
 from policy.enquiry import Enquiry
 from policy.facts import Call, Capability, ResourceAccount, Tenant, User
 from policy.licence import CARRIERS
-from policy.payer import MEETING_KINDS
 from policy.restriction import effective_restriction
 from policy.suggestion import SUGGESTIONS
 
@@ -58,7 +57,7 @@ def _assign_licence(enquiry: Enquiry) -> str:
     account, user = enquiry.account, enquiry.user
     if isinstance(account, ResourceAccount) and user is None:
         return f"Assign a resource account licence (PHONESYSTEM_VIRTUALUSER) to {_id_of(account)}."
-    if enquiry.service is not None or enquiry.call.kind in MEETING_KINDS:
+    if enquiry.service is not None or enquiry.traits.of_meeting:
         return f"Assign Audio Conferencing (MCOMEETADV) to {_id_of(user)}."
     missing = []
     if user is not None and Capability.PHONE_SYSTEM not in user.capabilities:
@@ -82,7 +81,7 @@ def _unblock(enquiry: Enquiry) -> str:
 
 
 def _widen_restriction(enquiry: Enquiry) -> str:
-    scope = "meetings" if enquiry.call.kind in MEETING_KINDS else "own calls"
+    scope = "meetings" if enquiry.traits.of_meeting else "own calls"
     return (
         f"Widen the restriction {effective_restriction(enquiry).identity} of"
         f" {account_name(enquiry)} so that its {scope} may go to {enquiry.destination.label}."

@@ -6,7 +6,6 @@ from policy.decision import Reason
 from policy.enquiry import Enquiry
 from policy.facts import ResourceAccount
 from policy.licence import may_answer_or_transfer, may_dial_out_of_meetings, may_place_calls
-from policy.payer import MEETING_KINDS, TRANSFER_KINDS
 
 
 def refuse_frozen(enquiry: Enquiry) -> Reason | None:
@@ -32,11 +31,11 @@ def refuse_unlicensed(enquiry: Enquiry) -> Reason | None:
 
 def _is_licensed(enquiry: Enquiry) -> bool:
     account, user = enquiry.account, enquiry.user
-    if enquiry.call.kind in TRANSFER_KINDS:
+    if enquiry.traits.of_account:
         return isinstance(account, ResourceAccount) and may_answer_or_transfer(account)
     # Every other outbound call is somebody's.
     assert user is not None
-    if enquiry.call.kind in MEETING_KINDS:
+    if enquiry.traits.of_meeting:
         return may_dial_out_of_meetings(user)
     # Under Shared Calling the licence is the user's, the plan the account's.
     shares_a_plan = user is account or (account is not None and account.plan is not None)

@@ -1,0 +1,42 @@
+"""Premium and shared-cost numbers: blocked for some holders, from credits only for the rest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from policy.destination import Destination, NumberClass
+from policy.domestic import is_own_number
+from policy.facts import PremiumRule, Treatment
+
+# A rule of this prefix stands for every premium number of its country.
+EVERY_PREMIUM: Final = "*"
+
+_PREMIUM: Final = NumberClass.PREMIUM
+_SHARED_COST: Final = NumberClass.SHARED_COST
+
+
+def find_treatment(
+    rules: tuple[PremiumRule, ...], here: str, e164: str, *, destination: Destination
+) -> Treatment | None:
+    """Say how a number is treated for holders in a country; None: as an ordinary number.
+
+    The longest prefix wins over the rule for every premium number. Other numbers of these classes
+    are left to credits, since minutes never cover them.
+    """
+    found: PremiumRule | None = None
+    for rule in rules:
+        if rule.country != here or not _applies(rule, e164, destination):
+            continue
+        if found is None or found.prefix == EVERY_PREMIUM or len(rule.prefix) > len(found.prefix):
+            found = rule
+    if found is not None:
+        return found.treatment
+    number_class = destination.number_class
+    special = number_class is _PREMIUM or number_class is _SHARED_COST
+    return Treatment.CREDITS_ONLY if special else None
+
+
+def _applies(rule: PremiumRule, e164: str, destination: Destination) -> bool:
+    if rule.prefix != EVERY_PREMIUM:
+        return e164.startswith(rule.prefix, 1)
+    return destination.number_class is _PREMIUM and is_own_number(destination, rule.country)
