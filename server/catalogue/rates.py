@@ -1,0 +1,124 @@
+"""What calls cost: the tables of rates, one file for each currency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import TypeVar
+
+from policy.destination import WORLD, Destination, NumberClass
+from policy.rate import DatedRate, Rate
+from policy.rating import check_rate
+from server.catalogue.rows import PricedRow, RateRow, TollFreeRateRow, TollRateRow
+from server.catalogue.source import Source
+from server.factfiles.figures import to_increments, to_micros, to_milliseconds
+
+RATES = "rates"
+TOLL_FREE_RATES = "toll_free_rates"
+TOLL_RATES = "toll_rates"
+# What a row of a country means that names no class.
+CLASSES_OF_NO_NAME = (NumberClass.ORDINARY, NumberClass.MOBILE)
+
+Key = TypeVar("Key")
+Row = TypeVar("Row", bound=PricedRow)
+Dated = dict[Key, tuple[DatedRate, ...]]
+
+
+def find_currencies(source: Source) -> list[str]:
+    """List the currencies there are rates in, by the names of their files."""
+    currencies = sorted(path.stem for path in (source.folder / RATES).glob("*.csv"))
+    if not currencies:
+        source.add(RATES, 0, "holds no file; give one for each currency, such as USD.csv")
+    for name in currencies:
+        if not (len(name) == 3 and name.isascii() and name.isupper()):
+            source.add(f"{RATES}/{name}.csv", 0, "is not named after a currency, such as USD.csv")
+    return currencies
+
+
+def read_rates(
+    source: Source, currency: str, destinations: Mapping[str, Destination]
+) -> Dated[str]:
+    """Read the rates of one currency by prefix.
+
+    A row of a country stands for each of its prefixes of the class, or of ordinary and mobile
+    numbers where it names none; a row that names the class, or the very prefix, comes before it.
+    Every country that has a prefix needs an ordinary rate.
+    """
+    file = f"{RATES}/{currency}.csv"
+    named = _read_dated(
+        source, file, RateRow, key_of=lambda row: (row.destination, row.number_class)
+    )
+    _check_destinations(source, file, set(named))
+    found: Dated[str] = {}
+    unrated: set[str] = set()
+    for prefix, destination in destinations.items():
+        country, number_class = destination.country, destination.number_class
+        rows = named.get((country, number_class.value))
+        if rows is None and number_class in CLASSES_OF_NO_NAME:
+            rows = named.get((country, ""))
+        if rows is not None:
+            found[prefix] = rows
+        elif number_class is NumberClass.ORDINARY and country != WORLD:
+            unrated.add(country)
+    for country in sorted(unrated):
+        source.add(file, 0, f"has no rate for {country}; add a row for it", column="destination")
+    return found | {target: rows for (target, _), rows in named.items() if target.isdigit()}
+
+
+def read_toll_free_rates(source: Source, currency: str) -> Dated[tuple[str, str]]:
+    """Read what toll-free calls cost, by the country of the number and of the caller."""
+    file = f"{TOLL_FREE_RATES}/{currency}.csv"
+    return _read_dated(source, file, TollFreeRateRow, key_of=lambda row: (row.country, row.origin))
+
+
+def read_toll_rates(source: Source, currency: str) -> Dated[str]:
+    """Read what charged calls to toll numbers cost, by the country of the number."""
+    file = f"{TOLL_RATES}/{currency}.csv"
+    return _read_dated(source, file, TollRateRow, key_of=lambda row: row.country)
+
+
+def _check_destinations(source: Source, file: str, named: set[tuple[str, str]]) -> None:
+    for target, number_class in sorted(named):
+        text = ""
+        if target.isdigit() and number_class:
+            text = f"{target} is a prefix; leave number_class empty, prefixes.csv says it"
+        elif not target.isdigit() and target not in source.countries:
+            text = f"{target} is no country of countries.csv"
+        if text:
+            source.add(file, 0, text, column="destination")
+
+
+def _read_dated(
+    source: Source, file: str, kind: type[Row], *, key_of: Callable[[Row], Key]
+) -> Dated[Key]:
+    """Read rows of one currency, and put those of one key in the order they come into force."""
+    dated: dict[Key, dict[int, DatedRate]] = {}
+    for line, row in source.rows(file, kind):
+        key = key_of(row)
+        try:
+            rate = _to_rate(row, key, currency=PurePath(file).stem)
+        except ValueError as error:
+            source.add(file, line, str(error))
+            continue
+        rows = dated.setdefault(key, {})
+        if rate.valid_from_ms in rows:
+            text = f"{rate.rate.rate_id} stands here twice; remove one or change valid_from"
+            source.add(file, line, text)
+        rows[rate.valid_from_ms] = rate
+    return {key: tuple(rows[at] for at in sorted(rows)) for key, rows in dated.items()}
+
+
+def _to_rate(row: PricedRow, key: object, *, currency: str) -> DatedRate:
+    """Turn a row into a rate. Raises ValueError, which names the field."""
+    parts = key if isinstance(key, tuple) else (key,)
+    first, following = to_increments(row.increments)
+    rate = Rate(
+        rate_id=":".join([currency, *(str(part) for part in parts if part), row.valid_from]),
+        currency=currency,
+        micros_per_minute=to_micros(row.per_minute),
+        connection_fee_micros=to_micros(row.connection_fee),
+        first_increment_seconds=first,
+        next_increment_seconds=following,
+    )
+    check_rate(rate)
+    return DatedRate(to_milliseconds(row.valid_from), rate)

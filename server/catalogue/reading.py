@@ -1,0 +1,84 @@
+"""Reading the folder of the catalogue as a whole: every table, every mistake, one version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy.facts import Catalogue, Plan, Restriction
+from policy.licence import Sku
+from server.catalogue import rates, tables
+from server.catalogue.source import Source
+from server.factfiles.problems import Problems
+
+VERSION_DIGITS = 12
+NAME_FILE = "NAME"
+MAX_NAME_LENGTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueFiles:
+    """The catalogue, and those of its tables that only the directory is read with."""
+
+    catalogue: Catalogue
+    countries: frozenset[str]
+    credits_countries: frozenset[str]
+    plans: Mapping[tuple[str, str], Plan]
+    skus: Mapping[str, Sku]
+    restrictions: Mapping[str, Restriction]
+
+
+def read_catalogue(folder: Path, problems: Problems) -> CatalogueFiles:
+    """Read all tables of the folder and note every mistake.
+
+    With any mistake the result is not to be served; it is whole enough to check the directory by.
+    """
+    source = Source(folder, problems)
+    source.read_countries()
+    destinations = tables.read_prefixes(source)
+    currencies = rates.find_currencies(source)
+    plans = tables.read_plans(source)
+    catalogue = Catalogue(
+        version=_version(source),
+        destinations=destinations,
+        longest_prefix=max(map(len, destinations), default=0),
+        rates={name: rates.read_rates(source, name, destinations) for name in currencies},
+        toll_free_rates={name: rates.read_toll_free_rates(source, name) for name in currencies},
+        toll_rates={name: rates.read_toll_rates(source, name) for name in currencies},
+        zone_a=tables.read_country_list(source, "zone_a.csv"),
+        international_plan=tables.read_country_list(source, "international_plan.csv"),
+        premium_rules=tables.read_premium_rules(source),
+        emergency=tables.read_emergency(source),
+        toll_free_reach=tables.read_toll_free_reach(source),
+    )
+    return CatalogueFiles(
+        catalogue=catalogue,
+        countries=frozenset(source.countries),
+        credits_countries=tables.read_country_list(source, "credits_countries.csv"),
+        plans=plans,
+        skus=tables.read_skus(source, plans),
+        restrictions=tables.read_restrictions(source),
+    )
+
+
+def _version(source: Source) -> str:
+    """Name the content: the catalogue's name and a short hash over all of its tables."""
+    digest = hashlib.sha256()
+    for path in sorted(source.folder.rglob("*.csv")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(source.folder).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return f"{_name(source)}.{digest.hexdigest()[:VERSION_DIGITS]}"
+
+
+def _name(source: Source) -> str:
+    try:
+        name = (source.folder / NAME_FILE).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        name = ""
+    if not (0 < len(name) <= MAX_NAME_LENGTH and name.isascii() and name.isprintable()):
+        text = f"give a line of 1 to {MAX_NAME_LENGTH} characters, such as sample-2026-11"
+        source.add(NAME_FILE, 0, text)
+    return name

@@ -1,0 +1,1 @@
+"""Reading files of facts: tables, sections, figures, and every problem found in them."""
