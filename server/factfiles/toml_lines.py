@@ -82,9 +82,16 @@ class _Scan:
         if is_array:
             self._last[path] = self._last.get(path, -1) + 1
         self._table = self._inside_array(path)
-        self._lines.setdefault(self._table, line)
+        self._note(self._table, line)
         line_end = self._text.find("\n", self._at)
         self._at = line_end if line_end >= 0 else len(self._text)
+
+    def _note(self, path: Path, line: int) -> None:
+        """Note where a path begins, and the tables that it opens on its way."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self._lines:
+                return
+            self._lines[path[:end]] = line
 
     def _inside_array(self, path: Path) -> Path:
         return (*path, self._last[path]) if path in self._last else path
@@ -92,7 +99,7 @@ class _Scan:
     def _read_pair(self) -> None:
         line = self._line()
         path = (*self._table, *self._read_key())
-        self._lines[path] = line
+        self._note(path, line)
         self._at = self._text.index("=", self._at) + 1
         self._skip_blank()
         if self._text.startswith("[", self._at):

@@ -1,0 +1,6 @@
+"""The directory: tenants with their users, licences and service numbers."""
+
+from server.directory.reading import read_directory
+from server.directory.snapshot import Directory
+
+__all__ = ["Directory", "read_directory"]

@@ -1,0 +1,62 @@
+"""Reading the folder of the directory as a whole: every tenant, and that none takes another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from policy.facts import Tenant
+from server.catalogue import CatalogueFiles
+from server.directory.tenant import build_tenant
+from server.directory.tenant_file import KeyPath, TenantFile, read_tenant_file
+from server.factfiles.problems import Problems
+
+MAX_TENANTS = 20_000
+
+
+def read_directory(
+    folder: Path, catalogue: CatalogueFiles, problems: Problems
+) -> dict[str, Tenant]:
+    """Read one tenant from each TOML file of the folder and note every mistake.
+
+    With any mistake the result is not to be served.
+    """
+    paths = sorted(folder.glob("*.toml"))
+    if not paths:
+        problems.add(folder, 0, "", "holds no tenant; give each a file, such as contoso.toml")
+    if len(paths) > MAX_TENANTS:
+        problems.add(
+            folder, 0, "", f"holds {len(paths)} tenants; at most {MAX_TENANTS} are allowed"
+        )
+    tenants: dict[str, Tenant] = {}
+    homes: dict[str, Path] = {}
+    holders: dict[str, str] = {}
+    for path in paths:
+        file = read_tenant_file(path, problems)
+        tenant = build_tenant(file, catalogue)
+        if tenant is None:
+            continue
+        if tenant.tenant_id in homes:
+            other = homes[tenant.tenant_id].name
+            file.note(("id",), f"is {tenant.tenant_id!r}, the id in {other}; give another")
+        homes[tenant.tenant_id] = path
+        tenants[tenant.tenant_id] = tenant
+        _check_numbers(file, tenant, holders)
+    return tenants
+
+
+def _check_numbers(file: TenantFile, tenant: Tenant, holders: dict[str, str]) -> None:
+    """Note a number that somebody else has, in this tenant or another."""
+    for at, number in _numbers(tenant):
+        holder = f"{'.'.join(str(part) for part in at)} of {tenant.tenant_id}"
+        if number in holders:
+            file.note(at, f"{number} is already {holders[number]}; a number has one holder")
+        holders[number] = holder
+
+
+def _numbers(tenant: Tenant) -> Iterator[tuple[KeyPath, str]]:
+    for user in tenant.users.values():
+        if user.number:
+            yield ("users", user.user_id, "number"), user.number
+    for number in tenant.service_numbers:
+        yield ("service_numbers", number), number

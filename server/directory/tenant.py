@@ -1,0 +1,119 @@
+"""A tenant from its file: the rest of its facts, and the checks that look across sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from zoneinfo import ZoneInfo
+
+from policy.dial_plan import InvalidDialPlan, check_dial_plan, compile_rule
+from policy.facts import DialPlanRule, FundingModel, ResourceAccount, Tenant, User
+from policy.pools import pool_sizes
+from server.catalogue import CatalogueFiles
+from server.directory.accounts import AccountReader
+from server.directory.digest import with_digest
+from server.directory.numbers import NumberReader
+from server.directory.sections import TenantSection
+from server.directory.tenant_file import KeyPath, TenantFile
+from server.factfiles.figures import to_micros
+
+WITH_BALANCE = frozenset({FundingModel.PREPAID, FundingModel.DRAIN_THEN_POST_PAID})
+
+
+def build_tenant(file: TenantFile, catalogue: CatalogueFiles) -> Tenant | None:
+    """Build the tenant of a file and note what does not fit together; None without a head."""
+    head = file.tenant
+    if head is None:
+        return None
+    reader = AccountReader(file, catalogue)
+    _check_head(file, head, reader)
+    restriction = reader.restriction(head.restriction, ("restriction",))
+    users, accounts = reader.users(), reader.resource_accounts()
+    numbers = NumberReader(file, catalogue, head.currency, head.per_minute_conferencing)
+    holders: list[User | ResourceAccount] = [*users.values(), *accounts.values()]
+    block = file.inbound_block
+    if restriction is None:
+        if not head.restriction:
+            file.note(("restriction",), "is empty; name one, or leave it out for no restriction")
+        return None
+    tenant = Tenant(
+        tenant_id=head.id,
+        country=head.country,
+        currency=head.currency,
+        time_zone=head.time_zone,
+        digest="",
+        funding_model=head.funding_model,
+        restriction=restriction,
+        users=users,
+        resource_accounts=accounts,
+        service_numbers=numbers.service_numbers(),
+        pool_sizes=pool_sizes(
+            holders,
+            basis=head.dial_out_pool_basis,
+            purchased_conferencing=reader.purchased_conferencing(holders),
+        ),
+        credits_enabled=head.credits_enabled,
+        opening_balance_micros=(
+            None if head.opening_balance is None else to_micros(head.opening_balance)
+        ),
+        overage_enabled=head.overage_enabled,
+        auto_recharge=head.auto_recharge,
+        per_minute_conferencing=head.per_minute_conferencing,
+        overdraft_micros=to_micros(head.overdraft),
+        frozen=head.frozen,
+        dial_plan=_dial_plan(file),
+        blocked_prefixes=tuple(head.blocked_prefixes),
+        block_inbound=block is not None and block.enabled,
+        blocked_callers=_patterns(file, block.patterns if block else (), "patterns"),
+        exempt_callers=_patterns(file, block.exemptions if block else (), "exemptions"),
+        overflow_to_calling_plan=head.overflow_to_calling_plan,
+        unknown_origin=head.unknown_origin,
+        concurrent_calls_limit=head.concurrent_calls_limit,
+    )
+    return with_digest(tenant)
+
+
+def _check_head(file: TenantFile, head: TenantSection, reader: AccountReader) -> None:
+    catalogue = reader.catalogue
+    reader.check_country(head.country, ("country",))
+    if head.currency not in catalogue.catalogue.rates:
+        known = ", ".join(sorted(catalogue.catalogue.rates)) or "none"
+        text = f"is {head.currency!r}, in which there are no rates; there are some in {known}"
+        file.note(("currency",), text)
+    try:
+        ZoneInfo(head.time_zone)
+    except (OSError, ValueError):
+        text = f"is {head.time_zone!r}; give a zone of the IANA list, such as Europe/Rome"
+        file.note(("time_zone",), text)
+    if head.opening_balance is not None and head.funding_model not in WITH_BALANCE:
+        text = f"has no meaning for {head.funding_model.value}; leave it out"
+        file.note(("opening_balance",), text)
+    if head.funding_model in WITH_BALANCE and head.country not in catalogue.credits_countries:
+        text = f"is {head.funding_model.value}, but credits cannot be bought in {head.country}"
+        file.note(("funding_model",), f"{text}; give post_paid or none")
+
+
+def _dial_plan(file: TenantFile) -> tuple[DialPlanRule, ...]:
+    rules: list[DialPlanRule] = []
+    for place, section in enumerate(file.dial_plan):
+        try:
+            rules.append(compile_rule(section.name, section.pattern, section.translation))
+        except InvalidDialPlan as error:
+            file.note(("dial_plan", place), str(error))
+    try:
+        check_dial_plan(tuple(rules))
+    except InvalidDialPlan as error:
+        file.note(("dial_plan",), str(error))
+    return tuple(rules)
+
+
+def _patterns(file: TenantFile, patterns: Iterable[str], name: str) -> tuple[re.Pattern[str], ...]:
+    """Compile what callers are matched with; the limits of a dial plan keep them harmless, too."""
+    compiled = []
+    for place, pattern in enumerate(patterns):
+        at: KeyPath = ("inbound_block", name, place)
+        try:
+            compiled.append(compile_rule(pattern, pattern, "0").pattern)
+        except InvalidDialPlan as error:
+            file.note(at, str(error))
+    return tuple(compiled)

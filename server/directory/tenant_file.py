@@ -1,0 +1,161 @@
+"""One tenant's file: its sections read, its mistakes noted with their lines."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from server.directory.sections import (
+    ID_PATTERN,
+    ID_WORDS,
+    DialPlanSection,
+    FileSection,
+    InboundBlockSection,
+    ResourceAccountSection,
+    ServiceNumberSection,
+    TenantSection,
+    UserSection,
+)
+from server.factfiles.problems import Problems
+from server.factfiles.section import read_section
+from server.factfiles.table import read_text
+from server.factfiles.toml_lines import find_lines, line_of
+
+MAX_USERS = 200_000
+MAX_RESOURCE_ACCOUNTS = 10_000
+MAX_SERVICE_NUMBERS = 10_000
+MAX_LICENCE_NAMES = 100
+MAX_COUNT = 1_000_000
+
+Section = TypeVar("Section", bound=FileSection)
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class TenantFile:
+    """The sections of one file that could be read. `tenant` is None where the head is wrong."""
+
+    path: Path
+    problems: Problems
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    tenant: TenantSection | None = None
+    users: dict[str, UserSection] = field(default_factory=dict)
+    resource_accounts: dict[str, ResourceAccountSection] = field(default_factory=dict)
+    service_numbers: dict[str, ServiceNumberSection] = field(default_factory=dict)
+    purchased: dict[str, int] = field(default_factory=dict)
+    dial_plan: list[DialPlanSection] = field(default_factory=list)
+    inbound_block: InboundBlockSection | None = None
+
+    def note(self, path: KeyPath, text: str) -> None:
+        """Note a mistake at a key; it is told with its line and its dotted name."""
+        name = ".".join(f'"{part}"' if "." in str(part) else str(part) for part in path)
+        self.problems.add(self.path, line_of(self.lines, path), name, text)
+
+
+def read_tenant_file(path: Path, problems: Problems) -> TenantFile:
+    """Read one file as far as it can be understood."""
+    file = TenantFile(path, problems)
+    text = read_text(path, problems)
+    if text is None:
+        return file
+    try:
+        file.values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        problems.add(path, int(line[1]) if line else 0, "", f"is not TOML: {error}")
+        return file
+    file.lines = find_lines(text)
+    _read_sections(file)
+    return file
+
+
+def _read_sections(file: TenantFile) -> None:
+    tables = {name: file.values.pop(name, None) for name in _TABLES}
+    file.tenant = _read(file, file.values, TenantSection, at=())
+    users = _named(file, tables["users"], "users", most=MAX_USERS)
+    file.users = dict(_read_each(file, users, UserSection, at="users"))
+    accounts = _named(
+        file, tables["resource_accounts"], "resource_accounts", most=MAX_RESOURCE_ACCOUNTS
+    )
+    found = _read_each(file, accounts, ResourceAccountSection, at="resource_accounts")
+    file.resource_accounts = dict(found)
+    numbers = _named(file, tables["service_numbers"], "service_numbers", most=MAX_SERVICE_NUMBERS)
+    file.service_numbers = dict(
+        _read_each(file, numbers, ServiceNumberSection, at="service_numbers")
+    )
+    _read_purchased(file, tables["licences_purchased"])
+    _read_dial_plan(file, tables["dial_plan"])
+    if tables["inbound_block"] is not None:
+        block = tables["inbound_block"]
+        file.inbound_block = _read(file, block, InboundBlockSection, at=("inbound_block",))
+
+
+_TABLES = (
+    "users",
+    "resource_accounts",
+    "service_numbers",
+    "licences_purchased",
+    "dial_plan",
+    "inbound_block",
+)
+
+
+def _read(file: TenantFile, values: Any, kind: type[Section], *, at: KeyPath) -> Section | None:
+    if not isinstance(values, dict):
+        file.note(at, "is no table; give it a section of its own")
+        return None
+
+    def report(name: str, text: str) -> None:
+        file.note((*at, name) if name else at, text)
+
+    return read_section(values, kind, report)
+
+
+def _named(file: TenantFile, values: Any, name: str, *, most: int) -> Mapping[str, Any]:
+    """Return a table of tables whose names are ids, within its limit."""
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        file.note((name,), f"is no table; write [{name}.ID] for each")
+        return {}
+    if len(values) > most:
+        file.note((name,), f"holds {len(values)}; at most {most} are allowed")
+    for key in values:
+        if not re.match(ID_PATTERN, key):
+            file.note((name, key), f"is no id; give {ID_WORDS}")
+    return values
+
+
+def _read_each(
+    file: TenantFile, values: Mapping[str, Any], kind: type[Section], *, at: str
+) -> Iterator[tuple[str, Section]]:
+    for key, section in values.items():
+        found = _read(file, section, kind, at=(at, key))
+        if found is not None:
+            yield key, found
+
+
+def _read_purchased(file: TenantFile, values: Any) -> None:
+    at = "licences_purchased"
+    for name, count in _named(file, values, at, most=MAX_LICENCE_NAMES).items():
+        if type(count) is int and 0 <= count <= MAX_COUNT:
+            file.purchased[name] = count
+        else:
+            file.note((at, name), f"is {count!r}; give how many, 0 to {MAX_COUNT}")
+
+
+def _read_dial_plan(file: TenantFile, values: Any) -> None:
+    if values is None:
+        return
+    if not isinstance(values, list):
+        file.note(("dial_plan",), "is no array; write [[dial_plan]] for each rule")
+        return
+    read = partial(_read, file, kind=DialPlanSection)
+    rules = [read(rule, at=("dial_plan", place)) for place, rule in enumerate(values)]
+    file.dial_plan = [rule for rule in rules if rule is not None]
