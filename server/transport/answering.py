@@ -32,9 +32,13 @@ async def serve(method: Method, context: CallContext) -> None:
         context.fail(grpc.StatusCode.CANCELLED, "the servicer was cancelled")
         raise
     except Exception:  # noqa: BLE001 - a servicer may raise anything; it must not end the server.
-        _LOG.exception("a servicer raised")
-        # The text of an unknown error may tell what is nobody's business: it stays in the log.
-        context.fail(grpc.StatusCode.UNKNOWN, "an unexpected error")
+        # Generated code sets UNIMPLEMENTED before it raises: that is a status, not a surprise.
+        if context.code() is grpc.StatusCode.OK:
+            _LOG.exception("a servicer raised")
+            context.set_code(grpc.StatusCode.UNKNOWN)
+            # What it raised may tell what is nobody's business: that stays in the log.
+            context.set_details("an unexpected error")
+        context.finish()
     finally:
         context.run_done_callbacks()
 

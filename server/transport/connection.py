@@ -1,6 +1,7 @@
 """One HTTP/2 connection: what libnghttp2 reports becomes calls, and calls become tasks."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import struct
@@ -225,6 +226,7 @@ class Connection(asyncio.Protocol):
     def _turn_away(self, event: nghttp2.RequestReceived, headers: Headers) -> None:
         """Answer a request for which no call is made."""
         self._wire.engine.send_response(event.stream_id, headers, end_stream=True)
+        self._wire.has_answered = True
         if not event.end_stream:
             self._wire.reset_when_sent(event.stream_id)
 
@@ -247,8 +249,10 @@ class Connection(asyncio.Protocol):
         self._wire.flush_soon()
 
     def _dismiss(self, error_code: int, reason: bytes) -> None:
-        self._wire.engine.send_goaway(error_code, debug_data=reason)
-        self._wire.flush()
+        # An engine that ends by itself has sent its GOAWAY, and takes no other.
+        with contextlib.suppress(nghttp2.NGH2Error):
+            self._wire.engine.send_goaway(error_code, debug_data=reason)
+            self._wire.flush()
         self._wire.close()
 
     def _break_off(self, error: nghttp2.NGH2Error) -> None:
