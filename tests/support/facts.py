@@ -130,8 +130,8 @@ RATE_MICROS_PER_MINUTE = 100_000
 def a_catalogue(**changes: Any) -> Catalogue:
     """Build a catalogue in which every minute costs 0.10 in USD, EUR and GBP, 60/60, no fee.
 
-    Toll-free minutes cost 0.02 from the US, 0.03 from Canada, 0.30 from Puerto Rico, and 0.05 within
-    any other country; toll minutes with pay-per-minute conferencing 0.01.
+    Toll-free minutes cost 0.02 from the US, 0.03 from Canada, 0.30 from Puerto Rico, and 0.05
+    within any other country; toll minutes with pay-per-minute conferencing 0.01.
     """
     fields: dict[str, Any] = {
         "destinations": DESTINATIONS,

@@ -1,0 +1,63 @@
+"""Every row of the decision cases, played through the rules and the ledger's reference model."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from case_play import play
+from case_rows import CaseRow, call_of, facts_of, now_ms_of, read_rows
+from policy.admission import admit
+from policy.decision import Admission, Refusal
+
+ROWS = read_rows()
+PLAYED = [pytest.param(row, id=row.row_id) for row in ROWS if not row.later]
+ASKED = [pytest.param(row, id=row.row_id) for row in ROWS if "call" in row.content]
+
+
+@pytest.mark.parametrize("row", PLAYED)
+async def test_the_answer_is_what_the_row_expects(row: CaseRow) -> None:
+    expected = dict(row.content["expect"])
+    remedy_words = expected.pop("remedy", "")
+
+    answer = await play(row)
+
+    assert {word: answer.get(word) for word in expected} == expected
+    assert remedy_words in answer.get("remedy", "")
+
+
+@pytest.mark.parametrize("row", ASKED)
+def test_an_explained_decision_is_the_same_decision(row: CaseRow) -> None:
+    call, world, now_ms = call_of(row.content["call"]), facts_of(row), now_ms_of(row)
+
+    plain = admit(call, world, now_ms)
+    explained = admit(call, world, now_ms, explain=True)
+
+    assert plain.checks == ()
+    assert _essence(plain) == _essence(explained)
+
+
+@pytest.mark.parametrize("row", ASKED)
+def test_the_last_check_of_a_refusal_is_the_one_that_failed(row: CaseRow) -> None:
+    decision = admit(call_of(row.content["call"]), facts_of(row), now_ms_of(row), explain=True)
+
+    *before, last = decision.checks
+
+    assert all(check.finding for check in decision.checks)
+    # That no minutes cover a call does not refuse it: credits may.
+    assert all(check.passed for check in before if check.rule != "allowance")
+    if isinstance(decision, Refusal):
+        assert not last.passed
+
+
+def test_no_two_rows_have_one_name() -> None:
+    names = Counter(row.row_id for row in ROWS)
+
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def _essence(decision: Admission | Refusal) -> tuple[object, ...]:
+    if isinstance(decision, Refusal):
+        return (decision.reason, decision.payer, decision.called_number, decision.call_type)
+    return (decision.payer, decision.purses, decision.rate, decision.concurrency)
