@@ -61,7 +61,7 @@ def to_milliseconds(instant: str) -> int:
         moment = datetime.fromisoformat(instant)
     except ValueError:
         raise ValueError(
-            f"valid_from is {instant!r}; give a date such as 2027-01-01, or 2027-01-01T08:00:00+01:00"
+            f"valid_from is {instant!r}; give a date or an instant such as 2027-01-01T08:00:00Z"
         ) from None
     if len(instant) > len("2027-01-01") and moment.tzinfo is None:
         raise ValueError(

@@ -1,0 +1,243 @@
+"""The keeper of the facts: what is in use, and how it changes while questions are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from policy.facts import Catalogue, Tenant
+from server.directory import Directory
+from server.facts.child import InUse
+from server.facts.letting_go import let_go
+from server.facts.reader import Differences, ReadingBroke, read_differences
+from server.facts.reading import FactsFolders, Signature, read_facts, read_signature
+
+POLL_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+Announce = Callable[[Tenant], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a question is decided with: take it once, and decide with nothing else."""
+
+    catalogue: Catalogue
+    directory: Directory
+
+
+@dataclass(frozen=True, slots=True)
+class FactsReport:
+    """What became of one reading.
+
+    `problems` are lines to show; with any of them, nothing was taken over. `behind` are tenants
+    whose account could not be told of their new facts: they keep the old ones until the next look.
+    """
+
+    problems: tuple[str, ...] = ()
+    catalogue_changed: bool = False
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+
+
+class FactsKeeper:
+    """Holds the facts in use and replaces them, tenant by tenant, while the loop serves.
+
+    `announce` is told a tenant's new facts before they come into use, and answers whether the
+    account knows their digest now. From then on the ledger calls the old digest stale, and
+    `tenant_with_digest` has the new facts for whoever asks; so a question is never decided with
+    facts that its account does not know, whichever process reads the files first. `on_report` is
+    called after each reading. Neither may raise.
+    """
+
+    def __init__(
+        self,
+        folders: FactsFolders,
+        *,
+        announce: Announce,
+        on_report: Callable[[FactsReport], None],
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._folders = folders
+        self._announce = announce
+        self._on_report = on_report
+        self._poll_seconds = poll_seconds
+        self._current: Snapshot | None = None
+        # For each tenant the facts in use before, and those announced but not in use yet.
+        self._former: dict[str, Tenant] = {}
+        self._coming: dict[str, Tenant] = {}
+        self._seen: Signature = ()
+        self._requested = asyncio.Event()
+        self._reading = asyncio.Lock()
+        self._watcher: asyncio.Task[None] | None = None
+        self._search: asyncio.Task[FactsReport] | None = None
+        self._searched_at = -poll_seconds
+
+    @property
+    def current(self) -> Snapshot:
+        """The facts in use; there are some once `load` has returned."""
+        assert self._current is not None, "load() comes first"
+        return self._current
+
+    def load(self) -> None:
+        """Read the facts for the first time, before anything is served.
+
+        Raises `InvalidFacts`, whose text is every mistake on a line of its own.
+        """
+        self._seen = read_signature(self._folders)
+        catalogue, tenants = read_facts(self._folders)
+        self._current = Snapshot(catalogue, Directory.of(tenants.values()))
+        # What was just read stays; the collector need not walk over it again and again.
+        gc.collect()
+        gc.freeze()
+
+    def start(self) -> None:
+        """Look for changes from now on, each `poll_seconds` and whenever a reload is requested."""
+        self._watcher = asyncio.create_task(self._watch(), name="facts")
+        self._watcher.add_done_callback(_tell_if_broken)
+
+    async def stop(self) -> None:
+        """Look no longer; a reading under way is given up."""
+        for task in (self._watcher, self._search):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._watcher = self._search = None
+
+    def request_reload(self) -> None:
+        """Have the files read soon, changed or not; for a signal handler."""
+        self._requested.set()
+
+    async def tenant_with_digest(self, tenant_id: str, digest: str) -> Tenant | None:
+        """Find the facts of a tenant that have this digest, reading the files if need be.
+
+        None: neither in use, nor just before or after that, nor in the files. The files are read
+        for this at most once in `poll_seconds`, however many ask.
+        """
+        found = self._find(tenant_id, digest)
+        if found is not None:
+            return found
+        await self._search_files()
+        return self._find(tenant_id, digest)
+
+    def _find(self, tenant_id: str, digest: str) -> Tenant | None:
+        for tenants in (self.current.directory.tenants, self._coming, self._former):
+            tenant = tenants.get(tenant_id)
+            if tenant is not None and tenant.digest == digest:
+                return tenant
+        return None
+
+    async def _search_files(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._search is None or self._search.done():
+            if now - self._searched_at < self._poll_seconds:
+                return
+            self._searched_at = now
+            self._search = asyncio.create_task(self.reload(), name="facts-search")
+        # A caller who gives up does not take the reading from the others.
+        await asyncio.shield(self._search)
+
+    async def reload(self) -> FactsReport:
+        """Read the files in another process and take over what differs.
+
+        With any mistake in them, all that is in use stays in use.
+        """
+        async with self._reading:
+            with _collector_at_rest():
+                report = await self._reload()
+        for line in report.problems:
+            _log.error("Facts not taken over: %s", line)
+        self._on_report(report)
+        return report
+
+    async def _reload(self) -> FactsReport:
+        digests = {name: each.digest for name, each in self.current.directory.tenants.items()}
+        in_use = InUse(self.current.catalogue.version, digests)
+        try:
+            found = await read_differences(self._folders, in_use)
+        except ReadingBroke as error:
+            return FactsReport(problems=(str(error),))
+        if found.failed is None:
+            return await self._take_over(found)
+        lines = tuple(str(problem) for problem in found.failed.problems)
+        more = found.failed.more
+        return FactsReport(problems=(*lines, f"... and {more} more") if more else lines)
+
+    async def _take_over(self, found: Differences) -> FactsReport:
+        directory = self.current.directory
+        discarded: list[Catalogue | Tenant] = []
+        if found.catalogue is not None:
+            discarded.append(self.current.catalogue)
+            self._current = Snapshot(found.catalogue, directory)
+        behind = tuple(
+            [
+                tenant.tenant_id
+                for tenant in found.tenants
+                if not await self._replace(tenant, discarded)
+            ]
+        )
+        removed = tuple(sorted(directory.tenants.keys() - found.tenant_ids))
+        for tenant_id in removed:
+            discarded.append(directory.tenants[tenant_id])
+            directory.drop(tenant_id)
+        report = FactsReport(
+            catalogue_changed=found.catalogue is not None,
+            changed=tuple(each.tenant_id for each in found.tenants if each.tenant_id not in behind),
+            removed=removed,
+            behind=behind,
+        )
+        found.tenants.clear()
+        gc.freeze()
+        await let_go(discarded)
+        return report
+
+    async def _replace(self, tenant: Tenant, discarded: list[Catalogue | Tenant]) -> bool:
+        tenant_id, directory = tenant.tenant_id, self.current.directory
+        self._coming[tenant_id] = tenant
+        if not await self._announce(tenant):
+            # The account may know the new digest all the same, so these facts stay at hand.
+            return False
+        del self._coming[tenant_id]
+        replaced = directory.tenants.get(tenant_id)
+        directory.put(tenant)
+        if replaced is not None:
+            former = self._former.get(tenant_id)
+            self._former[tenant_id] = replaced
+            discarded.extend([former] if former is not None else [])
+        return True
+
+    async def _watch(self) -> None:
+        is_behind = False
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._requested.wait()
+            signature = await asyncio.to_thread(read_signature, self._folders)
+            if self._requested.is_set() or is_behind or signature != self._seen:
+                self._requested.clear()
+                self._seen = signature
+                is_behind = bool((await self.reload()).behind)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep the collector from walking over what is being put together; it would hold the loop."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _tell_if_broken(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("Changed facts are noticed no longer", exc_info=task.exception())
