@@ -1,0 +1,93 @@
+"""The reference model's accounts: sums of money, lots, tallies of pools and of spending."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is gone for good and what is held: seconds of a pool, or micros of a spend limit."""
+
+    done: int = 0
+    held: int = 0
+
+
+@dataclass(slots=True)
+class Lot:
+    """One purchase of credits; money leaves the oldest first."""
+
+    lot_id: str
+    expire_ms: int
+    bought_ms: int
+    left_micros: int
+    voided: bool = False
+
+
+@dataclass(slots=True)
+class Account:
+    """One tenant's money. `available_micros` is None until it is first funded."""
+
+    tenant_id: str
+    currency: str
+    digest: str
+    prepaid: bool
+    version: int = 1
+    frozen: bool = False
+    available_micros: int | None = None
+    reserved_micros: int = 0
+    post_paid_micros: int = 0
+    funded_micros: int = 0
+    debited_micros: int = 0
+    refunded_micros: int = 0
+    expired_micros: int = 0
+    voided_micros: int = 0
+    owed_micros: int = 0
+    lots: dict[str, Lot] = field(default_factory=dict)
+    # Id of each top-up, debit and refund that was applied -> what it was.
+    known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    running: Counter[str] = field(default_factory=Counter)
+
+    def oldest_lots(self) -> list[Lot]:
+        """List the lots that have something, in the order in which money leaves them."""
+        lots = (lot for lot in self.lots.values() if lot.left_micros > 0)
+        return sorted(lots, key=lambda lot: (lot.expire_ms, lot.bought_ms, lot.lot_id))
+
+    def take_from_due_lots(self, now_ms: int) -> bool:
+        """Take from due lots what no running call holds; say whether anything was taken."""
+        taken = False
+        for lot in self.oldest_lots():
+            micros = min(lot.left_micros, max(0, self.available_micros or 0))
+            if lot.expire_ms > now_ms or micros == 0:
+                continue
+            lot.left_micros -= micros
+            self.available_micros = (self.available_micros or 0) - micros
+            if lot.voided:
+                self.voided_micros += micros
+            else:
+                self.expired_micros += micros
+            taken = True
+        return taken
+
+    def pay_from_lots(self, micros: int) -> None:
+        """Take debited money out of the lots; what none of them has is owed to the next one."""
+        for lot in self.oldest_lots():
+            part = min(lot.left_micros, micros)
+            lot.left_micros -= part
+            micros -= part
+        self.owed_micros += micros
+
+    def add_lot(self, lot: Lot) -> None:
+        """Fund the account; what is owed is paid out of the new lot at once."""
+        self.available_micros = (self.available_micros or 0) + lot.left_micros
+        self.funded_micros += lot.left_micros
+        self.keep_lot(lot)
+
+    def keep_lot(self, lot: Lot) -> None:
+        """Keep a lot's money for later debits, less what is owed already."""
+        owed = min(self.owed_micros, lot.left_micros)
+        self.owed_micros -= owed
+        lot.left_micros -= owed
+        self.lots[lot.lot_id] = lot

@@ -1,0 +1,249 @@
+"""The ledger's reference model in plain Python: what Redis is compared with, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+
+from policy.decision import Reason
+from server.ledger import wire
+from server.ledger.answers import Answer, Balance
+from server.ledger.keys import opening_lot, partition_of
+from server.ledger.memory_account import Account, Lot
+from server.ledger.memory_call import ModelCall, Purses
+from server.ledger.memory_step import Step, Wish
+from server.ledger.questions import CallKey, ExtendRequest, OpenAccount, Question, ReserveRequest
+from server.ledger.trouble import (
+    AccountUnknown,
+    CallOver,
+    CallUnknown,
+    CurrencyChanged,
+    FactsStale,
+)
+from server.store import Clock
+
+
+class MemoryLedger:
+    """Keeps everything in dictionaries of one process. See `Ledger`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._accounts: dict[str, Account] = {}
+        self._calls: dict[tuple[str, str], ModelCall] = {}
+        # Refusals of calls whose id another gateway has in use.
+        self._others: dict[CallKey, ModelCall] = {}
+        self._partition_time_ms: dict[int, int] = {}
+        # (kind, tenant) of each change, the oldest first.
+        self.journal: list[tuple[str, str]] = []
+
+    async def open_account(self, account: OpenAccount) -> None:
+        """Open or re-describe one account. Safe to repeat. Raises `CurrencyChanged`."""
+        tenant_id, opening = account.tenant_id, account.opening_balance_micros
+        known = self._accounts.get(tenant_id)
+        if known is not None and known.currency != account.currency:
+            raise CurrencyChanged(f"{tenant_id} holds {known.currency}")
+        draft = deepcopy(known) or Account(
+            tenant_id, account.currency, account.facts_digest, prepaid=account.prepaid
+        )
+        step = Step(draft, self._now_ms(tenant_id))
+        if known is None:
+            step.note("opened")
+        elif (draft.digest, draft.prepaid) != (account.facts_digest, account.prepaid):
+            draft.digest, draft.prepaid = account.facts_digest, account.prepaid
+            draft.version += 1
+            step.note("described")
+        lot_id = opening_lot(tenant_id)
+        if opening is not None and lot_id not in draft.known:
+            wire.require_whole(opening_balance_micros=opening)
+            step.top_up(Lot(lot_id, account.opening_expire_ms, step.now_ms, opening))
+        self._commit(step)
+
+    async def reserve(self, request: ReserveRequest) -> Answer:
+        """Take from the purses in order, once per (call, sequence)."""
+        return self._reserve((request,), all_or_nothing=False, dry_run=request.dry_run)[0]
+
+    async def reserve_many(
+        self, requests: Sequence[ReserveRequest], *, all_or_nothing: bool
+    ) -> tuple[Answer, ...]:
+        """Take for several calls on one account, in one step."""
+        return self._reserve(requests, all_or_nothing=all_or_nothing, dry_run=False)
+
+    async def extend(self, request: ExtendRequest) -> Answer:
+        """Debit what was used and take more, unless the rules now say no."""
+        question = request.question
+
+        def build() -> Step:
+            step, call = self._open_report(question)
+            was_live = step.resume(call)
+            Purses(step.account, call).report(request.used_seconds)
+            limit = request.concurrency_limit if call.counted else None
+            wish = Wish(request.want_seconds, request.floor_seconds, request.refusal, limit)
+            step.grant(question, call, wish, kind="extended", was_live=was_live)
+            return step
+
+        return self._earlier(question) or self._take(build, question)
+
+    async def settle(self, question: Question, used_seconds: int) -> Answer:
+        """Debit all that a call used and give back the rest."""
+
+        def build() -> Step:
+            step, call = self._open_report(question)
+            step.resume(call)
+            unpaid = call.unpaid_seconds
+            Purses(step.account, call).report(used_seconds)
+            step.short = call.unpaid_seconds > unpaid
+            step.end(question, call, "settled")
+            return step
+
+        return self._earlier(question) or self._take(build, question)
+
+    async def release(self, question: Question) -> Answer:
+        """Give back all a call holds: the called party never answered."""
+        earlier = self._earlier(question)
+        if earlier is not None:
+            return earlier
+        state = self._calls[question.call.tenant_id, question.call.call_id].state
+        if state != "live":
+            raise CallOver(state)
+        step, call = self._open_report(question)
+        step.resume(call)
+        step.end(question, call, "released")
+        return self._commit(step)[0]
+
+    async def expire(self, tenant_partition: int, limit: int) -> int:
+        """Give back what lapsed in one partition, `limit` calls at most; say how many."""
+        return self._expire(tenant_partition, limit)
+
+    async def read_balance(self, tenant_id: str) -> Balance:
+        """Read one account. Raises `AccountUnknown`."""
+        step = self._open(tenant_id)
+        self._commit(step)
+        account = step.account
+        return Balance(
+            tenant_id=tenant_id,
+            currency=account.currency,
+            available_micros=account.available_micros,
+            reserved_micros=account.reserved_micros,
+            funded_micros=account.funded_micros,
+            debited_micros=account.debited_micros,
+            expired_micros=account.expired_micros,
+            refunded_micros=account.refunded_micros,
+            voided_micros=account.voided_micros,
+            post_paid_micros=account.post_paid_micros,
+            owed_micros=account.owed_micros,
+        )
+
+    def _reserve(
+        self, requests: Sequence[ReserveRequest], *, all_or_nothing: bool, dry_run: bool
+    ) -> tuple[Answer, ...]:
+        first = requests[0].question
+        earlier = [None if dry_run else self._answered(r.question) for r in requests]
+        if all(answer is not None for answer in earlier):
+            return tuple(answer for answer in earlier if answer is not None)
+
+        def build(forced: tuple[Reason, int] | None = None) -> Step:
+            step = self._open(first.call.tenant_id, first.facts_digest)
+            for request, answer in zip(requests, earlier, strict=True):
+                if answer is not None:
+                    step.answers.append(answer)
+                    continue
+                found = self._found(request.question)
+                step.reserve(request, found, forced, in_use=self._in_use(request.question))
+            return step
+
+        step = self._collected(build, first.call.tenant_id)
+        if all_or_nothing and step.refused is not None:
+            step = build(step.refused)
+        return tuple(step.answers) if dry_run else self._commit(step)
+
+    def _take(self, build: Callable[[], Step], question: Question) -> Answer:
+        return self._commit(self._collected(build, question.call.tenant_id))[0]
+
+    def _collected(self, build: Callable[[], Step], tenant_id: str) -> Step:
+        # Nobody is refused over money that lapsed and only waits to be given back.
+        step = build()
+        partition = partition_of(tenant_id)
+        if step.short and self._due(partition):
+            self._expire(partition, len(self._calls))
+            step = build()
+        return step
+
+    def _open(self, tenant_id: str, digest: str = "") -> Step:
+        account = self._accounts.get(tenant_id)
+        if account is None:
+            raise AccountUnknown(tenant_id)
+        if digest not in {"", account.digest}:
+            raise FactsStale(account.digest)
+        step = Step(deepcopy(account), self._now_ms(tenant_id))
+        step.take_from_due_lots()
+        return step
+
+    def _open_report(self, question: Question) -> tuple[Step, ModelCall]:
+        step = self._open(question.call.tenant_id, question.facts_digest)
+        return step, deepcopy(self._calls[question.call.tenant_id, question.call.call_id])
+
+    def _earlier(self, question: Question) -> Answer | None:
+        # Of a call that can be reported on: the answer given before, if there is one.
+        call = self._calls.get((question.call.tenant_id, question.call.call_id))
+        if call is None or call.key.gateway_id != question.call.gateway_id:
+            raise CallUnknown
+        answer = call.answer_to(question)
+        if answer is None and call.state in {"settled", "released", "refused"}:
+            raise CallOver(call.state)
+        return answer
+
+    def _answered(self, question: Question) -> Answer | None:
+        found = self._found(question)
+        return None if found is None else found.answer_to(question)
+
+    def _found(self, question: Question) -> ModelCall | None:
+        call = self._calls.get((question.call.tenant_id, question.call.call_id))
+        if call is None or call.key.gateway_id == question.call.gateway_id:
+            return call
+        other = self._others.get(question.call)
+        if self._in_use(question) or (other and other.sequence >= question.sequence):
+            return other
+        return None
+
+    def _in_use(self, question: Question) -> bool:
+        call = self._calls.get((question.call.tenant_id, question.call.call_id))
+        return (
+            call is not None
+            and call.key.gateway_id != question.call.gateway_id
+            and call.state == "live"
+        )
+
+    def _commit(self, step: Step) -> tuple[Answer, ...]:
+        tenant_id = step.account.tenant_id
+        self._accounts[tenant_id] = step.account
+        for call, in_use in step.calls:
+            if in_use:
+                self._others[call.key] = call
+            else:
+                self._calls[tenant_id, call.key.call_id] = call
+        if step.kinds:
+            self._partition_time_ms[partition_of(tenant_id)] = step.now_ms
+        self.journal += [(kind, tenant_id) for kind in step.kinds]
+        return tuple(step.answers)
+
+    def _due(self, partition: int) -> list[ModelCall]:
+        due = [
+            call
+            for (tenant_id, _), call in self._calls.items()
+            if partition_of(tenant_id) == partition
+            and call.state == "live"
+            and call.expire_time_ms <= self._now_ms(tenant_id)
+        ]
+        return sorted(due, key=lambda call: (call.expire_time_ms, call.member))
+
+    def _expire(self, partition: int, limit: int) -> int:
+        due = self._due(partition)[:limit]
+        for call in due:
+            tenant_id = call.key.tenant_id
+            step = Step(deepcopy(self._accounts[tenant_id]), self._now_ms(tenant_id))
+            step.expire(deepcopy(call))
+            self._commit(step)
+        return len(due)
+
+    def _now_ms(self, tenant_id: str) -> int:
+        return max(self._clock.now_ms(), self._partition_time_ms.get(partition_of(tenant_id), 0))

@@ -1,0 +1,219 @@
+"""One step of the reference model: a draft of an account and of calls, kept only if it succeeds."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+from policy.decision import Reason
+from server.ledger.answers import Answer
+from server.ledger.keys import running_field
+from server.ledger.limits import EXPIRE_VALIDITIES
+from server.ledger.memory_account import Account, Lot
+from server.ledger.memory_call import ModelCall, Purses
+from server.ledger.questions import Question, ReserveRequest
+
+# What is told only where the number of calls and the call id are in order.
+_TOLD_LAST = (
+    Reason.ALLOWANCE_EXHAUSTED,
+    Reason.TOLL_FREE_NEEDS_CREDIT,
+    Reason.CREDITS_EXHAUSTED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of the purses, and what stands against it."""
+
+    want_seconds: int
+    floor_seconds: int
+    refusal: Reason | None = None
+    running_limit: int | None = None
+    in_use: bool = False
+    forced: tuple[Reason, int] | None = None
+
+
+class Step:
+    """What one verb changes: made on copies, and thrown away where it raises."""
+
+    def __init__(self, account: Account, now_ms: int) -> None:
+        self.account = account
+        self.now_ms = now_ms
+        self.kinds: list[str] = []
+        # Calls with their new state; True for a refusal because another gateway has the call id.
+        self.calls: list[tuple[ModelCall, bool]] = []
+        self.answers: list[Answer] = []
+        # Something was refused, or left unpaid, for lack of what a lapsed call may still hold.
+        self.short = False
+        self.refused: tuple[Reason, int] | None = None
+
+    def note(self, kind: str) -> None:
+        """Write a journal entry."""
+        self.kinds.append(kind)
+
+    def top_up(self, lot: Lot) -> None:
+        """Fund the account with a lot nobody knew yet."""
+        self.account.known[lot.lot_id] = ("lot", str(lot.left_micros), str(lot.expire_ms))
+        self.account.add_lot(lot)
+        self.note("topped_up")
+
+    def take_from_due_lots(self) -> None:
+        """Let due lots expire as far as no running call holds them."""
+        if self.account.take_from_due_lots(self.now_ms):
+            self.note("lots_expired")
+
+    def reserve(
+        self,
+        request: ReserveRequest,
+        found: ModelCall | None,
+        forced: tuple[Reason, int] | None,
+        *,
+        in_use: bool,
+    ) -> None:
+        """Answer a question for a reservation; `found` is what is known of the call."""
+        before = None if found is None or in_use or found.state == "refused" else deepcopy(found)
+        live = before is not None and before.state == "live"
+        if before is not None and request.used_seconds > 0:
+            call = before
+            call.context = request.context
+            self.resume(call)
+        else:
+            call = _begin(request, known_uses=not in_use)
+            call.unfunded = self.account.available_micros is None
+            if before is not None and live:
+                self._count(before, -1)
+                Purses(self.account, before).give_back()
+                call.take_over(before)
+        if not in_use:
+            Purses(self.account, call).report(request.used_seconds)
+        limit = None if request.concurrency is None else request.concurrency.limit
+        wish = Wish(
+            request.want_seconds, request.floor_seconds, request.refusal, limit, in_use, forced
+        )
+        self.grant(request.question, call, wish, kind="reserved", was_live=live)
+        self.answers[-1] = call.answer = replace(self.answers[-1], explanation=request.explanation)
+
+    def resume(self, call: ModelCall) -> bool:
+        """Take a call up again where it was left; say whether it was running."""
+        was_live = call.state == "live"
+        call.granted_until = call.to_second
+        if was_live:
+            self._count(call, -1)
+        else:
+            # What is over holds nothing; its segments were those of its last answer.
+            call.segments = []
+            call.late = call.late or call.state == "expired"
+        return was_live
+
+    def grant(
+        self, question: Question, call: ModelCall, wish: Wish, *, kind: str, was_live: bool
+    ) -> None:
+        """Take what is wanted of the purses and answer; what is refused ends the call."""
+        purses = Purses(self.account, call)
+        reason, shortfall = wish.forced or self._try(call, wish)
+        if reason is not None:
+            purses.give_back()
+            self.refused = self.refused or (reason, shortfall)
+            self.short = self.short or (wish.refusal is None and not self.account.frozen)
+            call.state = "ended" if call.used_seconds > 0 else "refused"
+        else:
+            call.state = "live"
+            self._count(call, 1)
+        if reason is None:
+            self.note(kind)
+        elif was_live or call.used_seconds > 0:
+            self.note("ended")
+        self._answer(question, call, (reason, shortfall))
+        self.calls.append((call, wish.in_use))
+
+    def end(self, question: Question, call: ModelCall, state: str) -> None:
+        """End a call: nothing is held any more."""
+        Purses(self.account, call).give_back()
+        call.state = state
+        self.note(state)
+        self._answer(question, call, (None, 0))
+        self.calls.append((call, False))
+
+    def expire(self, call: ModelCall) -> None:
+        """Give back what a lapsed call holds; the answer it got stays."""
+        segments = call.segments
+        self._count(call, -1)
+        Purses(self.account, call).give_back()
+        call.segments, call.state = segments, "expired"
+        self.note("expired")
+        self.calls.append((call, False))
+
+    def _try(self, call: ModelCall, wish: Wish) -> tuple[Reason | None, int]:
+        if wish.refusal is not None:
+            return wish.refusal, 0
+        if self.account.frozen:
+            return Reason.ACCOUNT_FROZEN, 0
+        objection = self._objection(call, wish)
+        purses = Purses(self.account, call)
+        wanted = purses.slice(wish.want_seconds, wish.floor_seconds)
+        purses.walk(call.used_seconds + wanted - call.to_second)
+        if call.to_second > call.used_seconds:
+            return objection, 0
+        reason, shortfall = purses.refusal()
+        if objection is not None and reason in _TOLD_LAST:
+            return objection, 0
+        return reason, shortfall
+
+    def _objection(self, call: ModelCall, wish: Wish) -> Reason | None:
+        running = self.account.running[call.counted]
+        if wish.running_limit is not None and running >= wish.running_limit:
+            return Reason.CONCURRENT_CALLS
+        return Reason.CALL_ID_IN_USE if wish.in_use else None
+
+    def _answer(
+        self, question: Question, call: ModelCall, why_not: tuple[Reason | None, int]
+    ) -> None:
+        reason, shortfall = why_not
+        purses = Purses(self.account, call)
+        if call.debit_micros:
+            self.account.pay_from_lots(call.debit_micros)
+            call.debit_micros = 0
+        live = call.state == "live"
+        validity_ms = call.validity_ms() if live else 0
+        available, pool_left = purses.left()
+        call.sequence, call.fingerprint = question.sequence, question.fingerprint
+        call.answer = Answer(
+            decision_id=question.decision_id,
+            decide_time_ms=self.now_ms,
+            segments=tuple(call.segments),
+            final=live and purses.is_final(),
+            reason=reason,
+            shortfall_micros=shortfall,
+            available_micros=available,
+            pool_left_seconds=pool_left,
+            report_by_ms=self.now_ms + validity_ms if live else 0,
+            expire_time_ms=self.now_ms + EXPIRE_VALIDITIES * validity_ms if live else 0,
+            context=call.context,
+            state=call.state,
+            used_seconds=call.used_seconds,
+            uses=tuple(call.uses[index] for index in sorted(call.uses)),
+            overrun_seconds=call.overrun_seconds,
+            unpaid_seconds=call.unpaid_seconds,
+            unpaid_micros=call.unpaid_micros,
+            late=call.late,
+        )
+        self.answers.append(call.answer)
+
+    def _count(self, call: ModelCall, by: int) -> None:
+        if call.counted:
+            self.account.running[call.counted] = max(0, self.account.running[call.counted] + by)
+
+
+def _begin(request: ReserveRequest, *, known_uses: bool) -> ModelCall:
+    concurrency, uses = request.concurrency, request.uses if known_uses else ()
+    call = ModelCall(
+        key=request.question.call,
+        purses=request.purses,
+        context=request.context,
+        opened=request.question.decision_id,
+        counted="" if concurrency is None else running_field(concurrency.account_id),
+        uses={use.purse_index: use for use in uses},
+    )
+    call.used_seconds = sum(use.seconds for use in uses)
+    call.granted_until = request.used_seconds
+    return call

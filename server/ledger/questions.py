@@ -1,0 +1,125 @@
+"""What the ledger is asked: about which call, in which sequence, and with what."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from policy.decision import ConcurrencyLimit, Purse, Reason
+
+FINGERPRINT_VERSION = "callgate-1"
+# No grant is sliced below this, however contended its purses are.
+FLOOR_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """Which call: the payer's tenant, the gateway that carries it, and its own id there."""
+
+    tenant_id: str
+    gateway_id: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request about a call: its place in the call's sequence and what it was asked with.
+
+    `fingerprint` stands for the normalised content; `decision_id` names the answer if this is the
+    first time it is asked (16 to 32 characters of [a-z0-9]); `facts_digest` is what it was decided
+    with, empty where nothing was.
+    """
+
+    call: CallKey
+    sequence: int
+    fingerprint: str
+    decision_id: str
+    facts_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one purse paid of one call so far, the connection fee included."""
+
+    purse_index: int
+    seconds: int
+    micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveRequest:
+    """A question for a reservation: what the rules said of it.
+
+    `refusal` is set where they said no; then there are no purses and only the answer is kept.
+    `context` is what the answer is rendered from besides the outcome: short strings without control
+    characters that the ledger keeps and journals without reading them. `explanation` is longer,
+    kept only for a question that asked for it.
+
+    `used_seconds` announces a call that already runs; `uses` is what the archive says was debited
+    for it, where the ledger may have forgotten the call.
+    """
+
+    question: Question
+    purses: tuple[Purse, ...]
+    refusal: Reason | None
+    want_seconds: int
+    context: tuple[str, ...]
+    concurrency: ConcurrencyLimit | None = None
+    explanation: bytes = b""
+    dry_run: bool = False
+    floor_seconds: int = FLOOR_SECONDS
+    used_seconds: int = 0
+    uses: tuple[Use, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendRequest:
+    """A question for more seconds of a call; `used_seconds` counts from the answer, cumulatively.
+
+    `want_seconds` are wanted beyond those used. `refusal` is set where the rules now say no: what
+    was used is debited, the rest given back. `concurrency_limit` matters where the call had lapsed.
+    """
+
+    question: Question
+    used_seconds: int
+    want_seconds: int
+    refusal: Reason | None = None
+    floor_seconds: int = FLOOR_SECONDS
+    concurrency_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAccount:
+    """An account as the facts describe it; opening it again changes digest and flags, never money.
+
+    `opening_balance_micros` becomes the lot `opening:<tenant>`, once in the life of the store; None
+    opens without ever funding. `prepaid` is False where there is no balance at all.
+    """
+
+    tenant_id: str
+    currency: str
+    facts_digest: str
+    prepaid: bool
+    opening_balance_micros: int | None
+    # When the opening lot expires; 12 months after its purchase by default.
+    opening_expire_ms: int
+
+
+def fingerprint(fields: Iterable[tuple[str, str]]) -> str:
+    """Stand for the content of a question: its named, normalised fields in a fixed order.
+
+    Two questions have one fingerprint only if all names and values are the same. 43 characters.
+    """
+    digest = hashlib.sha256(_counted(FINGERPRINT_VERSION))
+    for name, value in fields:
+        digest.update(_counted(name))
+        digest.update(_counted(value))
+    return base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
+
+
+def _counted(text: str) -> bytes:
+    # The length first, so that "a" + "bc" is not "ab" + "c".
+    data = text.encode()
+    return b"%d:%b" % (len(data), data)

@@ -1,0 +1,255 @@
+"""The ledger in Redis: each verb one FCALL of `ledger.lua`, one atomic step."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+from server.ledger import keys, wire
+from server.ledger.answers import Answer, Balance
+from server.ledger.questions import ExtendRequest, OpenAccount, Question, ReserveRequest
+from server.ledger.trouble import (
+    AccountUnknown,
+    CallOver,
+    CallUnknown,
+    CurrencyChanged,
+    FactsStale,
+    LedgerDamaged,
+    LedgerUnavailable,
+    RequestReused,
+)
+from server.store import Clock, FunctionMissing, Store, StoreRefused, StoreUnavailable
+
+LIBRARY = "callgate_v1"
+FIRST_EPOCH = 1
+EXPIRE_BATCH = 100
+_NONCE_BYTES = 10
+
+Argument = str | bytes | int
+
+
+class RedisLedger:
+    """Keeps every account, call and journal in one Redis or Valkey. See `Ledger`."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def install(self) -> None:
+        """Load the library of functions and refuse a store that cannot be trusted with money.
+
+        Raises `LedgerUnavailable`; `StoreRefused` says what an operator has to change.
+        """
+        try:
+            await self._store.check()
+            await self._store.load_library(library_code())
+        except StoreUnavailable as error:
+            raise LedgerUnavailable(str(error)) from error
+
+    async def open_account(self, account: OpenAccount, epoch: int = FIRST_EPOCH) -> None:
+        """Open or re-describe one account. `epoch` is that of a partition nobody opened yet."""
+        opening = account.opening_balance_micros
+        if opening is not None:
+            wire.require_whole(opening_balance_micros=opening)
+        of_tenant = keys.account_keys(account.tenant_id)
+        status, *rest = await self._call(
+            "open",
+            of_tenant.for_call(of_tenant.known),
+            (
+                *(self._now_ms(), _nonce(), account.tenant_id, account.currency),
+                *(account.facts_digest, int(account.prepaid), epoch),
+                "" if opening is None else opening,
+                *(keys.opening_lot(account.tenant_id), account.opening_expire_ms),
+            ),
+        )
+        if status == b"CURRENCY":
+            raise CurrencyChanged(f"{account.tenant_id} holds {rest[0].decode()}")
+
+    async def reserve(self, request: ReserveRequest) -> Answer:
+        """Take from the purses in order, once per (call, sequence)."""
+        mode = "d" if request.dry_run else ""
+        return (await self._reserve((request,), mode))[0]
+
+    async def _reserve(self, requests: Sequence[ReserveRequest], mode: str) -> list[Answer]:
+        question = requests[0].question
+        tenant_id = question.call.tenant_id
+        of_calls, legs = [], []
+        for request in requests:
+            reference, call_key, other_key = _call_keys(request.question)
+            of_calls += [call_key, other_key]
+            legs += _leg_arguments(request, reference)
+        function_keys = keys.account_keys(tenant_id).for_call(*of_calls)
+        head = (self._now_ms(), tenant_id, question.facts_digest)
+        reply = await self._call("reserve", function_keys, (*head, mode, len(requests), *legs))
+        if reply[0] == b"EXPIRE_FIRST":
+            await self._expire_all(keys.partition_of(tenant_id))
+            reply = await self._call(
+                "reserve", function_keys, (*head, mode + "s", len(requests), *legs)
+            )
+        _raise_trouble(reply, tenant_id)
+        return [
+            wire.read_answer(part, request)
+            for part, request in zip(reply[1:], requests, strict=True)
+        ]
+
+    async def reserve_many(
+        self, requests: Sequence[ReserveRequest], *, all_or_nothing: bool
+    ) -> tuple[Answer, ...]:
+        """Take for several calls on one account, in one step."""
+        return tuple(await self._reserve(requests, "a" if all_or_nothing else ""))
+
+    async def extend(self, request: ExtendRequest) -> Answer:
+        """Debit what was used and take more, unless the rules now say no."""
+        refusal = "" if request.refusal is None else int(request.refusal)
+        limit = "" if request.concurrency_limit is None else request.concurrency_limit
+        more = (refusal, request.want_seconds, request.floor_seconds, limit)
+        return wire.read_answer(
+            await self._report("extend", request.question, request.used_seconds, *more)
+        )
+
+    async def settle(self, question: Question, used_seconds: int) -> Answer:
+        """Debit all that a call used and give back the rest."""
+        return wire.read_answer(await self._report("settle", question, used_seconds))
+
+    async def release(self, question: Question) -> Answer:
+        """Give back all a call holds: the called party never answered."""
+        reply = await self._report("release", question, 0)
+        return wire.read_answer(reply)
+
+    async def expire(self, tenant_partition: int, limit: int) -> int:
+        """Give back what lapsed in one partition, `limit` calls at most; say how many."""
+        expiry = keys.partition_keys(tenant_partition).expiry
+        now_ms = self._now_ms()
+        async with _trouble_named():
+            due = await self._store.command(
+                "ZRANGEBYSCORE", expiry, "-inf", now_ms, "LIMIT", 0, limit
+            )
+        given_back = 0
+        for member in due:
+            given_back += await self._expire_one(member.decode(), now_ms)
+        return given_back
+
+    async def read_balance(self, tenant_id: str) -> Balance:
+        """Read one account. Raises `AccountUnknown`."""
+        reply = await self._call(
+            "balance",
+            keys.account_keys(tenant_id).for_call(),
+            (self._now_ms(), _nonce(), tenant_id),
+        )
+        _raise_trouble(reply, tenant_id)
+        return wire.read_sums(tenant_id, reply)
+
+    async def _report(
+        self, function: str, question: Question, used_seconds: int, *more: Argument
+    ) -> Sequence[bytes]:
+        tenant_id = question.call.tenant_id
+        reference, call_key, _ = _call_keys(question)
+        function_keys = keys.account_keys(tenant_id).for_call(call_key)
+
+        async def ask(second: str) -> Any:
+            return await self._call(
+                function,
+                function_keys,
+                (
+                    *(self._now_ms(), tenant_id, question.facts_digest if more else ""),
+                    keys.expiry_member(tenant_id, reference),
+                    *(question.call.gateway_id, question.sequence, question.fingerprint),
+                    *(question.decision_id, used_seconds, second, *more),
+                ),
+            )
+
+        reply = await ask("")
+        if reply[0] == b"EXPIRE_FIRST":
+            await self._expire_all(keys.partition_of(tenant_id))
+            reply = await ask("s")
+        _raise_trouble(reply, tenant_id)
+        return reply  # type: ignore[no-any-return] # Redis's replies have no type.
+
+    async def _expire_all(self, partition: int) -> None:
+        # Nobody may be refused over money that nobody holds, however long a keeper was dead.
+        while await self.expire(partition, EXPIRE_BATCH):
+            continue
+
+    async def _expire_one(self, member: str, now_ms: int) -> int:
+        reference, tenant_id = keys.parse_expiry_member(member)
+        given_back: int = await self._call(
+            "expire",
+            keys.account_keys(tenant_id).for_call(keys.call_key(tenant_id, reference)),
+            (now_ms, tenant_id, member, _nonce()),
+        )
+        return given_back
+
+    async def _call(
+        self, function: str, function_keys: Sequence[str], arguments: Iterable[Argument]
+    ) -> Any:
+        name, arguments = f"{LIBRARY}_{function}", tuple(arguments)
+        async with _trouble_named():
+            try:
+                return await self._store.call(name, function_keys, arguments)
+            except FunctionMissing:
+                # A server that was emptied, or a new primary: it did nothing yet.
+                await self._store.load_library(library_code())
+                return await self._store.call(name, function_keys, arguments)
+
+    def _now_ms(self) -> int:
+        try:
+            return self._clock.now_ms()
+        except StoreUnavailable as error:
+            raise LedgerUnavailable(str(error)) from error
+
+
+def library_code() -> str:
+    """Read the library of functions."""
+    return files("server.ledger").joinpath("ledger.lua").read_text()
+
+
+@asynccontextmanager
+async def _trouble_named() -> AsyncIterator[None]:
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise LedgerUnavailable(str(error)) from error
+    except StoreRefused as error:
+        raise LedgerDamaged(str(error)) from error
+
+
+def _raise_trouble(reply: Sequence[bytes], tenant_id: str) -> None:
+    status = reply[0]
+    if status == b"REUSED":
+        raise RequestReused
+    if status == b"STALE":
+        raise FactsStale(reply[1].decode())
+    if status == b"NO_ACCOUNT":
+        raise AccountUnknown(tenant_id)
+    if status == b"NO_CALL":
+        raise CallUnknown
+    if status == b"OVER":
+        raise CallOver(reply[1].decode())
+    if status == b"EXPIRE_FIRST":
+        raise LedgerUnavailable("reservations lapse faster than they are collected")
+
+
+def _call_keys(question: Question) -> tuple[str, str, str]:
+    call = question.call
+    reference = keys.call_reference(call.tenant_id, call.call_id)
+    return reference, keys.call_key(call.tenant_id, reference), keys.other_gateway_key(call)
+
+
+def _leg_arguments(request: ReserveRequest, reference: str) -> list[Argument]:
+    question = request.question
+    counted, limit = wire.concurrency_arguments(request)
+    refusal = "" if request.refusal is None else int(request.refusal)
+    return [
+        *(keys.expiry_member(question.call.tenant_id, reference), question.call.gateway_id),
+        *(question.sequence, question.fingerprint, question.decision_id, refusal),
+        *(request.want_seconds, request.floor_seconds, counted, limit),
+        *(wire.facts_text(request), request.explanation, request.used_seconds),
+        wire.uses_text(request.uses),
+    ]
+
+
+def _nonce() -> str:
+    return secrets.token_hex(_NONCE_BYTES)

@@ -1,0 +1,50 @@
+"""What the ledger raises: mistakes of who asks, and trouble of its own. A refusal is an answer."""
+
+from __future__ import annotations
+
+
+class LedgerError(Exception):
+    """Anything the ledger could not do."""
+
+
+class LedgerUnavailable(LedgerError):
+    """Redis is away, slow, read-only or full; nothing is known to have happened.
+
+    Ask again with the same sequence.
+    """
+
+
+class LedgerDamaged(LedgerError):
+    """A record is not what it must be. Nothing was changed; an operator has to look."""
+
+
+class AccountUnknown(LedgerError):
+    """No account of this tenant was ever opened here; it is unknown, not empty."""
+
+
+class CurrencyChanged(LedgerError):
+    """The account holds money of another currency; it was left as it is."""
+
+
+class RequestReused(LedgerError):
+    """This call and sequence were asked before with another content. Nothing changed."""
+
+
+class FactsStale(LedgerError):
+    """The account knows other facts than the question was decided with; nothing was written."""
+
+    def __init__(self, wanted_digest: str) -> None:
+        super().__init__(wanted_digest)
+        self.wanted_digest = wanted_digest
+
+
+class CallUnknown(LedgerError):
+    """No such call of this gateway is known: never granted, or gone with the tail of a store."""
+
+
+class CallOver(LedgerError):
+    """The call ended before; `state` says how: settled, released, expired or refused."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state

@@ -1,0 +1,25 @@
+"""The store: connections to Redis or Valkey, the embedded server, the clock. It knows no ledger."""
+
+from __future__ import annotations
+
+from server.store.clock import Clock, StoreClock
+from server.store.connection import (
+    FunctionMissing,
+    Store,
+    StoreRefused,
+    StoreUnavailable,
+    Timeouts,
+)
+from server.store.embedded import EmbeddedServer, EmbeddedServerError
+
+__all__ = [
+    "Clock",
+    "EmbeddedServer",
+    "EmbeddedServerError",
+    "FunctionMissing",
+    "Store",
+    "StoreClock",
+    "StoreRefused",
+    "StoreUnavailable",
+    "Timeouts",
+]

@@ -1,0 +1,39 @@
+"""Servers to test on: the embedded Valkey, and Redis 7.0 where it is on the path."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.store import EmbeddedServer, Store
+from server.store.embedded import find_binary
+
+VALKEY, REDIS = "valkey", "redis"
+
+
+def binaries() -> dict[str, Path | None]:
+    """Name the servers, and where their programs are; None where one is not installed."""
+    redis = shutil.which("redis-server")
+    return {VALKEY: find_binary(), REDIS: None if redis is None else Path(redis)}
+
+
+@contextmanager
+def running_server(binary: Path) -> Iterator[str]:
+    """Run a server in a folder of its own; give its URL."""
+    folder = tempfile.mkdtemp(prefix="cg-")
+    embedded = EmbeddedServer(Path(folder), binary)
+    asyncio.run(embedded.start())
+    try:
+        yield embedded.url
+    finally:
+        asyncio.run(embedded.stop())
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def empty(store: Store) -> None:
+    """Drop all keys; the library of functions stays."""
+    await store.command("FLUSHALL")
