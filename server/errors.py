@@ -5,11 +5,10 @@ A refusal is no failure. What is not in the table is a bug: INTERNAL, nothing to
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -18,7 +17,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from server.ledger import AccountUnknown, LedgerUnavailable, RequestReused
+from server.ledger import LedgerDamaged, LedgerUnavailable, RequestReused
+from server.store import StoreUnavailable
 
 DOMAIN = "callgate.v1"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -26,10 +26,10 @@ BUG_REASON = "INTERNAL"
 
 _log = logging.getLogger(__name__)
 
-Servicer_contra = TypeVar("Servicer_contra", bound="Counted", contravariant=True)
-Question_contra = TypeVar("Question_contra", contravariant=True)
-Answer_co = TypeVar("Answer_co", covariant=True)
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
 Context = grpc.aio.ServicerContext[Any, Any]
+Method = Callable[[Question, Context], Coroutine[Any, Any, Answer]]
 
 
 class InvalidRequest(Exception):
@@ -45,6 +45,17 @@ class TenantForbidden(Exception):
 
     def __init__(self) -> None:
         super().__init__("There is no such tenant, or it is not yours to ask about.")
+
+
+class AccountMissing(Exception):
+    """The store holds no account of a tenant that the directory knows: unknown, not empty."""
+
+    def __init__(self, tenant_id: str, store_name: str) -> None:
+        super().__init__(
+            f"{store_name} holds no account of tenant {tenant_id}: it was emptied, or is another "
+            "store than before. Start the engine again to open accounts in a new store."
+        )
+        self.tenant_id = tenant_id
 
 
 class FactsBehind(Exception):
@@ -69,6 +80,13 @@ class Failure:
 _LEDGER_RETRY_MS = 1_000
 _FACTS_RETRY_MS = 200
 
+_NO_LEDGER = Failure(
+    grpc.StatusCode.UNAVAILABLE,
+    "LEDGER_UNAVAILABLE",
+    "The ledger does not answer. Ask again with the same call_id and sequence.",
+    _LEDGER_RETRY_MS,
+)
+
 TABLE: Mapping[type[Exception], Failure] = {
     InvalidRequest: Failure(grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID"),
     TenantForbidden: Failure(grpc.StatusCode.PERMISSION_DENIED, "TENANT_FORBIDDEN"),
@@ -78,40 +96,21 @@ TABLE: Mapping[type[Exception], Failure] = {
         "This call_id and sequence were asked before with another content; "
         "a new question takes the next sequence.",
     ),
-    LedgerUnavailable: Failure(
-        grpc.StatusCode.UNAVAILABLE,
-        "LEDGER_UNAVAILABLE",
-        "The ledger does not answer. Ask again with the same call_id and sequence.",
-        _LEDGER_RETRY_MS,
+    LedgerUnavailable: _NO_LEDGER,
+    StoreUnavailable: _NO_LEDGER,
+    LedgerDamaged: Failure(
+        grpc.StatusCode.DATA_LOSS,
+        "LEDGER_DAMAGED",
+        "A record of the ledger is not what it must be; an operator has to look.",
     ),
-    AccountUnknown: Failure(
-        grpc.StatusCode.UNAVAILABLE,
-        "ACCOUNT_UNKNOWN",
-        "The ledger holds no account of this tenant: "
-        "its store is new, or in another data folder than before.",
-        _LEDGER_RETRY_MS,
+    AccountMissing: Failure(
+        grpc.StatusCode.UNAVAILABLE, "ACCOUNT_UNKNOWN", retry_ms=_LEDGER_RETRY_MS
     ),
     FactsBehind: Failure(grpc.StatusCode.UNAVAILABLE, "FACTS_BEHIND", retry_ms=_FACTS_RETRY_MS),
 }
 _BUG = Failure(
     grpc.StatusCode.INTERNAL, BUG_REASON, "An error of callgate's own; it has been logged."
 )
-
-
-class Counted(Protocol):
-    """A servicer that is told the reason of each failure it answered with."""
-
-    def count_failure(self, reason: str) -> None:
-        """Count one."""
-
-
-class Method(Protocol[Servicer_contra, Question_contra, Answer_co]):
-    """A unary method of a servicer."""
-
-    def __call__(
-        self, servicer: Servicer_contra, /, request: Question_contra, context: Context
-    ) -> Awaitable[Answer_co]:
-        """Answer_co one question."""
 
 
 def failure_of(error: Exception) -> Failure:
@@ -136,35 +135,32 @@ def status_of(error: Exception) -> tuple[Failure, Status]:
 
 
 def answering_failures(
-    method: Method[Servicer_contra, Question_contra, Answer_co],
-) -> Method[Servicer_contra, Question_contra, Answer_co]:
-    """Let a servicer's method raise what it likes: the caller gets the status of the table."""
+    method: Method[Question, Answer], count: Callable[[str], None]
+) -> Method[Question, Answer]:
+    """Let a servicer's method raise what it likes: the caller gets the status of the table.
 
-    @functools.wraps(method)
-    async def answered(
-        self: Servicer_contra, request: Question_contra, context: Context
-    ) -> Answer_co:
+    `count` is told the reason of each failure.
+    """
+
+    async def answered(request: Question, context: Context) -> Answer:
         try:
-            return await method(self, request, context)
+            return await method(request, context)
         except Exception as error:  # noqa: BLE001 -- this is where a bug becomes INTERNAL
-            return await _abort(self, context, error)
+            failure, status = status_of(error)
+            count(failure.reason)
+            if failure is _BUG:
+                _log.error("A question met a bug.", exc_info=error)
+            details = ((DETAILS_KEY, status.SerializeToString()),)
+            await context.abort(failure.code, status.message, details)
 
     return answered
-
-
-async def _abort(counted: Counted, context: Context, error: Exception) -> NoReturn:
-    failure, status = status_of(error)
-    counted.count_failure(failure.reason)
-    if failure is _BUG:
-        _log.error("A question met a bug.", exc_info=error)
-    await context.abort(failure.code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
 
 
 def _metadata(error: Exception) -> dict[str, str]:
     match error:
         case InvalidRequest():
             return {"field": error.field}
-        case FactsBehind():
+        case FactsBehind() | AccountMissing():
             return {"tenant_id": error.tenant_id}
         case _:
             return {}

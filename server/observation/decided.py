@@ -12,6 +12,8 @@ from server.observation.masks import Masks
 from server.translation.context import CallContext, unpack
 
 _MS = 1_000
+# The fields of an emergency were not checked, and may hold anything.
+_LONGEST_FIELD = 255
 
 
 class Decided(NamedTuple):
@@ -101,13 +103,14 @@ def _answered(answer: Answer, context: CallContext, masks: Masks) -> dict[str, o
 
 
 def _emergency(decided: DecidedEmergency, masks: Masks) -> dict[str, object]:
+    account_id = decided.account_id[:_LONGEST_FIELD]
     return {
         "time": _time(decided.time_ms),
-        "tenant_id": decided.tenant_id,
-        "gateway_id": decided.gateway_id,
-        "call_id": decided.call_id,
-        "account_ids": [masks.account(decided.account_id)] if decided.account_id else [],
-        **_number("calling_number", decided.calling_number, masks),
+        "tenant_id": decided.tenant_id[:_LONGEST_FIELD],
+        "gateway_id": decided.gateway_id[:_LONGEST_FIELD],
+        "call_id": decided.call_id[:_LONGEST_FIELD],
+        "account_ids": [masks.account(account_id)] if account_id else [],
+        **_number("calling_number", decided.calling_number[:_LONGEST_FIELD], masks),
         "outcome": "emergency",
         "dial_as": decided.grant.dial_as,
         "country": decided.grant.location,

@@ -34,6 +34,7 @@ class Metrics:
         self.decisions: Counter[tuple[str, str]] = Counter()
         self.failures: Counter[str] = Counter()
         self.facts_stale = 0
+        self.facts_reload_failures = 0
         self.expired_reservations = 0
         self.durations = [0] * (len(_BUCKETS_US) + 1)
         self.duration_sum_us = 0
@@ -44,6 +45,10 @@ class Metrics:
         self.decisions["grant" if reason is None else "refusal", reason.name if reason else ""] += 1
         self.durations[bisect_left(_BUCKETS_US, duration_us)] += 1
         self.duration_sum_us += duration_us
+
+    def count_failure(self, reason: str) -> None:
+        """Count one question that got an error."""
+        self.failures[reason] += 1
 
     def count_emergency(self) -> None:
         """Count one emergency grant."""

@@ -6,7 +6,7 @@ never looks at today's facts. The ledger keeps it as short strings and does not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from policy.decision import (
     Admission,
@@ -22,8 +22,8 @@ from policy.destination import Destination
 from policy.facts import Facts
 from policy.rate import Rate
 
-# No id, number or label holds a tab: ids are printable ASCII, and labels lose theirs here.
-_SEPARATOR = "\t"
+# The ledger keeps no control characters, and an id may hold any other: so it is escaped.
+_SEPARATOR, _ESCAPE = "|", "%"
 # Of the ledger: a field of more than 64 bytes costs three times the memory.
 _MAX_BYTES = 64
 _MAX_UTF8_BYTES = 4
@@ -32,8 +32,7 @@ _FIXED_FIELDS = 16
 _PURSE_FIELDS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class ToldPurse:
+class ToldPurse(NamedTuple):
     """A purse as a caller is told of it. `kind` is "free", "pool" or "credits"."""
 
     kind: str
@@ -43,8 +42,7 @@ class ToldPurse:
     period: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallContext:
+class CallContext(NamedTuple):
     """What was decided about a call, in the words an answer needs."""
 
     payer_kind: PayerKind | None
@@ -62,11 +60,8 @@ class CallContext:
 
 
 def pack(verdict: Admission | Refusal, facts: Facts) -> tuple[str, ...]:
-    """Pack what the rules said into short strings."""
-    rate = purses = None
-    origin_assumed = False
-    if isinstance(verdict, Admission):
-        rate, purses, origin_assumed = verdict.rate, verdict.purses, verdict.origin_assumed
+    """Pack what the rules said into short strings without control characters."""
+    admitted = verdict if isinstance(verdict, Admission) else None
     fields = [
         _LAYOUT,
         *_payer(verdict.payer),
@@ -76,37 +71,59 @@ def pack(verdict: Admission | Refusal, facts: Facts) -> tuple[str, ...]:
         facts.catalogue.version,
         facts.tenant.digest,
         facts.tenant.currency,
-        "1" if origin_assumed else "",
-        *_rate(rate),
+        "1" if admitted and admitted.origin_assumed else "",
+        *_rate(admitted.rate if admitted else None),
     ]
-    for purse in purses or ():
+    for purse in admitted.purses if admitted else ():
         fields += _purse(purse)
-    return _cut(_SEPARATOR.join(fields))
+    return _cut(_join(fields))
 
 
 def unpack(strings: tuple[str, ...]) -> CallContext:
     """Read what `pack` made."""
-    fields = "".join(strings).split(_SEPARATOR)
+    fields = _split("".join(strings))
     assert fields[0] == _LAYOUT, f"a context of layout {fields[0]!r} is not known here"
-    _, payer_kind, account_id, called_number, call_type, country, label = fields[:7]
+    payer_kind, account_id, called_number, call_type, country, label = fields[1:7]
     catalogue_version, directory_version, currency, assumed = fields[7:11]
     return CallContext(
-        payer_kind=PayerKind(payer_kind) if payer_kind else None,
-        account_id=account_id,
-        called_number=called_number,
-        call_type=call_type,
-        country=country,
-        label=label,
-        catalogue_version=catalogue_version,
-        directory_version=directory_version,
-        currency=currency,
-        origin_assumed=assumed == "1",
-        rate=_read_rate(currency, fields[11:_FIXED_FIELDS]),
-        purses=tuple(
+        PayerKind(payer_kind) if payer_kind else None,
+        account_id,
+        called_number,
+        call_type,
+        country,
+        label,
+        catalogue_version,
+        directory_version,
+        currency,
+        assumed == "1",
+        _read_rate(currency, fields[11:_FIXED_FIELDS]),
+        tuple([
             ToldPurse(*fields[at : at + _PURSE_FIELDS])
             for at in range(_FIXED_FIELDS, len(fields), _PURSE_FIELDS)
-        ),
+        ]),
     )
+
+
+def _join(fields: list[str]) -> str:
+    text = _SEPARATOR.join(fields)
+    # Nearly always there is nothing to escape.
+    if _ESCAPE not in text and text.count(_SEPARATOR) == len(fields) - 1:
+        return text
+    return _SEPARATOR.join(
+        [
+            field.replace(_ESCAPE, f"{_ESCAPE}E").replace(_SEPARATOR, f"{_ESCAPE}S")
+            for field in fields
+        ]
+    )
+
+
+def _split(text: str) -> list[str]:
+    fields = text.split(_SEPARATOR)
+    if _ESCAPE not in text:
+        return fields
+    return [
+        field.replace(f"{_ESCAPE}S", _SEPARATOR).replace(f"{_ESCAPE}E", _ESCAPE) for field in fields
+    ]
 
 
 def _payer(payer: Payer | None) -> tuple[str, str]:
@@ -116,7 +133,7 @@ def _payer(payer: Payer | None) -> tuple[str, str]:
 def _destination(destination: Destination | None) -> tuple[str, str]:
     if destination is None:
         return "", ""
-    return destination.country, destination.label.replace(_SEPARATOR, " ")
+    return destination.country, destination.label
 
 
 def _rate(rate: Rate | None) -> tuple[str, ...]:

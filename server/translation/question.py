@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from callgate.v1.authorization_pb2 import AuthorizeCallRequest
 from policy.facts import Call, CallKind
@@ -12,8 +11,7 @@ from server.errors import InvalidRequest
 from server.translation import limits
 
 
-@dataclass(frozen=True, slots=True)
-class CallQuestion:
+class CallQuestion(NamedTuple):
     """What is asked about one call. `call.tenant_id` may be empty: its service number leads to it.
 
     In a dry run `gateway_id`, `call_id` may be empty and `sequence` 0.
@@ -29,17 +27,18 @@ class CallQuestion:
 
 def call_question(request: AuthorizeCallRequest) -> CallQuestion:
     """Translate a question. Raises `InvalidRequest`, which names the first field that is wrong."""
-    kind = request.WhichOneof("kind")
-    if kind is None:
-        raise InvalidRequest("kind", "one kind of call, such as user_call; it decides who pays")
+    # In a dry run nothing is stored, so that these may be left out.
     dry_run = request.dry_run
+    gateway_id, call_id, sequence = request.gateway_id, request.call_id, request.sequence
+    if gateway_id or not dry_run:
+        limits.an_id("gateway_id", gateway_id)
+    if call_id or not dry_run:
+        limits.call_id(call_id)
+    call = _call(request)
+    if sequence or not dry_run:
+        limits.sequence(sequence)
     return CallQuestion(
-        call=_call(request, kind),
-        gateway_id=_unless_dry(dry_run, request.gateway_id, _gateway_id),
-        call_id=_unless_dry(dry_run, request.call_id, limits.call_id),
-        sequence=_unless_dry(dry_run, request.sequence, limits.sequence),
-        dry_run=dry_run,
-        explain=request.explain,
+        call, gateway_id, call_id, sequence, dry_run=dry_run, explain=request.explain
     )
 
 
@@ -55,7 +54,10 @@ def account_of(request: AuthorizeCallRequest) -> str:
     return part.resource_account_ids[0] if part.resource_account_ids else ""
 
 
-def _call(request: AuthorizeCallRequest, kind: str) -> Call:
+def _call(request: AuthorizeCallRequest) -> Call:
+    kind = request.WhichOneof("kind")
+    if kind is None:
+        raise InvalidRequest("kind", "one kind of call, such as user_call; it decides who pays")
     domain_kind, accounts = _KINDS[kind]
     is_service = domain_kind is CallKind.SERVICE_NUMBER
     called_number = limits.a_number("called_number", request.called_number)
@@ -76,14 +78,6 @@ def _call(request: AuthorizeCallRequest, kind: str) -> Call:
         else 0,
         emergency_callback=request.inbound_call.emergency_callback,
     )
-
-
-def _unless_dry(dry_run: bool, value: Any, check: Callable[[Any], Any]) -> Any:
-    return value if dry_run and not value else check(value)
-
-
-def _gateway_id(value: str) -> str:
-    return limits.an_id("gateway_id", value)
 
 
 def _user(part: Any) -> tuple[str, ...]:

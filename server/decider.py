@@ -1,0 +1,151 @@
+"""The path of one question: facts from memory, the rules, and one step of the ledger."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+
+from policy.admission import admit
+from policy.decision import Admission, Refusal
+from policy.facts import Call, Facts
+from server.access import find_tenant
+from server.catching_up import CatchingUp
+from server.deadline import Deadline
+from server.errors import AccountMissing, FactsBehind
+from server.facts import FactsKeeper
+from server.ledger import (
+    AccountUnknown,
+    Answer,
+    CallKey,
+    FactsStale,
+    Ledger,
+    LedgerUnavailable,
+    Question,
+    ReserveRequest,
+)
+from server.observation.decided import Decided
+from server.observation.metrics import Metrics
+from server.observation.records import Records
+from server.translation.answer import explanation_bytes
+from server.translation.context import pack
+from server.translation.fingerprint import fingerprint
+from server.translation.question import CallQuestion
+
+_NS_PER_US = 1_000
+
+
+def decision_ids() -> Callable[[], str]:
+    """Make ids of decisions: a random start of this process' own, and a count."""
+    start = secrets.token_hex(6)
+    count = 0
+
+    def next_id() -> str:
+        nonlocal count
+        count += 1
+        return f"{start}{count:08x}"
+
+    return next_id
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Decides about calls, counts and records it. Keeps nothing of any call."""
+
+    facts: FactsKeeper
+    catching_up: CatchingUp
+    ledger: Ledger
+    ledger_is_up: Callable[[], bool]
+    now_ms: Callable[[], int]
+    deadline: Deadline
+    slice_seconds: int
+    store_name: str
+    records: Records
+    metrics: Metrics
+    next_decision_id: Callable[[], str] = field(default_factory=decision_ids)
+
+    async def decide(self, question: CallQuestion, remaining_seconds: float | None) -> Decided:
+        """Decide, reserve or refuse, once per (call, sequence).
+
+        Raises `TenantForbidden`, `AccountMissing`, `FactsBehind`, `RequestReused`, and
+        `LedgerUnavailable` when the ledger is away or the time is over.
+        """
+        started_ns = perf_counter_ns()
+        # Nobody waits for a ledger that is known to be away; it is asked again all the time.
+        if not self.ledger_is_up():
+            raise LedgerUnavailable("the ledger is away")
+        async with self.deadline.keep(remaining_seconds):
+            call, answer, repeated = await self._decide(question)
+        decided = Decided(
+            call,
+            question.gateway_id,
+            question.call_id,
+            question.sequence,
+            question.dry_run,
+            answer,
+            repeated,
+            (perf_counter_ns() - started_ns) // _NS_PER_US,
+        )
+        self.metrics.count_decision(answer, decided.duration_us)
+        self.records.keep(decided)
+        return decided
+
+    async def _decide(self, question: CallQuestion) -> tuple[Call, Answer, bool]:
+        snapshot = self.facts.current
+        call, tenant = find_tenant(question.call, snapshot.directory)
+        try:
+            return await self._ask(question, call, Facts(snapshot.catalogue, tenant))
+        except FactsStale as stale:
+            self.metrics.facts_stale += 1
+            wanted_digest = stale.wanted_digest
+        wanted = await self.catching_up.find(tenant.tenant_id, wanted_digest)
+        try:
+            return await self._ask(question, call, Facts(self.facts.current.catalogue, wanted))
+        except FactsStale as stale:
+            raise FactsBehind(tenant.tenant_id) from stale
+
+    async def _ask(
+        self, question: CallQuestion, call: Call, facts: Facts
+    ) -> tuple[Call, Answer, bool]:
+        verdict = admit(call, facts, self.now_ms(), explain=question.explain)
+        request = self._request(question, call, facts, verdict=verdict)
+        try:
+            answer = await self.ledger.reserve(request)
+        except AccountUnknown as error:
+            raise AccountMissing(call.tenant_id, self.store_name) from error
+        return call, answer, answer.decision_id != request.question.decision_id
+
+    def _request(
+        self, question: CallQuestion, call: Call, facts: Facts, *, verdict: Admission | Refusal
+    ) -> ReserveRequest:
+        explain = question.explain
+        asked = Question(
+            CallKey(call.tenant_id, question.gateway_id, question.call_id),
+            question.sequence,
+            fingerprint(call, facts.tenant, explain=explain),
+            self.next_decision_id(),
+            facts.tenant.digest,
+        )
+        want_seconds = min(call.requested_seconds or self.slice_seconds, self.slice_seconds)
+        context = pack(verdict, facts)
+        if isinstance(verdict, Refusal):
+            return ReserveRequest(
+                question=asked,
+                purses=(),
+                refusal=verdict.reason,
+                want_seconds=want_seconds,
+                context=context,
+                explanation=explanation_bytes(verdict.checks, verdict.remedy) if explain else b"",
+                dry_run=question.dry_run,
+            )
+        return ReserveRequest(
+            question=asked,
+            purses=verdict.purses,
+            refusal=None,
+            want_seconds=want_seconds,
+            context=context,
+            concurrency=verdict.concurrency,
+            explanation=explanation_bytes(verdict.checks, "") if explain else b"",
+            dry_run=question.dry_run,
+        )

@@ -1,0 +1,41 @@
+"""Giving back what calls hold that nobody reported on in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from server.ledger import Ledger, LedgerUnavailable
+from server.observation.metrics import Metrics
+
+_INTERVAL_SECONDS = 1.0
+# Of one partition in one round; the rest waits a second, or less if a reserve needs it.
+_MOST_CALLS = 100
+
+
+class Expiry:
+    """Expires reservations once a second, in the partitions that have tenants."""
+
+    def __init__(
+        self, ledger: Ledger, partitions: Callable[[], Iterable[int]], metrics: Metrics
+    ) -> None:
+        self._ledger = ledger
+        self._partitions = partitions
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Work round after round, until cancelled."""
+        while True:
+            await asyncio.sleep(_INTERVAL_SECONDS)
+            await self.work()
+
+    async def work(self) -> None:
+        """Do one round; a ledger that is away ends it."""
+        try:
+            for partition in self._partitions():
+                self._metrics.expired_reservations += await self._ledger.expire(
+                    partition, _MOST_CALLS
+                )
+        except LedgerUnavailable:
+            # Whoever watches the ledger has told of it; the next round begins anew.
+            return

@@ -1,0 +1,159 @@
+"""Decision records hide what they are told to hide, lose grants before refusals, and count both."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from facts import NOW_MS, a_call, a_user, some_facts
+from policy.admission import admit
+from policy.decision import EmergencyGrant, Reason
+from server.ledger import Answer, Segment
+from server.observation.decided import Decided, DecidedEmergency, wording
+from server.observation.masks import Masks, record_key
+from server.observation.records import Records
+from server.translation.context import pack
+
+FACTS = some_facts(a_user("anna", "MCOEV", "MCOPSTN1", "MCOPSTNPP"))
+MASKS = Masks(b"key", digits=4, accounts=False)
+EMERGENCY = DecidedEmergency(
+    NOW_MS, "contoso", "anna", "sbc-1", "abc", "+14255550123", EmergencyGrant("911", "US")
+)
+
+
+def decided(reason: Reason | None = None, call_id: str = "abc") -> Decided:
+    call = a_call("+14255550123", calling_number="+14255550199")
+    answer = Answer(
+        decision_id="d" * 16,
+        decide_time_ms=NOW_MS,
+        segments=() if reason else (Segment(0, 0, 60, 0),),
+        final=False,
+        reason=reason,
+        shortfall_micros=0,
+        available_micros=None,
+        pool_left_seconds=None,
+        report_by_ms=0,
+        expire_time_ms=0,
+        context=pack(admit(call, FACTS, NOW_MS), FACTS),
+    )
+    return Decided(call, "sbc-1", call_id, 1, False, answer, False, 250)
+
+
+def written(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_record_tells_what_was_asked_and_answered(tmp_path: Path) -> None:
+    records = Records(str(tmp_path / "decisions"), MASKS, most=100)
+    records.start()
+
+    records.keep(decided())
+    records.keep(decided(Reason.CREDITS_EXHAUSTED, "def"))
+    records.keep_emergency(EMERGENCY)
+    records.close()
+
+    refusal, emergency, grant = written(tmp_path / "decisions")
+    assert (grant["outcome"], grant["granted_seconds"]) == ("grant", 60)
+    assert (refusal["reason"], refusal["call_id"]) == ("CREDITS_EXHAUSTED", "def")
+    assert (emergency["outcome"], emergency["dial_as"]) == ("emergency", "911")
+
+
+def test_numbers_are_hidden_but_can_be_joined() -> None:
+    word = wording(decided(), MASKS)
+
+    assert word["dialled_number"] == "+1425555****"
+    assert word["calling_number"] == "+1425555****"
+    assert word["dialled_number_hash"] == word["far_number_hash"]
+    assert word["dialled_number_hash"] != word["calling_number_hash"]
+    assert word["dialled_number_hash"] == wording(decided(), MASKS)["dialled_number_hash"]
+    other_key = replace(MASKS, key=b"other")
+    assert word["dialled_number_hash"] != wording(decided(), other_key)["dialled_number_hash"]
+
+
+def test_accounts_are_hidden_where_that_is_set() -> None:
+    shown, hidden = wording(decided(), MASKS), wording(decided(), replace(MASKS, accounts=True))
+
+    assert shown["payer"] == "anna"
+    assert "anna" not in json.dumps(hidden)
+    assert hidden["account_ids"] == [hidden["payer"]]
+    assert "anna" not in json.dumps(wording(EMERGENCY, replace(MASKS, accounts=True)))
+
+
+def test_short_numbers_are_hidden_whole_and_long_rubbish_is_cut() -> None:
+    assert MASKS.number("112") == "***"
+    assert replace(MASKS, digits=0).number("+390612345678") == "+390612345678"
+    rubbish = EMERGENCY._replace(call_id="x" * 60_000, calling_number="1" * 60_000)
+    assert len(json.dumps(wording(rubbish, MASKS))) < 2_000
+
+
+def test_when_full_grants_are_dropped_first_and_all_that_is_dropped_is_counted(
+    tmp_path: Path,
+) -> None:
+    records = Records(str(tmp_path / "decisions"), MASKS, most=3)
+
+    records.keep(decided(None, "grant"))
+    records.keep(decided(Reason.NUMBER_INVALID, "first"))
+    records.keep(decided(Reason.NUMBER_INVALID, "second"))
+    records.keep_emergency(EMERGENCY)
+    records.keep(decided(Reason.NUMBER_INVALID, "third"))
+    records.start()
+    records.close()
+
+    assert [one["call_id"] for one in written(tmp_path / "decisions")] == ["second", "abc", "third"]
+    assert (records.dropped_grants, records.dropped_refusals) == (1, 1)
+
+
+def test_a_full_disk_loses_nothing_that_fits_the_buffer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = Records(str(tmp_path / "decisions"), MASKS, most=100)
+    records._open()
+    real_write, room = os.write, [10]
+
+    def write(file: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        count = real_write(file, data[: room[0]])
+        room[0] -= count
+        return count
+
+    monkeypatch.setattr(os, "write", write)
+    records.keep(decided())
+    with pytest.raises(OSError, match="No space left"):
+        records._write_all()
+    room[0] = 1_000_000
+    records._write_all()
+
+    (one,) = written(tmp_path / "decisions")
+    assert one["outcome"] == "grant"
+
+
+def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
+    path = tmp_path / "decisions"
+    records = Records(str(path), MASKS, most=100)
+    records._open()
+
+    records.keep(decided(None, "before"))
+    records._write_all()
+    path.rename(tmp_path / "decisions.1")
+    records.reopen()
+    records.keep(decided(None, "after"))
+    records._write_all()
+
+    assert [one["call_id"] for one in written(path)] == ["after"]
+
+
+def test_the_key_of_the_hashes_is_made_once_and_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+
+    made = record_key("", folder)
+
+    assert len(made) == 64
+    assert record_key("", folder) == made
+    assert record_key("secret", folder) == b"secret"
+    assert (folder / "records.key").stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in folder.iterdir()] == ["records.key"]
