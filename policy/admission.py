@@ -28,6 +28,9 @@ from policy.standing import refuse_frozen, refuse_unlicensed
 
 Rule = Callable[[Enquiry], Reason | None]
 
+# Counts all calls of a tenant; the space keeps it apart from every account's id.
+ALL_ACCOUNTS: Final = "all accounts"
+
 # Each in the order of precedence: the first to object names the reason.
 OUTBOUND_RULES: Final[tuple[Rule, ...]] = (
     refuse_frozen,
@@ -134,4 +137,4 @@ def _concurrency_limit(enquiry: Enquiry) -> ConcurrencyLimit | None:
     if isinstance(account, ResourceAccount) and account.concurrent_calls_limit is not None:
         return ConcurrencyLimit(account.account_id, account.concurrent_calls_limit)
     limit = enquiry.tenant.concurrent_calls_limit
-    return None if limit is None else ConcurrencyLimit(enquiry.tenant.tenant_id, limit)
+    return None if limit is None else ConcurrencyLimit(ALL_ACCOUNTS, limit)
