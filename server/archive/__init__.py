@@ -1,0 +1,55 @@
+"""What must outlive Redis: journal, accounts, lots, calls and usage records, in SQL.
+
+It knows neither Redis nor gRPC. See docs/archive.md.
+"""
+
+from __future__ import annotations
+
+from server.archive.archive import Archive
+from server.archive.changes import (
+    AccountDescribed,
+    ArchivedPurse,
+    CallChange,
+    CallDescription,
+    CallState,
+    Change,
+    Entry,
+    LotAdded,
+    LotsTaken,
+    PartitionReopened,
+    Position,
+    PurseUse,
+)
+from server.archive.database import Database, archive_url
+from server.archive.images import AccountImage, ArchivedCall, ArchivedUse
+from server.archive.trouble import (
+    ArchiveError,
+    ArchiveUnavailable,
+    ArchiveUnusable,
+    PositionMoved,
+)
+
+__all__ = [
+    "AccountDescribed",
+    "AccountImage",
+    "Archive",
+    "ArchiveError",
+    "ArchiveUnavailable",
+    "ArchiveUnusable",
+    "ArchivedCall",
+    "ArchivedPurse",
+    "ArchivedUse",
+    "CallChange",
+    "CallDescription",
+    "CallState",
+    "Change",
+    "Database",
+    "Entry",
+    "LotAdded",
+    "LotsTaken",
+    "PartitionReopened",
+    "Position",
+    "PositionMoved",
+    "PurseUse",
+    "archive_url",
+]

@@ -1,0 +1,183 @@
+"""The archive: what must outlive Redis, written once however often it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, and_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from server.archive import tables
+from server.archive.changes import Entry, Position
+from server.archive.database import Database
+from server.archive.fold import fold_entry, settle_lost
+from server.archive.images import AccountImage, ArchivedCall, find_call, image_of
+from server.archive.rows import load_book, load_partition, store_book
+from server.archive.trouble import PositionMoved
+from server.archive.usage import Origin
+
+# Where a partition stands of which nothing is archived: before the first entry of any epoch.
+NOWHERE = Position(0, 0, "-")
+
+
+class Archive:
+    """Keeps journal, accounts, calls and usage records in SQL.
+
+    All methods raise `ArchiveUnavailable`; who writes for a partition says where it thinks that the
+    archive stands, and nothing is written where it stands elsewhere (`PositionMoved`).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def migrate(self) -> None:
+        """Bring the tables up to date. Raises `ArchiveUnusable`."""
+        await self._database.migrate()
+
+    async def close(self) -> None:
+        """Wait for what is under way and close all connections."""
+        await self._database.close()
+
+    async def positions(self) -> dict[int, Position]:
+        """Say how far each partition is archived."""
+        return await self._database.read(_read_positions)
+
+    async def append(
+        self, partition: int, expected: Position | None, entries: Sequence[Entry], *, epoch: int
+    ) -> Position:
+        """Archive entries of one partition, in the transaction that moves its position.
+
+        `expected` is where the archive stands, None where it knows nothing of the partition.
+        `epoch` is under which the entries are archived: that of `expected`, or one that begins with
+        them. Returns the new position.
+        """
+
+        def work(connection: Connection) -> Position:
+            _require_position(connection, partition, expected)
+            position = replace(expected or NOWHERE, epoch=epoch)
+            if entries:
+                _write(connection, partition, entries, epoch=epoch)
+                position = Position(epoch, entries[-1].n, entries[-1].nonce)
+            _move(connection, partition, expected, to=position)
+            return position
+
+        return await self._database.write(work)
+
+    async def close_partition(
+        self, partition: int, expected: Position, reopening: Entry
+    ) -> tuple[AccountImage, ...]:
+        """Close the books of a lost store, and say what its accounts are to be opened with.
+
+        `reopening` is the entry with which its journal will begin again.
+        """
+
+        def work(connection: Connection) -> tuple[AccountImage, ...]:
+            _require_position(connection, partition, expected)
+            book = load_partition(connection, partition)
+            settle_lost(book, Origin(partition, expected.epoch, reopening.n))
+            store_book(connection, book)
+            _write_journal(connection, partition, [reopening], epoch=expected.epoch)
+            position = Position(expected.epoch, reopening.n, reopening.nonce)
+            _move(connection, partition, expected, to=position)
+            return image_of(book)
+
+        return await self._database.write(work)
+
+    async def known_nonces(
+        self, partition: int, nonces: Sequence[tuple[str, str]]
+    ) -> set[tuple[str, str]]:
+        """Say which of these entries, named by their nonce and the one before, are archived."""
+        journal = tables.JOURNAL.c
+        query = select(journal.nonce, journal.previous_nonce).where(
+            journal.partition == partition,
+            tuple_(journal.nonce, journal.previous_nonce).in_(nonces),
+        )
+        return await self._database.read(
+            lambda connection: {(row[0], row[1]) for row in connection.execute(query)}
+        )
+
+    async def find_call(self, tenant_id: str, gateway_id: str, call_id: str) -> ArchivedCall | None:
+        """Find what was debited for a call that did not end by its own report."""
+        return await self._database.read(
+            lambda connection: find_call(
+                connection, tenant_id, gateway_id=gateway_id, call_id=call_id
+            )
+        )
+
+    async def images(self, partition: int) -> tuple[AccountImage, ...]:
+        """Say what the accounts of a partition would be opened with now."""
+        return await self._database.read(
+            lambda connection: image_of(load_partition(connection, partition))
+        )
+
+
+def _read_positions(connection: Connection) -> dict[int, Position]:
+    rows = connection.execute(select(tables.PARTITIONS)).mappings()
+    return {row["partition"]: Position(row["epoch"], row["n"], row["nonce"]) for row in rows}
+
+
+def _require_position(connection: Connection, partition: int, expected: Position | None) -> None:
+    """Hold the row of a partition until the transaction ends, if it says what is expected."""
+    rows = tables.PARTITIONS
+    query = select(rows.c.epoch, rows.c.n, rows.c.nonce).where(rows.c.partition == partition)
+    row = connection.execute(query.with_for_update()).first()
+    found = Position(*row) if row else None
+    if found != expected:
+        raise PositionMoved(found)
+    if expected is None:
+        _begin(connection, partition)
+
+
+def _begin(connection: Connection, partition: int) -> None:
+    """Make the row of a partition; of two that do it at once, one goes on."""
+    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    begun = insert(tables.PARTITIONS).values(partition=partition, **_values(NOWHERE))
+    begun = begun.on_conflict_do_nothing().returning(tables.PARTITIONS.c.partition)
+    if connection.execute(begun).first() is None:
+        raise PositionMoved(None)
+
+
+def _move(
+    connection: Connection, partition: int, expected: Position | None, *, to: Position
+) -> None:
+    rows = tables.PARTITIONS
+    held = _values(expected or NOWHERE)
+    same = and_(
+        rows.c.partition == partition, *(rows.c[name] == value for name, value in held.items())
+    )
+    moved = connection.execute(update(rows).where(same).values(**_values(to)))
+    assert moved.rowcount == 1, "the row was held since it was compared"
+
+
+def _values(position: Position) -> dict[str, Any]:
+    return {"epoch": position.epoch, "n": position.n, "nonce": position.nonce}
+
+
+def _write(connection: Connection, partition: int, entries: Sequence[Entry], *, epoch: int) -> None:
+    book = load_book(connection, entries)
+    for entry in entries:
+        fold_entry(book, entry, Origin(partition, epoch, entry.n))
+    store_book(connection, book)
+    _write_journal(connection, partition, entries, epoch=epoch)
+
+
+def _write_journal(
+    connection: Connection, partition: int, entries: Sequence[Entry], *, epoch: int
+) -> None:
+    rows = [
+        {
+            "partition": partition,
+            "epoch": epoch,
+            "n": entry.n,
+            "nonce": entry.nonce,
+            "previous_nonce": entry.previous_nonce,
+            "time_ms": entry.time_ms,
+            "kind": entry.kind,
+            "tenant_id": entry.tenant_id,
+            "body": entry.body,
+        }
+        for entry in entries
+    ]
+    connection.execute(tables.JOURNAL.insert(), rows)

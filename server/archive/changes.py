@@ -1,0 +1,152 @@
+"""What the archive is told: entries of a journal, and what each changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from policy.rate import Rate
+
+
+class CallState(StrEnum):
+    """Where a call is. `LOST` is one that was running in a store that had to be rebuilt."""
+
+    LIVE = "live"
+    SETTLED = "settled"
+    RELEASED = "released"
+    ENDED = "ended"
+    EXPIRED = "expired"
+    LOST = "lost"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its usage is complete, as far as is known."""
+        return self is not CallState.LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedPurse:
+    """A purse of a call. `kind` is "free", "pool" or "credits"; `tally` is where it is counted.
+
+    The tally of a pool counts seconds, that of credits micros (of a spend limit; empty without).
+    """
+
+    kind: str
+    tally: str = ""
+    capability: str = ""
+    pool_id: str = ""
+    period: str = ""
+    rate: Rate | None = None
+    post_paid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PurseUse:
+    """What one purse paid of one call so far, the connection fee included."""
+
+    purse_index: int
+    seconds: int
+    micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallDescription:
+    """What a usage record says of a call besides its figures; empty where it is not known."""
+
+    account_id: str = ""
+    conference_id: str = ""
+    user_location: str = ""
+    object_id: str = ""
+    upn: str = ""
+    display_name: str = ""
+    caller_id: str = ""
+    call_type: str = ""
+    call_direction: str = ""
+    number_type: str = ""
+    domestic: str = ""
+    destination_dialed: str = ""
+    destination_number: str = ""
+    external_country: str = ""
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallChange:
+    """A call as it was after one change; everything in it counts from the call's beginning.
+
+    `purses_text` stands for the purses: another text means that uses are counted anew, from
+    `before`, which other entries have debited already. `lots` are micros taken by this change.
+    """
+
+    opened_id: str
+    gateway_id: str
+    call_id: str
+    state: CallState
+    purses_text: str
+    purses: tuple[ArchivedPurse, ...]
+    uses: tuple[PurseUse, ...]
+    before: tuple[PurseUse, ...]
+    used_seconds: int
+    overrun_seconds: int
+    unpaid_seconds: int
+    unpaid_micros: int
+    # The account had no balance when the call began: what it costs is invoiced.
+    unfunded: bool
+    lots: tuple[tuple[str, int], ...]
+    description: CallDescription
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDescribed:
+    """An account was opened, or its facts changed."""
+
+    currency: str
+    prepaid: bool
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class LotAdded:
+    """Money came in, once for each lot id."""
+
+    lot_id: str
+    micros: int
+    expire_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LotsTaken:
+    """Lots lost what nobody used: (lot id, micros, whether it was voided rather than expired)."""
+
+    taken: tuple[tuple[str, int, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReopened:
+    """A partition began, or began again after its store was lost; no money moved."""
+
+
+Change = CallChange | AccountDescribed | LotAdded | LotsTaken | PartitionReopened
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a partition's journal. `previous_nonce` is that of the entry before it."""
+
+    n: int
+    nonce: str
+    previous_nonce: str
+    time_ms: int
+    kind: str
+    tenant_id: str
+    body: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a partition's journal is archived: up to and with entry `n` of `epoch`."""
+
+    epoch: int
+    n: int
+    nonce: str

@@ -1,0 +1,165 @@
+"""What each entry of a journal does to the rows of the archive. No I/O.
+
+An entry about a call tells sums, not steps: so what was archived before is subtracted, and an entry
+that says less than is known (of a store that had lost its tail) changes nothing.
+"""
+
+from __future__ import annotations
+
+from server.archive.book import AccountRow, Book, CallRow, LotRow, facts_of
+from server.archive.changes import (
+    AccountDescribed,
+    CallChange,
+    CallState,
+    Entry,
+    LotAdded,
+    LotsTaken,
+    PartitionReopened,
+    PurseUse,
+)
+from server.archive.usage import Origin, record_usage
+
+
+def fold_entry(book: Book, entry: Entry, origin: Origin) -> None:
+    """Apply one entry. Raises `KeyError` where its account was never opened."""
+    match entry.change:
+        case CallChange():
+            _fold_call(book, entry, entry.change, origin=origin)
+        case AccountDescribed():
+            _describe_account(book, entry.tenant_id, entry.change, partition=origin.partition)
+        case LotAdded():
+            _add_lot(book, entry, entry.change)
+        case LotsTaken():
+            _take_lots(book, entry.tenant_id, entry.change)
+        case PartitionReopened():
+            pass
+
+
+def settle_lost(book: Book, origin: Origin) -> None:
+    """Close the books of a partition whose store is lost: nothing runs, nothing is held there.
+
+    Calls that were running get their usage records; when they are announced again it is as new
+    ones that count on from here. Lots are made to hold exactly what the sums say is left.
+    """
+    for call in book.calls.values():
+        if call.state is CallState.LIVE:
+            call.state = CallState.LOST
+            record_usage(book, call, origin)
+    for account in book.accounts.values():
+        _level_lots(book, account)
+
+
+def _describe_account(
+    book: Book, tenant_id: str, change: AccountDescribed, *, partition: int
+) -> None:
+    account = book.accounts.get(tenant_id)
+    if account is None:
+        account = AccountRow(tenant_id, partition, change.currency, change.prepaid, "")
+        book.accounts[tenant_id] = account
+    account.prepaid, account.digest = change.prepaid, change.digest
+    account.version += 1
+
+
+def _add_lot(book: Book, entry: Entry, change: LotAdded) -> None:
+    key = (entry.tenant_id, change.lot_id)
+    if key in book.lots:
+        # Applied again by a store that had lost it: the money came in once.
+        return
+    account = book.accounts[entry.tenant_id]
+    owed = max(0, -account.balance_micros)
+    account.has_balance = True
+    account.funded_micros += change.micros
+    book.lots[key] = LotRow(
+        *key,
+        micros=change.micros,
+        left_micros=max(0, change.micros - owed),
+        purchase_ms=entry.time_ms,
+        expire_ms=change.expire_ms,
+    )
+
+
+def _take_lots(book: Book, tenant_id: str, change: LotsTaken) -> None:
+    account = book.accounts[tenant_id]
+    for lot_id, micros, voided in change.taken:
+        lot = book.lots[tenant_id, lot_id]
+        # No lot loses more than it has, however often a store that forgot it says so.
+        taken = min(micros, lot.left_micros)
+        lot.left_micros -= taken
+        if voided:
+            lot.voided = True
+            account.voided_micros += taken
+        else:
+            account.expired_micros += taken
+
+
+def _fold_call(book: Book, entry: Entry, change: CallChange, *, origin: Origin) -> None:
+    call = book.calls.get((entry.tenant_id, change.opened_id))
+    if call is None:
+        call = _begin_call(book, entry, change, part=0)
+    elif call.purses_text != change.purses_text:
+        if entry.kind != "reserved":
+            # Only a new question changes the purses; this one comes from before the last.
+            return
+        record_usage(book, call, origin)
+        call = _begin_call(book, entry, change, part=call.part + 1)
+    if change.used_seconds >= call.used_seconds:
+        _debit(book, call, change)
+        call.facts, call.report_ms = facts_of(change), entry.time_ms
+        call.used_seconds, call.overrun_seconds = change.used_seconds, change.overrun_seconds
+        call.unpaid_seconds, call.unpaid_micros = change.unpaid_seconds, change.unpaid_micros
+    call.state = change.state
+    if call.state.is_over:
+        record_usage(book, call, origin)
+
+
+def _begin_call(book: Book, entry: Entry, change: CallChange, *, part: int) -> CallRow:
+    key = (entry.tenant_id, change.opened_id)
+    earlier = book.calls.get(key)
+    call = CallRow(
+        *key,
+        gateway_id=change.gateway_id,
+        call_id=change.call_id,
+        state=change.state,
+        part=part,
+        purses_text=change.purses_text,
+        facts=facts_of(change),
+        start_ms=earlier.start_ms if earlier else entry.time_ms,
+        report_ms=entry.time_ms,
+        used_seconds=0,
+    )
+    book.calls[key] = call
+    for use in change.before:
+        row = book.use(call, use.purse_index)
+        row.seconds = row.recorded_seconds = use.seconds
+        row.micros = row.recorded_micros = use.micros
+    return call
+
+
+def _debit(book: Book, call: CallRow, change: CallChange) -> None:
+    account = book.accounts[call.tenant_id]
+    uses = {use.purse_index: use for use in change.uses}
+    for index in sorted(uses.keys() | {row.purse_index for row in book.uses_of(call)}):
+        purse, row = change.purses[index], book.use(call, index)
+        use = uses.get(index, PurseUse(index, 0, 0))
+        seconds, micros = use.seconds - row.seconds, use.micros - row.micros
+        row.seconds, row.micros = use.seconds, use.micros
+        account.debited_micros += micros
+        if change.unfunded and purse.post_paid:
+            account.post_paid_micros += micros
+        counted = micros if purse.kind == "credits" else seconds
+        book.add_to_tally(call.tenant_id, purse.tally, counted)
+    for lot_id, micros in change.lots:
+        lot = book.lots[call.tenant_id, lot_id]
+        lot.left_micros = max(0, lot.left_micros - micros)
+
+
+def _level_lots(book: Book, account: AccountRow) -> None:
+    """Make the lots hold what the sums say; they differ only where a store lost its tail."""
+    lots = book.lots_of(account.tenant_id)
+    surplus = sum(lot.left_micros for lot in lots) - max(0, account.balance_micros)
+    for lot in lots:
+        taken = min(lot.left_micros, max(0, surplus))
+        lot.left_micros -= taken
+        surplus -= taken
+    if surplus < 0 and lots:
+        lots[-1].left_micros -= surplus

@@ -1,0 +1,25 @@
+"""What the archive raises."""
+
+from __future__ import annotations
+
+from server.archive.changes import Position
+
+
+class ArchiveError(Exception):
+    """Anything the archive could not do."""
+
+
+class ArchiveUnavailable(ArchiveError):
+    """The database is away, slow or locked; nothing is known to have happened. Ask again."""
+
+
+class ArchiveUnusable(ArchiveError):
+    """The database cannot be used as it is; the text is for an operator."""
+
+
+class PositionMoved(ArchiveError):
+    """The archive stands elsewhere: somebody else wrote. Nothing was written."""
+
+    def __init__(self, position: Position | None) -> None:
+        super().__init__(f"the archive stands at {position}")
+        self.position = position
