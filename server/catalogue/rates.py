@@ -93,10 +93,11 @@ def _read_dated(
 ) -> Dated[Key]:
     """Read rows of one currency, and put those of one key in the order they come into force."""
     dated: dict[Key, dict[int, DatedRate]] = {}
+    currency = PurePath(file).stem
     for line, row in source.rows(file, kind):
         key = key_of(row)
         try:
-            rate = _to_rate(row, key, currency=PurePath(file).stem)
+            rate = _to_rate(row, key, currency=currency)
         except ValueError as error:
             source.add(file, line, str(error))
             continue

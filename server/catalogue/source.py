@@ -14,6 +14,9 @@ from server.catalogue.rows import CountryNameRow
 from server.factfiles.problems import Problems
 from server.factfiles.table import read_table
 
+# What may stand for a country and is none.
+NO_COUNTRIES = frozenset({WORLD, "*"})
+
 Row = TypeVar("Row", bound=msgspec.Struct)
 
 
@@ -43,12 +46,11 @@ class Source:
             self.countries.add(row.country)
 
     def _names_known_countries(self, name: str, line: int, row: msgspec.Struct) -> bool:
-        named = [(column, getattr(row, column, WORLD)) for column in ("country", "origin")]
-        unknown = [
-            (column, code)
-            for column, code in named
-            if code not in {WORLD, "*"} and code not in self.countries
-        ]
-        for column, code in unknown:
-            self.add(name, line, f"is {code!r}; give a country of countries.csv", column=column)
-        return not unknown
+        known = True
+        for column in ("country", "origin"):
+            code = getattr(row, column, WORLD)
+            if code not in self.countries and code not in NO_COUNTRIES:
+                text = f"is {code!r}; give a country of countries.csv"
+                self.add(name, line, text, column=column)
+                known = False
+        return known

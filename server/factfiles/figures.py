@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
 
 MICROS_DIGITS: Final = 6
 MILLISECONDS: Final = 1000
+# A table spells the same few dates and increments in all of its rows.
+CACHED_SPELLINGS: Final = 256
 
 # A tenth of what the ledger can hold as a whole number (2^53), so that sums stay far below it.
 Money = Annotated[
@@ -46,12 +49,14 @@ def to_micros(amount: str) -> int:
     return int(units + decimals.ljust(MICROS_DIGITS, "0"))
 
 
+@lru_cache(maxsize=CACHED_SPELLINGS)
 def to_increments(increments: str) -> tuple[int, int]:
     """Turn "60/6" into the seconds of the first and of each next increment."""
     first, _, following = increments.partition("/")
     return int(first), int(following)
 
 
+@lru_cache(maxsize=CACHED_SPELLINGS)
 def to_milliseconds(instant: str) -> int:
     """Turn a date, or a date and time with its zone, into milliseconds since 1970.
 

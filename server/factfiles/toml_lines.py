@@ -21,7 +21,7 @@ _TOKEN: Final = re.compile(
 )
 _PART: Final = r"""(?:"(?:\\.|[^"\\\n])*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
 _KEY: Final = re.compile(rf"[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART})*)")
-_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]+|\#[^\n]*)*")
 
 
@@ -113,7 +113,7 @@ class _Scan:
             raise ValueError(f"no key on line {self._line()}: the text is not valid TOML")
         self._at = match.end()
         if _BARE_KEY.fullmatch(match[1]):
-            return (match[1],)
+            return tuple(match[1].split("."))
         nested: Any = tomllib.loads(f"{match[1]} = 0")
         parts: list[str] = []
         while isinstance(nested, dict):

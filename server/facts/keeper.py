@@ -91,10 +91,11 @@ class FactsKeeper:
         Raises `InvalidFacts`, whose text is every mistake on a line of its own.
         """
         self._seen = read_signature(self._folders)
-        catalogue, tenants = read_facts(self._folders)
-        self._current = Snapshot(catalogue, Directory.of(tenants.values()))
-        # What was just read stays; the collector need not walk over it again and again.
+        with _collector_at_rest():
+            catalogue, tenants = read_facts(self._folders)
+            self._current = Snapshot(catalogue, Directory.of(tenants.values()))
         gc.collect()
+        # What was just read stays; the collector need not walk over it again and again.
         gc.freeze()
 
     def start(self) -> None:
