@@ -161,5 +161,8 @@ def _level_lots(book: Book, account: AccountRow) -> None:
         taken = min(lot.left_micros, max(0, surplus))
         lot.left_micros -= taken
         surplus -= taken
-    if surplus < 0 and lots:
-        lots[-1].left_micros -= surplus
+    for lot in reversed(lots):
+        # Given back to those that last longest, none more than was bought.
+        given = min(lot.micros - lot.left_micros, max(0, -surplus))
+        lot.left_micros += given
+        surplus += given
