@@ -230,6 +230,30 @@ FAILURE_ACTION_CONTINUE: FailureAction.ValueType  # 2
 """Let the call go on for `max_duration` beyond it."""
 Global___FailureAction: _TypeAlias = FailureAction  # noqa: Y015
 
+class _LegMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LegModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LegMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEG_MODE_UNSPECIFIED: _LegMode.ValueType  # 0
+    """Invalid."""
+    LEG_MODE_ALL_OR_NOTHING: _LegMode.ValueType  # 1
+    """Every leg or none."""
+    LEG_MODE_AS_MANY_AS_FIT: _LegMode.ValueType  # 2
+    """As many as fit, in order."""
+
+class LegMode(_LegMode, metaclass=_LegModeEnumTypeWrapper):
+    """How the legs of one question hang together."""
+
+LEG_MODE_UNSPECIFIED: LegMode.ValueType  # 0
+"""Invalid."""
+LEG_MODE_ALL_OR_NOTHING: LegMode.ValueType  # 1
+"""Every leg or none."""
+LEG_MODE_AS_MANY_AS_FIT: LegMode.ValueType  # 2
+"""As many as fit, in order."""
+Global___LegMode: _TypeAlias = LegMode  # noqa: Y015
+
 @_typing.final
 class AuthorizeCallRequest(_message.Message):
     """The question. Which account pays follows from `kind`."""
@@ -246,6 +270,7 @@ class AuthorizeCallRequest(_message.Message):
     REQUESTED_DURATION_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
+    RUNNING_CALL_FIELD_NUMBER: _builtins.int
     USER_CALL_FIELD_NUMBER: _builtins.int
     FORWARDED_CALL_FIELD_NUMBER: _builtins.int
     TRANSFERRED_CALL_FIELD_NUMBER: _builtins.int
@@ -297,6 +322,10 @@ class AuthorizeCallRequest(_message.Message):
         """How long the caller would like the grant to be; whole seconds, at most 24 hours. The server may
         grant less (a slice). Absent: the server's slice.
         """
+
+    @_builtins.property
+    def running_call(self) -> Global___RunningCall:
+        """Announces a call that is running already, after the engine said CALL_UNKNOWN. Absent for a new call."""
 
     @_builtins.property
     def user_call(self) -> Global___UserCall:
@@ -351,6 +380,7 @@ class AuthorizeCallRequest(_message.Message):
         requested_duration: _duration_pb2.Duration | None = ...,
         dry_run: _builtins.bool = ...,
         explain: _builtins.bool = ...,
+        running_call: Global___RunningCall | None = ...,
         user_call: Global___UserCall | None = ...,
         forwarded_call: Global___ForwardedCall | None = ...,
         transferred_call: Global___TransferredCall | None = ...,
@@ -362,9 +392,9 @@ class AuthorizeCallRequest(_message.Message):
         queue_transfer: Global___QueueTransfer | None = ...,
         inbound_call: Global___InboundCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["added_party_call", b"added_party_call", "attendant_transfer", b"attendant_transfer", "call_me", b"call_me", "forwarded_call", b"forwarded_call", "inbound_call", b"inbound_call", "kind", b"kind", "meeting_dial_out", b"meeting_dial_out", "queue_transfer", b"queue_transfer", "requested_duration", b"requested_duration", "service_number_call", b"service_number_call", "transferred_call", b"transferred_call", "user_call", b"user_call"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["added_party_call", b"added_party_call", "attendant_transfer", b"attendant_transfer", "call_me", b"call_me", "forwarded_call", b"forwarded_call", "inbound_call", b"inbound_call", "kind", b"kind", "meeting_dial_out", b"meeting_dial_out", "queue_transfer", b"queue_transfer", "requested_duration", b"requested_duration", "running_call", b"running_call", "service_number_call", b"service_number_call", "transferred_call", b"transferred_call", "user_call", b"user_call"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_party_call", b"added_party_call", "attendant_transfer", b"attendant_transfer", "call_id", b"call_id", "call_me", b"call_me", "called_number", b"called_number", "calling_number", b"calling_number", "dry_run", b"dry_run", "explain", b"explain", "forwarded_call", b"forwarded_call", "gateway_id", b"gateway_id", "inbound_call", b"inbound_call", "kind", b"kind", "location", b"location", "meeting_dial_out", b"meeting_dial_out", "queue_transfer", b"queue_transfer", "requested_duration", b"requested_duration", "sequence", b"sequence", "service_number_call", b"service_number_call", "tenant_id", b"tenant_id", "transferred_call", b"transferred_call", "user_call", b"user_call"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_party_call", b"added_party_call", "attendant_transfer", b"attendant_transfer", "call_id", b"call_id", "call_me", b"call_me", "called_number", b"called_number", "calling_number", b"calling_number", "dry_run", b"dry_run", "explain", b"explain", "forwarded_call", b"forwarded_call", "gateway_id", b"gateway_id", "inbound_call", b"inbound_call", "kind", b"kind", "location", b"location", "meeting_dial_out", b"meeting_dial_out", "queue_transfer", b"queue_transfer", "requested_duration", b"requested_duration", "running_call", b"running_call", "sequence", b"sequence", "service_number_call", b"service_number_call", "tenant_id", b"tenant_id", "transferred_call", b"transferred_call", "user_call", b"user_call"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["user_call", "forwarded_call", "transferred_call", "added_party_call", "meeting_dial_out", "call_me", "service_number_call", "attendant_transfer", "queue_transfer", "inbound_call"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
@@ -1245,3 +1275,1007 @@ class EmergencyNumbers(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EmergencyNumbers: _TypeAlias = EmergencyNumbers  # noqa: Y015
+
+@_typing.final
+class RunningCall(_message.Message):
+    """A call that was granted earlier and is talking now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USED_DURATION_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    """The decision id of the grant it runs on."""
+    @_builtins.property
+    def used_duration(self) -> _duration_pb2.Duration:
+        """Seconds since answer, cumulative, up to now."""
+
+    def __init__(
+        self,
+        *,
+        used_duration: _duration_pb2.Duration | None = ...,
+        decision_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["used_duration", b"used_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "used_duration", b"used_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunningCall: _TypeAlias = RunningCall  # noqa: Y015
+
+@_typing.final
+class ExtendCallRequest(_message.Message):
+    """A report of use and a wish for more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    USED_DURATION_FIELD_NUMBER: _builtins.int
+    REQUESTED_DURATION_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The payer's tenant, as in the AuthorizeCall that was granted (or `payer.tenant_id` of its answer)."""
+    gateway_id: _builtins.str
+    """The gateway that carries the call."""
+    call_id: _builtins.str
+    """The call."""
+    sequence: _builtins.int
+    """The place of this question among those about the call; higher than the last."""
+    @_builtins.property
+    def used_duration(self) -> _duration_pb2.Duration:
+        """Seconds since answer, cumulative, rounded up to whole seconds; 0 while it rings."""
+
+    @_builtins.property
+    def requested_duration(self) -> _duration_pb2.Duration:
+        """How much more the caller would like; at most 24 hours. Absent: the server's slice. Zero: only report."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        gateway_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        used_duration: _duration_pb2.Duration | None = ...,
+        requested_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requested_duration", b"requested_duration", "used_duration", b"used_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "gateway_id", b"gateway_id", "requested_duration", b"requested_duration", "sequence", b"sequence", "tenant_id", b"tenant_id", "used_duration", b"used_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendCallRequest: _TypeAlias = ExtendCallRequest  # noqa: Y015
+
+@_typing.final
+class ExtendCallResponse(_message.Message):
+    """The answer to a report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    USAGES_FIELD_NUMBER: _builtins.int
+    DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    FAILURE_HANDLING_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    """Names this decision."""
+    superseded: _builtins.bool
+    """The question was older than the last one about this call; this is the call's state now."""
+    @_builtins.property
+    def grant(self) -> Global___Grant:
+        """The call may last `granted_duration` seconds since its answer, all slices together."""
+
+    @_builtins.property
+    def refusal(self) -> Global___Refusal:
+        """No more time; the grant before stands to its end."""
+
+    @_builtins.property
+    def usages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Usage]:
+        """What this call was debited so far, purse by purse."""
+
+    @_builtins.property
+    def decide_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided, by the engine's one clock."""
+
+    @_builtins.property
+    def failure_handling(self) -> Global___FailureHandling:
+        """What to do when later questions are not answered."""
+
+    def __init__(
+        self,
+        *,
+        grant: Global___Grant | None = ...,
+        refusal: Global___Refusal | None = ...,
+        decision_id: _builtins.str = ...,
+        usages: _abc.Iterable[Global___Usage] | None = ...,
+        decide_time: _timestamp_pb2.Timestamp | None = ...,
+        failure_handling: Global___FailureHandling | None = ...,
+        superseded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "failure_handling", b"failure_handling", "grant", b"grant", "outcome", b"outcome", "refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "decision_id", b"decision_id", "failure_handling", b"failure_handling", "grant", b"grant", "outcome", b"outcome", "refusal", b"refusal", "superseded", b"superseded", "usages", b"usages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["grant", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___ExtendCallResponse: _TypeAlias = ExtendCallResponse  # noqa: Y015
+
+@_typing.final
+class SettleCallRequest(_message.Message):
+    """The end of a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    USED_DURATION_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The payer's tenant."""
+    gateway_id: _builtins.str
+    """The gateway that carried the call."""
+    call_id: _builtins.str
+    """The call."""
+    sequence: _builtins.int
+    """The place of this report among the questions about the call."""
+    @_builtins.property
+    def used_duration(self) -> _duration_pb2.Duration:
+        """Seconds since answer, cumulative, rounded up to whole seconds; 0 where nobody answered."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        gateway_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        used_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["used_duration", b"used_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "gateway_id", b"gateway_id", "sequence", b"sequence", "tenant_id", b"tenant_id", "used_duration", b"used_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleCallRequest: _TypeAlias = SettleCallRequest  # noqa: Y015
+
+@_typing.final
+class SettleCallResponse(_message.Message):
+    """What a call came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USAGES_FIELD_NUMBER: _builtins.int
+    OVERRUN_DURATION_FIELD_NUMBER: _builtins.int
+    UNCOLLECTED_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    SETTLE_TIME_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    late: _builtins.bool
+    """The report came after the reservation had expired."""
+    decision_id: _builtins.str
+    """Names this settlement."""
+    superseded: _builtins.bool
+    """The report was older than the last one about this call; this is the call's state now."""
+    @_builtins.property
+    def usages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Usage]:
+        """What was debited over the whole call, purse by purse; one usage record each."""
+
+    @_builtins.property
+    def overrun_duration(self) -> _duration_pb2.Duration:
+        """Use beyond the grant that purses still paid, or that nobody paid."""
+
+    @_builtins.property
+    def uncollected(self) -> _money_pb2.Money:
+        """The price of use that no purse could pay; recorded, never debited."""
+
+    @_builtins.property
+    def settle_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was settled, by the engine's one clock."""
+
+    def __init__(
+        self,
+        *,
+        usages: _abc.Iterable[Global___Usage] | None = ...,
+        overrun_duration: _duration_pb2.Duration | None = ...,
+        uncollected: _money_pb2.Money | None = ...,
+        late: _builtins.bool = ...,
+        decision_id: _builtins.str = ...,
+        settle_time: _timestamp_pb2.Timestamp | None = ...,
+        superseded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overrun_duration", b"overrun_duration", "settle_time", b"settle_time", "uncollected", b"uncollected"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "late", b"late", "overrun_duration", b"overrun_duration", "settle_time", b"settle_time", "superseded", b"superseded", "uncollected", b"uncollected", "usages", b"usages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleCallResponse: _TypeAlias = SettleCallResponse  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    """What one purse paid of a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURSE_FIELD_NUMBER: _builtins.int
+    USED_DURATION_FIELD_NUMBER: _builtins.int
+    DEBITED_FIELD_NUMBER: _builtins.int
+    CONNECTION_FEE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def purse(self) -> Global___Purse:
+        """The purse."""
+
+    @_builtins.property
+    def used_duration(self) -> _duration_pb2.Duration:
+        """The time it paid."""
+
+    @_builtins.property
+    def debited(self) -> _money_pb2.Money:
+        """The money it paid, connection fee included; zero for minutes."""
+
+    @_builtins.property
+    def connection_fee(self) -> _money_pb2.Money:
+        """The connection fee in it."""
+
+    def __init__(
+        self,
+        *,
+        purse: Global___Purse | None = ...,
+        used_duration: _duration_pb2.Duration | None = ...,
+        debited: _money_pb2.Money | None = ...,
+        connection_fee: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection_fee", b"connection_fee", "debited", b"debited", "purse", b"purse", "used_duration", b"used_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_fee", b"connection_fee", "debited", b"debited", "purse", b"purse", "used_duration", b"used_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class ReleaseCallRequest(_message.Message):
+    """The end of a call nobody answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The payer's tenant."""
+    gateway_id: _builtins.str
+    """The gateway that carried the call."""
+    call_id: _builtins.str
+    """The call."""
+    sequence: _builtins.int
+    """The place of this report among the questions about the call."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        gateway_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "gateway_id", b"gateway_id", "sequence", b"sequence", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseCallRequest: _TypeAlias = ReleaseCallRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseCallResponse(_message.Message):
+    """What was given back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASED_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    RELEASE_TIME_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    """Names this release."""
+    superseded: _builtins.bool
+    """The report was older than the last one about this call; nothing was changed."""
+    @_builtins.property
+    def released(self) -> _money_pb2.Money:
+        """The credits given back; absent where none were held."""
+
+    @_builtins.property
+    def release_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was released, by the engine's one clock."""
+
+    def __init__(
+        self,
+        *,
+        released: _money_pb2.Money | None = ...,
+        decision_id: _builtins.str = ...,
+        release_time: _timestamp_pb2.Timestamp | None = ...,
+        superseded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release_time", b"release_time", "released", b"released"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "release_time", b"release_time", "released", b"released", "superseded", b"superseded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseCallResponse: _TypeAlias = ReleaseCallResponse  # noqa: Y015
+
+@_typing.final
+class AuthorizeCallsRequest(_message.Message):
+    """Several legs that one tenant pays for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEGS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    mode: Global___LegMode.ValueType
+    """How they hang together."""
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuthorizeCallRequest]:
+        """The legs, 1 to 50 of them, each a question of its own."""
+
+    def __init__(
+        self,
+        *,
+        legs: _abc.Iterable[Global___AuthorizeCallRequest] | None = ...,
+        mode: Global___LegMode.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["legs", b"legs", "mode", b"mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizeCallsRequest: _TypeAlias = AuthorizeCallsRequest  # noqa: Y015
+
+@_typing.final
+class AuthorizeCallsResponse(_message.Message):
+    """The answers, in the order of the legs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuthorizeCallResponse]:
+        """One answer per leg."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___AuthorizeCallResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizeCallsResponse: _TypeAlias = AuthorizeCallsResponse  # noqa: Y015
+
+@_typing.final
+class ControlCallsRequest(_message.Message):
+    """What a bridge sends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELLO_FIELD_NUMBER: _builtins.int
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hello(self) -> Global___ControlHello:
+        """Who it is; the first message of a stream must have it, later ones must not."""
+
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlQuestion]:
+        """Questions and reports, at most 256 in a message."""
+
+    def __init__(
+        self,
+        *,
+        hello: Global___ControlHello | None = ...,
+        questions: _abc.Iterable[Global___ControlQuestion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "questions", b"questions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlCallsRequest: _TypeAlias = ControlCallsRequest  # noqa: Y015
+
+@_typing.final
+class ControlHello(_message.Message):
+    """The beginning of a bridge's stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
+    TENANT_IDS_FIELD_NUMBER: _builtins.int
+    gateway_id: _builtins.str
+    """The bridge. Its newest stream wins."""
+    @_builtins.property
+    def tenant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose calls it carries; debits and deadlines of these tenants' calls of this gateway are pushed."""
+
+    def __init__(
+        self,
+        *,
+        gateway_id: _builtins.str = ...,
+        tenant_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway_id", b"gateway_id", "tenant_ids", b"tenant_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlHello: _TypeAlias = ControlHello  # noqa: Y015
+
+@_typing.final
+class ControlQuestion(_message.Message):
+    """One question or report of a bridge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    AUTHORIZE_CALL_FIELD_NUMBER: _builtins.int
+    AUTHORIZE_CALLS_FIELD_NUMBER: _builtins.int
+    EXTEND_CALL_FIELD_NUMBER: _builtins.int
+    SETTLE_CALL_FIELD_NUMBER: _builtins.int
+    RELEASE_CALL_FIELD_NUMBER: _builtins.int
+    ANNOUNCEMENT_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.int
+    """The bridge's own number for it, unique among its unanswered questions of this stream."""
+    @_builtins.property
+    def authorize_call(self) -> Global___AuthorizeCallRequest:
+        """May this call be placed?"""
+
+    @_builtins.property
+    def authorize_calls(self) -> Global___AuthorizeCallsRequest:
+        """May these legs be placed?"""
+
+    @_builtins.property
+    def extend_call(self) -> Global___ExtendCallRequest:
+        """So much was used; more, please."""
+
+    @_builtins.property
+    def settle_call(self) -> Global___SettleCallRequest:
+        """The call is over."""
+
+    @_builtins.property
+    def release_call(self) -> Global___ReleaseCallRequest:
+        """Nobody answered."""
+
+    @_builtins.property
+    def announcement(self) -> Global___CallAnnouncement:
+        """This call is running; is it known?"""
+
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.int = ...,
+        authorize_call: Global___AuthorizeCallRequest | None = ...,
+        authorize_calls: Global___AuthorizeCallsRequest | None = ...,
+        extend_call: Global___ExtendCallRequest | None = ...,
+        settle_call: Global___SettleCallRequest | None = ...,
+        release_call: Global___ReleaseCallRequest | None = ...,
+        announcement: Global___CallAnnouncement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "authorize_call", b"authorize_call", "authorize_calls", b"authorize_calls", "extend_call", b"extend_call", "question", b"question", "release_call", b"release_call", "settle_call", b"settle_call"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "authorize_call", b"authorize_call", "authorize_calls", b"authorize_calls", "extend_call", b"extend_call", "item_id", b"item_id", "question", b"question", "release_call", b"release_call", "settle_call", b"settle_call"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_question: _TypeAlias = _typing.Literal["authorize_call", "authorize_calls", "extend_call", "settle_call", "release_call", "announcement"]  # noqa: Y015
+    _WhichOneofArgType_question: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_question) -> _WhichOneofReturnType_question | None: ...
+
+Global___ControlQuestion: _TypeAlias = ControlQuestion  # noqa: Y015
+
+@_typing.final
+class CallAnnouncement(_message.Message):
+    """A running call that a bridge tells of after it reconnected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The payer's tenant."""
+    call_id: _builtins.str
+    """The call."""
+    sequence: _builtins.int
+    """The last sequence the bridge used for it."""
+    decision_id: _builtins.str
+    """The decision id of the grant it runs on."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        decision_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "decision_id", b"decision_id", "sequence", b"sequence", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallAnnouncement: _TypeAlias = CallAnnouncement  # noqa: Y015
+
+@_typing.final
+class ControlCallsResponse(_message.Message):
+    """What a bridge gets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlItem]:
+        """Answers and pushes, at most 256 in a message."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___ControlItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlCallsResponse: _TypeAlias = ControlCallsResponse  # noqa: Y015
+
+@_typing.final
+class ControlItem(_message.Message):
+    """One answer or one push."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    AUTHORIZE_CALL_FIELD_NUMBER: _builtins.int
+    AUTHORIZE_CALLS_FIELD_NUMBER: _builtins.int
+    EXTEND_CALL_FIELD_NUMBER: _builtins.int
+    SETTLE_CALL_FIELD_NUMBER: _builtins.int
+    RELEASE_CALL_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    DEBIT_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.int
+    """The question it answers; 0 for a push."""
+    @_builtins.property
+    def authorize_call(self) -> Global___AuthorizeCallResponse:
+        """The answer to `authorize_call`."""
+
+    @_builtins.property
+    def authorize_calls(self) -> Global___AuthorizeCallsResponse:
+        """The answer to `authorize_calls`."""
+
+    @_builtins.property
+    def extend_call(self) -> Global___ExtendCallResponse:
+        """The answer to `extend_call`."""
+
+    @_builtins.property
+    def settle_call(self) -> Global___SettleCallResponse:
+        """The answer to `settle_call`."""
+
+    @_builtins.property
+    def release_call(self) -> Global___ReleaseCallResponse:
+        """The answer to `release_call`."""
+
+    @_builtins.property
+    def deadline(self) -> Global___CallDeadline:
+        """The answer to `announcement`, and a push when a running call's deadline moves."""
+
+    @_builtins.property
+    def error(self) -> Global___ControlError:
+        """The question failed; a mistake or trouble, as a unary RPC would have ended."""
+
+    @_builtins.property
+    def debit(self) -> Global___DebitUpdate:
+        """A push: money or minutes of a call of this bridge moved."""
+
+    @_builtins.property
+    def estimate(self) -> Global___CallEstimate:
+        """A push: what remains for a call has changed by 10 % or more, because of other calls."""
+
+    @_builtins.property
+    def warning(self) -> Global___LowCreditWarning:
+        """A push: the call's money will end soon."""
+
+    @_builtins.property
+    def end(self) -> Global___EndOrder:
+        """A push: end the call."""
+
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.int = ...,
+        authorize_call: Global___AuthorizeCallResponse | None = ...,
+        authorize_calls: Global___AuthorizeCallsResponse | None = ...,
+        extend_call: Global___ExtendCallResponse | None = ...,
+        settle_call: Global___SettleCallResponse | None = ...,
+        release_call: Global___ReleaseCallResponse | None = ...,
+        deadline: Global___CallDeadline | None = ...,
+        error: Global___ControlError | None = ...,
+        debit: Global___DebitUpdate | None = ...,
+        estimate: Global___CallEstimate | None = ...,
+        warning: Global___LowCreditWarning | None = ...,
+        end: Global___EndOrder | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorize_call", b"authorize_call", "authorize_calls", b"authorize_calls", "deadline", b"deadline", "debit", b"debit", "end", b"end", "error", b"error", "estimate", b"estimate", "extend_call", b"extend_call", "item", b"item", "release_call", b"release_call", "settle_call", b"settle_call", "warning", b"warning"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorize_call", b"authorize_call", "authorize_calls", b"authorize_calls", "deadline", b"deadline", "debit", b"debit", "end", b"end", "error", b"error", "estimate", b"estimate", "extend_call", b"extend_call", "item", b"item", "item_id", b"item_id", "release_call", b"release_call", "settle_call", b"settle_call", "warning", b"warning"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["authorize_call", "authorize_calls", "extend_call", "settle_call", "release_call", "deadline", "error", "debit", "estimate", "warning", "end"]  # noqa: Y015
+    _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_item) -> _WhichOneofReturnType_item | None: ...
+
+Global___ControlItem: _TypeAlias = ControlItem  # noqa: Y015
+
+@_typing.final
+class ControlError(_message.Message):
+    """How a question failed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The gRPC status code it would have had as a unary RPC."""
+    message: _builtins.str
+    """What is wrong and what to do."""
+    reason: _builtins.str
+    """The reason of `google.rpc.ErrorInfo`, such as "CALL_UNKNOWN"."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlError: _TypeAlias = ControlError  # noqa: Y015
+
+@_typing.final
+class CallDeadline(_message.Message):
+    """Until when a running call may last."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    GRANTED_DURATION_FIELD_NUMBER: _builtins.int
+    REPORT_BY_TIME_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The payer's tenant."""
+    call_id: _builtins.str
+    """The call."""
+    final: _builtins.bool
+    """There will be no further grant."""
+    sequence: _builtins.int
+    """The last sequence the engine knows of this call; the next question takes a higher one."""
+    @_builtins.property
+    def granted_duration(self) -> _duration_pb2.Duration:
+        """Seconds since answer that the call may last."""
+
+    @_builtins.property
+    def report_by_time(self) -> _timestamp_pb2.Timestamp:
+        """Report the use before this instant."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        granted_duration: _duration_pb2.Duration | None = ...,
+        report_by_time: _timestamp_pb2.Timestamp | None = ...,
+        final: _builtins.bool = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["granted_duration", b"granted_duration", "report_by_time", b"report_by_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "final", b"final", "granted_duration", b"granted_duration", "report_by_time", b"report_by_time", "sequence", b"sequence", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallDeadline: _TypeAlias = CallDeadline  # noqa: Y015
+
+@_typing.final
+class DebitUpdate(_message.Message):
+    """Money or minutes of a call that moved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    USAGES_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The payer's tenant."""
+    call_id: _builtins.str
+    """The call."""
+    cursor: _builtins.str
+    """Resumes WatchDebits after this movement."""
+    @_builtins.property
+    def usages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Usage]:
+        """All this call was debited so far, purse by purse."""
+
+    @_builtins.property
+    def available(self) -> _money_pb2.Money:
+        """What a new call of the tenant could take now; absent where credits do not pay."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        usages: _abc.Iterable[Global___Usage] | None = ...,
+        available: _money_pb2.Money | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "call_id", b"call_id", "cursor", b"cursor", "tenant_id", b"tenant_id", "usages", b"usages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DebitUpdate: _TypeAlias = DebitUpdate  # noqa: Y015
+
+@_typing.final
+class CallEstimate(_message.Message):
+    """What would remain for a running call if nothing else changed; no promise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    REMAINING_DURATION_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The payer's tenant."""
+    call_id: _builtins.str
+    """The call."""
+    @_builtins.property
+    def remaining_duration(self) -> _duration_pb2.Duration:
+        """Seconds beyond those already granted."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        remaining_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["remaining_duration", b"remaining_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "remaining_duration", b"remaining_duration", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallEstimate: _TypeAlias = CallEstimate  # noqa: Y015
+
+@_typing.final
+class LowCreditWarning(_message.Message):
+    """A warning before the end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    END_OFFSET_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The payer's tenant."""
+    call_id: _builtins.str
+    """The call."""
+    @_builtins.property
+    def end_offset(self) -> _duration_pb2.Duration:
+        """Seconds since answer at which the call will end, as things are."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        end_offset: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "end_offset", b"end_offset", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LowCreditWarning: _TypeAlias = LowCreditWarning  # noqa: Y015
+
+@_typing.final
+class EndOrder(_message.Message):
+    """An order to end a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REDIRECT_TO_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The payer's tenant."""
+    call_id: _builtins.str
+    """The call."""
+    reason: Global___Reason.ValueType
+    """Why."""
+    action: Global___FinalAction.ValueType
+    """What to do."""
+    redirect_to: _builtins.str
+    """Where to redirect to, for FINAL_ACTION_REDIRECT."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        reason: Global___Reason.ValueType = ...,
+        action: Global___FinalAction.ValueType = ...,
+        redirect_to: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "call_id", b"call_id", "reason", b"reason", "redirect_to", b"redirect_to", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndOrder: _TypeAlias = EndOrder  # noqa: Y015
+
+@_typing.final
+class ListCallsRequest(_message.Message):
+    """Whose calls to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    page_size: _builtins.int
+    """How many at the most, 1 to 1,000; 0 means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCallsRequest: _TypeAlias = ListCallsRequest  # noqa: Y015
+
+@_typing.final
+class ListCallsResponse(_message.Message):
+    """Some running calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty after the last one."""
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallState]:
+        """The calls."""
+
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___CallState] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCallsResponse: _TypeAlias = ListCallsResponse  # noqa: Y015
+
+@_typing.final
+class CallState(_message.Message):
+    """A running call as the engine knows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    PAYER_FIELD_NUMBER: _builtins.int
+    CALLED_NUMBER_FIELD_NUMBER: _builtins.int
+    CALL_TYPE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    USED_DURATION_FIELD_NUMBER: _builtins.int
+    GRANTED_DURATION_FIELD_NUMBER: _builtins.int
+    USAGES_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    gateway_id: _builtins.str
+    """The gateway that carries it."""
+    call_id: _builtins.str
+    """Its id there."""
+    called_number: _builtins.str
+    """The far end in E.164."""
+    call_type: _builtins.str
+    """The kind of call as usage records name it."""
+    sequence: _builtins.int
+    """The last sequence asked about it."""
+    @_builtins.property
+    def payer(self) -> Global___Payer:
+        """Who pays."""
+
+    @_builtins.property
+    def used_duration(self) -> _duration_pb2.Duration:
+        """Seconds since answer that were reported last."""
+
+    @_builtins.property
+    def granted_duration(self) -> _duration_pb2.Duration:
+        """Seconds since answer that the call may last."""
+
+    @_builtins.property
+    def usages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Usage]:
+        """What was debited so far, purse by purse."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When its reservation lapses."""
+
+    def __init__(
+        self,
+        *,
+        gateway_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        payer: Global___Payer | None = ...,
+        called_number: _builtins.str = ...,
+        call_type: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        used_duration: _duration_pb2.Duration | None = ...,
+        granted_duration: _duration_pb2.Duration | None = ...,
+        usages: _abc.Iterable[Global___Usage] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "granted_duration", b"granted_duration", "payer", b"payer", "used_duration", b"used_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "call_type", b"call_type", "called_number", b"called_number", "expire_time", b"expire_time", "gateway_id", b"gateway_id", "granted_duration", b"granted_duration", "payer", b"payer", "sequence", b"sequence", "usages", b"usages", "used_duration", b"used_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallState: _TypeAlias = CallState  # noqa: Y015

@@ -49,6 +49,36 @@ class AuthorizationServiceStub:
                 request_serializer=callgate_dot_v1_dot_authorization__pb2.AuthorizeCallRequest.SerializeToString,
                 response_deserializer=callgate_dot_v1_dot_authorization__pb2.AuthorizeCallResponse.FromString,
                 _registered_method=True)
+        self.ExtendCall = channel.unary_unary(
+                '/callgate.v1.AuthorizationService/ExtendCall',
+                request_serializer=callgate_dot_v1_dot_authorization__pb2.ExtendCallRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_authorization__pb2.ExtendCallResponse.FromString,
+                _registered_method=True)
+        self.SettleCall = channel.unary_unary(
+                '/callgate.v1.AuthorizationService/SettleCall',
+                request_serializer=callgate_dot_v1_dot_authorization__pb2.SettleCallRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_authorization__pb2.SettleCallResponse.FromString,
+                _registered_method=True)
+        self.ReleaseCall = channel.unary_unary(
+                '/callgate.v1.AuthorizationService/ReleaseCall',
+                request_serializer=callgate_dot_v1_dot_authorization__pb2.ReleaseCallRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_authorization__pb2.ReleaseCallResponse.FromString,
+                _registered_method=True)
+        self.AuthorizeCalls = channel.unary_unary(
+                '/callgate.v1.AuthorizationService/AuthorizeCalls',
+                request_serializer=callgate_dot_v1_dot_authorization__pb2.AuthorizeCallsRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_authorization__pb2.AuthorizeCallsResponse.FromString,
+                _registered_method=True)
+        self.ControlCalls = channel.stream_stream(
+                '/callgate.v1.AuthorizationService/ControlCalls',
+                request_serializer=callgate_dot_v1_dot_authorization__pb2.ControlCallsRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_authorization__pb2.ControlCallsResponse.FromString,
+                _registered_method=True)
+        self.ListCalls = channel.unary_unary(
+                '/callgate.v1.AuthorizationService/ListCalls',
+                request_serializer=callgate_dot_v1_dot_authorization__pb2.ListCallsRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_authorization__pb2.ListCallsResponse.FromString,
+                _registered_method=True)
         self.GetEmergencyNumbers = channel.unary_unary(
                 '/callgate.v1.AuthorizationService/GetEmergencyNumbers',
                 request_serializer=callgate_dot_v1_dot_authorization__pb2.GetEmergencyNumbersRequest.SerializeToString,
@@ -89,6 +119,73 @@ class AuthorizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExtendCall(self, request, context):
+        """Reports the use so far of a running call and asks for more time.
+
+        Debits the seconds used that were not debited yet, then grants the next slice on top of the time
+        already granted. Idempotent by `sequence` like AuthorizeCall. A refusal leaves the time already
+        granted standing. NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its
+        tail, or the call ended long ago); announce it again with AuthorizeCall and `running_call`.
+        NOT_FOUND `CALL_ENDED`: it was settled, released or expired; a Settle of the whole use is still taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleCall(self, request, context):
+        """Ends a call: debits the seconds used and gives back the rest of what was held.
+
+        Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
+        reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
+        (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
+        expired is charged the same way and marked `late`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseCall(self, request, context):
+        """Ends a call whose called party never answered: gives back all it held and charges nothing.
+
+        Idempotent by `sequence`. A call with use already reported is not released but must be settled:
+        FAILED_PRECONDITION `CALL_ANSWERED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuthorizeCalls(self, request, context):
+        """Admits several legs that one tenant pays for, in one atomic step.
+
+        ALL_OR_NOTHING: every leg is granted, or every leg is refused and nothing is held. AS_MANY_AS_FIT:
+        legs are tried in order. Each leg has its own `call_id` and `sequence`, and the answers come in the
+        order of the legs. INVALID_ARGUMENT names a leg whose payer belongs to another tenant. Emergency legs
+        are granted whatever becomes of the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ControlCalls(self, request_iterator, context):
+        """Carries every question and report of one bridge, and brings back answers, debits, deadlines and orders.
+
+        One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED`. Many items a
+        message both ways; answers name their item and come in any order. A stream that ends costs nothing
+        but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
+        partial announcement never ends a call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCalls(self, request, context):
+        """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry. A call
+        that begins or ends while pages are read may be missing or listed once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetEmergencyNumbers(self, request, context):
         """Returns the emergency numbers of one location or of all, for a caller to keep and to let pass
         when no answer comes from here. Reads memory only; safe to retry.
@@ -104,6 +201,36 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.AuthorizeCall,
                     request_deserializer=callgate_dot_v1_dot_authorization__pb2.AuthorizeCallRequest.FromString,
                     response_serializer=callgate_dot_v1_dot_authorization__pb2.AuthorizeCallResponse.SerializeToString,
+            ),
+            'ExtendCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendCall,
+                    request_deserializer=callgate_dot_v1_dot_authorization__pb2.ExtendCallRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_authorization__pb2.ExtendCallResponse.SerializeToString,
+            ),
+            'SettleCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleCall,
+                    request_deserializer=callgate_dot_v1_dot_authorization__pb2.SettleCallRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_authorization__pb2.SettleCallResponse.SerializeToString,
+            ),
+            'ReleaseCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseCall,
+                    request_deserializer=callgate_dot_v1_dot_authorization__pb2.ReleaseCallRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_authorization__pb2.ReleaseCallResponse.SerializeToString,
+            ),
+            'AuthorizeCalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizeCalls,
+                    request_deserializer=callgate_dot_v1_dot_authorization__pb2.AuthorizeCallsRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_authorization__pb2.AuthorizeCallsResponse.SerializeToString,
+            ),
+            'ControlCalls': grpc.stream_stream_rpc_method_handler(
+                    servicer.ControlCalls,
+                    request_deserializer=callgate_dot_v1_dot_authorization__pb2.ControlCallsRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_authorization__pb2.ControlCallsResponse.SerializeToString,
+            ),
+            'ListCalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCalls,
+                    request_deserializer=callgate_dot_v1_dot_authorization__pb2.ListCallsRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_authorization__pb2.ListCallsResponse.SerializeToString,
             ),
             'GetEmergencyNumbers': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEmergencyNumbers,
@@ -148,6 +275,168 @@ class AuthorizationService:
             '/callgate.v1.AuthorizationService/AuthorizeCall',
             callgate_dot_v1_dot_authorization__pb2.AuthorizeCallRequest.SerializeToString,
             callgate_dot_v1_dot_authorization__pb2.AuthorizeCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.AuthorizationService/ExtendCall',
+            callgate_dot_v1_dot_authorization__pb2.ExtendCallRequest.SerializeToString,
+            callgate_dot_v1_dot_authorization__pb2.ExtendCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.AuthorizationService/SettleCall',
+            callgate_dot_v1_dot_authorization__pb2.SettleCallRequest.SerializeToString,
+            callgate_dot_v1_dot_authorization__pb2.SettleCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.AuthorizationService/ReleaseCall',
+            callgate_dot_v1_dot_authorization__pb2.ReleaseCallRequest.SerializeToString,
+            callgate_dot_v1_dot_authorization__pb2.ReleaseCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeCalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.AuthorizationService/AuthorizeCalls',
+            callgate_dot_v1_dot_authorization__pb2.AuthorizeCallsRequest.SerializeToString,
+            callgate_dot_v1_dot_authorization__pb2.AuthorizeCallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ControlCalls(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/callgate.v1.AuthorizationService/ControlCalls',
+            callgate_dot_v1_dot_authorization__pb2.ControlCallsRequest.SerializeToString,
+            callgate_dot_v1_dot_authorization__pb2.ControlCallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.AuthorizationService/ListCalls',
+            callgate_dot_v1_dot_authorization__pb2.ListCallsRequest.SerializeToString,
+            callgate_dot_v1_dot_authorization__pb2.ListCallsResponse.FromString,
             options,
             channel_credentials,
             insecure,

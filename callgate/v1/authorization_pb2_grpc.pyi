@@ -59,6 +59,49 @@ class AuthorizationServiceStub:
     pass (see GetEmergencyNumbers), and for others follows its own setting, fail closed (SIP 503,
     Q.850 cause 41, no Retry-After) or open for a bounded time that it reports afterwards.
     """
+    ExtendCall: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ExtendCallRequest, _authorization_pb2.ExtendCallResponse]
+    """Reports the use so far of a running call and asks for more time.
+
+    Debits the seconds used that were not debited yet, then grants the next slice on top of the time
+    already granted. Idempotent by `sequence` like AuthorizeCall. A refusal leaves the time already
+    granted standing. NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its
+    tail, or the call ended long ago); announce it again with AuthorizeCall and `running_call`.
+    NOT_FOUND `CALL_ENDED`: it was settled, released or expired; a Settle of the whole use is still taken.
+    """
+    SettleCall: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.SettleCallRequest, _authorization_pb2.SettleCallResponse]
+    """Ends a call: debits the seconds used and gives back the rest of what was held.
+
+    Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
+    reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
+    (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
+    expired is charged the same way and marked `late`.
+    """
+    ReleaseCall: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ReleaseCallRequest, _authorization_pb2.ReleaseCallResponse]
+    """Ends a call whose called party never answered: gives back all it held and charges nothing.
+
+    Idempotent by `sequence`. A call with use already reported is not released but must be settled:
+    FAILED_PRECONDITION `CALL_ANSWERED`.
+    """
+    AuthorizeCalls: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.AuthorizeCallsRequest, _authorization_pb2.AuthorizeCallsResponse]
+    """Admits several legs that one tenant pays for, in one atomic step.
+
+    ALL_OR_NOTHING: every leg is granted, or every leg is refused and nothing is held. AS_MANY_AS_FIT:
+    legs are tried in order. Each leg has its own `call_id` and `sequence`, and the answers come in the
+    order of the legs. INVALID_ARGUMENT names a leg whose payer belongs to another tenant. Emergency legs
+    are granted whatever becomes of the others.
+    """
+    ControlCalls: _grpc.StreamStreamMultiCallable[_authorization_pb2.ControlCallsRequest, _authorization_pb2.ControlCallsResponse]
+    """Carries every question and report of one bridge, and brings back answers, debits, deadlines and orders.
+
+    One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED`. Many items a
+    message both ways; answers name their item and come in any order. A stream that ends costs nothing
+    but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
+    partial announcement never ends a call.
+    """
+    ListCalls: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ListCallsRequest, _authorization_pb2.ListCallsResponse]
+    """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry. A call
+    that begins or ends while pages are read may be missing or listed once.
+    """
     GetEmergencyNumbers: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.GetEmergencyNumbersRequest, _authorization_pb2.GetEmergencyNumbersResponse]
     """Returns the emergency numbers of one location or of all, for a caller to keep and to let pass
     when no answer comes from here. Reads memory only; safe to retry.
@@ -94,6 +137,49 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     When no answer comes in time the caller still has a call to place: it lets emergency numbers
     pass (see GetEmergencyNumbers), and for others follows its own setting, fail closed (SIP 503,
     Q.850 cause 41, no Retry-After) or open for a bounded time that it reports afterwards.
+    """
+    ExtendCall: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ExtendCallRequest, _authorization_pb2.ExtendCallResponse]  # type: ignore[assignment]
+    """Reports the use so far of a running call and asks for more time.
+
+    Debits the seconds used that were not debited yet, then grants the next slice on top of the time
+    already granted. Idempotent by `sequence` like AuthorizeCall. A refusal leaves the time already
+    granted standing. NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its
+    tail, or the call ended long ago); announce it again with AuthorizeCall and `running_call`.
+    NOT_FOUND `CALL_ENDED`: it was settled, released or expired; a Settle of the whole use is still taken.
+    """
+    SettleCall: _aio.UnaryUnaryMultiCallable[_authorization_pb2.SettleCallRequest, _authorization_pb2.SettleCallResponse]  # type: ignore[assignment]
+    """Ends a call: debits the seconds used and gives back the rest of what was held.
+
+    Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
+    reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
+    (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
+    expired is charged the same way and marked `late`.
+    """
+    ReleaseCall: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ReleaseCallRequest, _authorization_pb2.ReleaseCallResponse]  # type: ignore[assignment]
+    """Ends a call whose called party never answered: gives back all it held and charges nothing.
+
+    Idempotent by `sequence`. A call with use already reported is not released but must be settled:
+    FAILED_PRECONDITION `CALL_ANSWERED`.
+    """
+    AuthorizeCalls: _aio.UnaryUnaryMultiCallable[_authorization_pb2.AuthorizeCallsRequest, _authorization_pb2.AuthorizeCallsResponse]  # type: ignore[assignment]
+    """Admits several legs that one tenant pays for, in one atomic step.
+
+    ALL_OR_NOTHING: every leg is granted, or every leg is refused and nothing is held. AS_MANY_AS_FIT:
+    legs are tried in order. Each leg has its own `call_id` and `sequence`, and the answers come in the
+    order of the legs. INVALID_ARGUMENT names a leg whose payer belongs to another tenant. Emergency legs
+    are granted whatever becomes of the others.
+    """
+    ControlCalls: _aio.StreamStreamMultiCallable[_authorization_pb2.ControlCallsRequest, _authorization_pb2.ControlCallsResponse]  # type: ignore[assignment]
+    """Carries every question and report of one bridge, and brings back answers, debits, deadlines and orders.
+
+    One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED`. Many items a
+    message both ways; answers name their item and come in any order. A stream that ends costs nothing
+    but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
+    partial announcement never ends a call.
+    """
+    ListCalls: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ListCallsRequest, _authorization_pb2.ListCallsResponse]  # type: ignore[assignment]
+    """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry. A call
+    that begins or ends while pages are read may be missing or listed once.
     """
     GetEmergencyNumbers: _aio.UnaryUnaryMultiCallable[_authorization_pb2.GetEmergencyNumbersRequest, _authorization_pb2.GetEmergencyNumbersResponse]  # type: ignore[assignment]
     """Returns the emergency numbers of one location or of all, for a caller to keep and to let pass
@@ -133,6 +219,85 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         When no answer comes in time the caller still has a call to place: it lets emergency numbers
         pass (see GetEmergencyNumbers), and for others follows its own setting, fail closed (SIP 503,
         Q.850 cause 41, no Retry-After) or open for a bounded time that it reports afterwards.
+        """
+
+    @_abc_1.abstractmethod
+    def ExtendCall(
+        self,
+        request: _authorization_pb2.ExtendCallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_pb2.ExtendCallResponse, _abc.Awaitable[_authorization_pb2.ExtendCallResponse]]:
+        """Reports the use so far of a running call and asks for more time.
+
+        Debits the seconds used that were not debited yet, then grants the next slice on top of the time
+        already granted. Idempotent by `sequence` like AuthorizeCall. A refusal leaves the time already
+        granted standing. NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its
+        tail, or the call ended long ago); announce it again with AuthorizeCall and `running_call`.
+        NOT_FOUND `CALL_ENDED`: it was settled, released or expired; a Settle of the whole use is still taken.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleCall(
+        self,
+        request: _authorization_pb2.SettleCallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_pb2.SettleCallResponse, _abc.Awaitable[_authorization_pb2.SettleCallResponse]]:
+        """Ends a call: debits the seconds used and gives back the rest of what was held.
+
+        Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
+        reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
+        (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
+        expired is charged the same way and marked `late`.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseCall(
+        self,
+        request: _authorization_pb2.ReleaseCallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_pb2.ReleaseCallResponse, _abc.Awaitable[_authorization_pb2.ReleaseCallResponse]]:
+        """Ends a call whose called party never answered: gives back all it held and charges nothing.
+
+        Idempotent by `sequence`. A call with use already reported is not released but must be settled:
+        FAILED_PRECONDITION `CALL_ANSWERED`.
+        """
+
+    @_abc_1.abstractmethod
+    def AuthorizeCalls(
+        self,
+        request: _authorization_pb2.AuthorizeCallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_pb2.AuthorizeCallsResponse, _abc.Awaitable[_authorization_pb2.AuthorizeCallsResponse]]:
+        """Admits several legs that one tenant pays for, in one atomic step.
+
+        ALL_OR_NOTHING: every leg is granted, or every leg is refused and nothing is held. AS_MANY_AS_FIT:
+        legs are tried in order. Each leg has its own `call_id` and `sequence`, and the answers come in the
+        order of the legs. INVALID_ARGUMENT names a leg whose payer belongs to another tenant. Emergency legs
+        are granted whatever becomes of the others.
+        """
+
+    @_abc_1.abstractmethod
+    def ControlCalls(
+        self,
+        request_iterator: _MaybeAsyncIterator[_authorization_pb2.ControlCallsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_authorization_pb2.ControlCallsResponse], _abc.AsyncIterator[_authorization_pb2.ControlCallsResponse]]:
+        """Carries every question and report of one bridge, and brings back answers, debits, deadlines and orders.
+
+        One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED`. Many items a
+        message both ways; answers name their item and come in any order. A stream that ends costs nothing
+        but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
+        partial announcement never ends a call.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCalls(
+        self,
+        request: _authorization_pb2.ListCallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_pb2.ListCallsResponse, _abc.Awaitable[_authorization_pb2.ListCallsResponse]]:
+        """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry. A call
+        that begins or ends while pages are read may be missing or listed once.
         """
 
     @_abc_1.abstractmethod
