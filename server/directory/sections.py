@@ -103,7 +103,7 @@ class TenantSection(FileSection, frozen=True):
     currency: Currency
     funding_model: FundingModel
     time_zone: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"
-    restriction: OptionalName = "DialoutCPCandPSTNInternational"
+    restriction: Label = "DialoutCPCandPSTNInternational"
     credits_enabled: bool = True
     opening_balance: Money | None = None
     overage_enabled: bool = True

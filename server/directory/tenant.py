@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from zoneinfo import ZoneInfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from policy.dial_plan import InvalidDialPlan, check_dial_plan, compile_rule
 from policy.facts import DialPlanRule, FundingModel, ResourceAccount, Tenant, User
@@ -21,56 +21,61 @@ WITH_BALANCE = frozenset({FundingModel.PREPAID, FundingModel.DRAIN_THEN_POST_PAI
 
 
 def build_tenant(file: TenantFile, catalogue: CatalogueFiles) -> Tenant | None:
-    """Build the tenant of a file and note what does not fit together; None without a head."""
+    """Build the tenant of a file and note what does not fit together; None without a sound head."""
+    reader = AccountReader(file, catalogue)
+    users, accounts = reader.users(), reader.resource_accounts()
+    holders: list[User | ResourceAccount] = [*users.values(), *accounts.values()]
+    purchased_conferencing = reader.purchased_conferencing(holders)
+    beside_head: dict[str, Any] = {
+        "users": users,
+        "resource_accounts": accounts,
+        "dial_plan": _dial_plan(file),
+        "blocked_callers": _patterns(file, "patterns"),
+        "exempt_callers": _patterns(file, "exemptions"),
+    }
     head = file.tenant
     if head is None:
         return None
-    reader = AccountReader(file, catalogue)
     _check_head(file, head, reader)
     restriction = reader.restriction(head.restriction, ("restriction",))
-    users, accounts = reader.users(), reader.resource_accounts()
-    numbers = NumberReader(file, catalogue, head.currency, head.per_minute_conferencing)
-    holders: list[User | ResourceAccount] = [*users.values(), *accounts.values()]
-    block = file.inbound_block
     if restriction is None:
-        if not head.restriction:
-            file.note(("restriction",), "is empty; name one, or leave it out for no restriction")
         return None
+    numbers = NumberReader(file, catalogue, head.currency, head.per_minute_conferencing)
     tenant = Tenant(
-        tenant_id=head.id,
-        country=head.country,
-        currency=head.currency,
-        time_zone=head.time_zone,
-        digest="",
-        funding_model=head.funding_model,
+        **_head_facts(file, head),
+        **beside_head,
         restriction=restriction,
-        users=users,
-        resource_accounts=accounts,
         service_numbers=numbers.service_numbers(),
         pool_sizes=pool_sizes(
-            holders,
-            basis=head.dial_out_pool_basis,
-            purchased_conferencing=reader.purchased_conferencing(holders),
+            holders, basis=head.dial_out_pool_basis, purchased_conferencing=purchased_conferencing
         ),
-        credits_enabled=head.credits_enabled,
-        opening_balance_micros=(
-            None if head.opening_balance is None else to_micros(head.opening_balance)
-        ),
-        overage_enabled=head.overage_enabled,
-        auto_recharge=head.auto_recharge,
-        per_minute_conferencing=head.per_minute_conferencing,
-        overdraft_micros=to_micros(head.overdraft),
-        frozen=head.frozen,
-        dial_plan=_dial_plan(file),
-        blocked_prefixes=tuple(head.blocked_prefixes),
-        block_inbound=block is not None and block.enabled,
-        blocked_callers=_patterns(file, block.patterns if block else (), "patterns"),
-        exempt_callers=_patterns(file, block.exemptions if block else (), "exemptions"),
-        overflow_to_calling_plan=head.overflow_to_calling_plan,
-        unknown_origin=head.unknown_origin,
-        concurrent_calls_limit=head.concurrent_calls_limit,
     )
     return with_digest(tenant)
+
+
+def _head_facts(file: TenantFile, head: TenantSection) -> dict[str, Any]:
+    block = file.inbound_block
+    opening = head.opening_balance
+    return {
+        "tenant_id": head.id,
+        "country": head.country,
+        "currency": head.currency,
+        "time_zone": head.time_zone,
+        "digest": "",
+        "funding_model": head.funding_model,
+        "credits_enabled": head.credits_enabled,
+        "opening_balance_micros": None if opening is None else to_micros(opening),
+        "overage_enabled": head.overage_enabled,
+        "auto_recharge": head.auto_recharge,
+        "per_minute_conferencing": head.per_minute_conferencing,
+        "overdraft_micros": to_micros(head.overdraft),
+        "frozen": head.frozen,
+        "blocked_prefixes": tuple(head.blocked_prefixes),
+        "block_inbound": block is not None and block.enabled,
+        "overflow_to_calling_plan": head.overflow_to_calling_plan,
+        "unknown_origin": head.unknown_origin,
+        "concurrent_calls_limit": head.concurrent_calls_limit,
+    }
 
 
 def _check_head(file: TenantFile, head: TenantSection, reader: AccountReader) -> None:
@@ -82,7 +87,7 @@ def _check_head(file: TenantFile, head: TenantSection, reader: AccountReader) ->
         file.note(("currency",), text)
     try:
         ZoneInfo(head.time_zone)
-    except (OSError, ValueError):
+    except (ZoneInfoNotFoundError, OSError, ValueError):
         text = f"is {head.time_zone!r}; give a zone of the IANA list, such as Europe/Rome"
         file.note(("time_zone",), text)
     if head.opening_balance is not None and head.funding_model not in WITH_BALANCE:
@@ -107,10 +112,11 @@ def _dial_plan(file: TenantFile) -> tuple[DialPlanRule, ...]:
     return tuple(rules)
 
 
-def _patterns(file: TenantFile, patterns: Iterable[str], name: str) -> tuple[re.Pattern[str], ...]:
+def _patterns(file: TenantFile, name: str) -> tuple[re.Pattern[str], ...]:
     """Compile what callers are matched with; the limits of a dial plan keep them harmless, too."""
+    block = file.inbound_block
     compiled = []
-    for place, pattern in enumerate(patterns):
+    for place, pattern in enumerate(getattr(block, name) if block is not None else ()):
         at: KeyPath = ("inbound_block", name, place)
         try:
             compiled.append(compile_rule(pattern, pattern, "0").pattern)
