@@ -5,6 +5,7 @@ Everything that knows redis-py is in this file, so that another way of sending r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -97,6 +98,9 @@ class Store:
 
     async def command(self, *parts: Argument) -> Reply:
         """Run one command. Raises `StoreRefused` where the server answers with an error."""
+        task = asyncio.current_task()
+        assert task is not None
+        cancels = task.cancelling()
         try:
             return await self._redis.execute_command(*parts)  # type: ignore[no-untyped-call] # Upstream.
         except (BusyLoadingError, OutOfMemoryError, ReadOnlyError) as error:
@@ -105,6 +109,11 @@ class Store:
             raise _refusal(str(error)) from error
         except (RedisConnectionError, RedisTimeoutError, RedisError, OSError) as error:
             raise StoreUnavailable(str(error) or type(error).__name__) from error
+        finally:
+            # The asyncio.wait_for of Python 3.11, which redis-py sends under, loses a cancel that
+            # comes in the same turn as its result.
+            if task.cancelling() > cancels:
+                raise asyncio.CancelledError
 
     async def load_library(self, code: str) -> None:
         """Load a library of functions, in place of the one of the same name."""
