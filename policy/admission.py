@@ -89,7 +89,11 @@ def _fund(enquiry: Enquiry) -> tuple[Rate | None, tuple[Purse, ...] | Reason]:
     if free is not None:
         return None, (free,)
     rate = rate_for_destination(
-        enquiry.catalogue, enquiry.tenant.currency, enquiry.e164, now_ms=enquiry.now_ms
+        enquiry.catalogue,
+        enquiry.tenant.currency,
+        enquiry.e164,
+        now_ms=enquiry.now_ms,
+        destination=enquiry.destination,
     )
     return rate, find_purses(enquiry, rate)
 

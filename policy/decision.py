@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from policy.destination import Destination
 from policy.rate import Rate
@@ -61,6 +62,10 @@ PRECEDENCE: tuple[Reason, ...] = (
 )
 
 
+# What is made for every call is a named tuple: as unchangeable as a frozen dataclass, and made in
+# a third of the time.
+
+
 class PayerKind(StrEnum):
     """Whose licences and purses decide."""
 
@@ -70,8 +75,7 @@ class PayerKind(StrEnum):
     TENANT = "tenant"
 
 
-@dataclass(frozen=True, slots=True)
-class Payer:
+class Payer(NamedTuple):
     """The account that pays. `account_id` is the tenant's own id where the tenant pays."""
 
     kind: PayerKind
@@ -88,24 +92,21 @@ class FreeReason(StrEnum):
     CARRIER = "carrier"
 
 
-@dataclass(frozen=True, slots=True)
-class FreePurse:
+class FreePurse(NamedTuple):
     """Pays for a call of any length and costs nothing."""
 
     why: FreeReason
     capability: str
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(NamedTuple):
     """One allowance of a plan: how many seconds its pool holds this period."""
 
     name: str
     size_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class PoolPurse:
+class PoolPurse(NamedTuple):
     """Minutes of a plan, of one calendar month in the tenant's time zone.
 
     The plan stops paying as soon as any of `counters` is used up (either-cap); the call is
@@ -122,8 +123,7 @@ class PoolPurse:
     exhausted_reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class SpendLimit:
+class SpendLimit(NamedTuple):
     """The money one account may spend in one period, over all its calls."""
 
     account_id: str
@@ -131,8 +131,7 @@ class SpendLimit:
     limit_micros: int
 
 
-@dataclass(frozen=True, slots=True)
-class CreditsPurse:
+class CreditsPurse(NamedTuple):
     """The tenant's credits, at a rate in the tenant's currency.
 
     `post_paid` has no floor under it: what is not covered by credits is debited all the same.
@@ -149,8 +148,7 @@ class CreditsPurse:
 Purse = FreePurse | PoolPurse | CreditsPurse
 
 
-@dataclass(frozen=True, slots=True)
-class ConcurrencyLimit:
+class ConcurrencyLimit(NamedTuple):
     """How many calls one account may have running at a time."""
 
     account_id: str
@@ -167,8 +165,7 @@ class Check:
     finding: str
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """The rules agree; only the balance can still say no."""
 
     payer: Payer

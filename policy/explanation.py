@@ -35,7 +35,7 @@ def explain_decision(
     if isinstance(decision, Refusal):
         remedy = remedy_for(enquiry, decision.reason)
         return replace(decision, remedy=remedy, checks=checks)
-    return replace(decision, checks=checks)
+    return decision._replace(checks=checks)
 
 
 def _tell_number(enquiry: Enquiry) -> Check:

@@ -70,15 +70,22 @@ def choose_rate(rows: tuple[DatedRate, ...], now_ms: int) -> Rate | None:
 
 
 def rate_for_destination(
-    catalogue: Catalogue, currency: str, e164: str, *, now_ms: int
+    catalogue: Catalogue,
+    currency: str,
+    e164: str,
+    *,
+    now_ms: int,
+    destination: Destination | None = None,
 ) -> Rate | None:
     """Find the rate of a called number, in this currency only; None where it has none.
 
     The longest prefix with a rate in force counts, but never a row of another country or of a
-    cheaper class: what "1" costs says nothing of Jamaica, nor "44" of a premium number.
+    cheaper class: what "1" costs says nothing of Jamaica, nor "44" of a premium number. Who has
+    the number's `destination` already gives it, to spare a second look-up.
     """
     table = catalogue.rates.get(currency)
-    destination = find_destination(catalogue.destinations, catalogue.longest_prefix, e164)
+    if destination is None:
+        destination = find_destination(catalogue.destinations, catalogue.longest_prefix, e164)
     if table is None or destination is None:
         return None
     prefix = e164[1 : catalogue.longest_rate_prefix + 1]
