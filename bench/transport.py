@@ -34,7 +34,7 @@ CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 async def serve(transport: TransportName, path: str) -> None:
     """Answer each call with its own request, until killed."""
     echo_server = make_server(transport, TransportOptions())
-    handlers = {"Call": grpc.unary_unary_rpc_method_handler(echo)}
+    handlers: dict[str, Any] = {"Call": grpc.unary_unary_rpc_method_handler(echo)}
     echo_server.add_registered_method_handlers("callgate.bench.Echo", handlers)
     if transport == "grpcio":
         generic = grpc.method_handlers_generic_handler("callgate.bench.Echo", handlers)
@@ -111,8 +111,8 @@ def main() -> None:
             for name in TRANSPORTS:
                 costs_us[name].append(cpu_us_per_call(name, Path(folder)))
     medians = {name: statistics.median(values) for name, values in costs_us.items()}
-    for name, median in medians.items():
-        sys.stdout.write(f"{name:8}  {median:6.1f} us of CPU per empty call\n")
+    for served_by, median in medians.items():
+        sys.stdout.write(f"{served_by:8}  {median:6.1f} us of CPU per empty call\n")
     sys.stdout.write(f"ratio     {medians['nghttp2'] / medians['grpcio']:6.3f}\n")
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from typing_extensions import override
 
+from server.transport.contract import TransportServer
 from server.transport.listeners import AddressUnusable
 from server.transport.methods import Handler
 from server.transport.options import TransportOptions
@@ -17,8 +19,8 @@ _MILLISECONDS = 1000
 _UNLIMITED = -1
 
 
-class GrpcioServer:
-    """`grpc.aio.Server`, set up from our options; see `TransportServer`."""
+class GrpcioServer(TransportServer):
+    """`grpc.aio.Server`, set up from our options."""
 
     name = "grpcio"
 
@@ -27,29 +29,37 @@ class GrpcioServer:
         self._inner = grpc.aio.server(options=_channel_arguments(options))
         self._moving: dict[object, Callable[[], None]] = {}
 
-    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+    @override
+    def add_generic_rpc_handlers(
+        self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]
+    ) -> None:
         """Add handlers that are asked call by call."""
-        self._inner.add_generic_rpc_handlers(tuple(handlers))
+        self._inner.add_generic_rpc_handlers(tuple(generic_rpc_handlers))
 
+    @override
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, Handler]
     ) -> None:
         """Add methods whose names are known; they come before generic handlers."""
         self._inner.add_registered_method_handlers(service_name, dict(method_handlers))
 
+    @override
     def add_insecure_port(self, address: str) -> int:
         """Bind *address* without TLS; returns the port."""
         return _usable(address, lambda: self._inner.add_insecure_port(address))
 
-    def add_secure_port(self, address: str, tls: TlsFiles) -> int:
+    @override
+    def add_secure_port(self, address: str, server_credentials: TlsFiles) -> int:  # type: ignore[override] # As the contract says.
         """Bind *address* with TLS; certificates are read again when their files change."""
-        credentials = _credentials(Certificates(tls))
+        credentials = _credentials(Certificates(server_credentials))
         return _usable(address, lambda: self._inner.add_secure_port(address, credentials))
 
+    @override
     def add_listener(self, _listener: socket.socket, _tls: TlsFiles | None = None, /) -> None:
         """Refuse: grpcio opens its own sockets; raises AddressUnusable."""
         raise AddressUnusable("the grpcio transport cannot serve on a socket made elsewhere")
 
+    @override
     def on_move(
         self, context: "grpc.aio.ServicerContext[Any, Any]", tell: Callable[[], None]
     ) -> None:
@@ -58,24 +68,27 @@ class GrpcioServer:
         grpcio does not show the age of a connection, so that of the call stands for it.
         """
         self._moving[context] = tell
-        context.add_done_callback(self._forget)
+        context.add_done_callback(self._forget)  # type: ignore[arg-type] # Any context is hashable.
         age_seconds = self._options.max_connection_age_seconds
         if age_seconds is not None:
             asyncio.get_running_loop().call_later(age_seconds, self._tell, context)
 
+    @override
     async def start(self) -> None:
         """Begin to serve."""
         await self._inner.start()
 
+    @override
     async def stop(self, grace: float | None) -> None:
         """Take no new calls; wait *grace* seconds for the running ones, then end them."""
         for context in list(self._moving):
             self._tell(context)
         await self._inner.stop(grace)
 
-    async def wait_for_termination(self) -> None:
-        """Wait until the server has stopped."""
-        await self._inner.wait_for_termination()
+    @override
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+        """Wait until the server has stopped; True if *timeout* seconds passed before that."""
+        return await self._inner.wait_for_termination(timeout)
 
     def _forget(self, ctx: object) -> None:
         self._moving.pop(ctx, None)

@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
+from typing_extensions import override
 
 from server.transport import listeners
 from server.transport.connection import Connection
 from server.transport.context import CallContext
+from server.transport.contract import TransportServer
 from server.transport.live import Live
 from server.transport.methods import Handler, MethodTable
 from server.transport.options import TransportOptions
@@ -21,8 +24,8 @@ from server.transport.tls import Certificates, TlsFiles
 _CLEAN_UP_SECONDS = 5.0
 
 
-class Http2Server:
-    """Serves what generated code registers, as `grpc.aio.Server` does; see `TransportServer`."""
+class Http2Server(TransportServer):
+    """Serves what generated code registers, as `grpc.aio.Server` does."""
 
     name = "nghttp2"
 
@@ -31,33 +34,42 @@ class Http2Server:
         self._methods = MethodTable()
         self._live = Live()
         self._sockets: list[tuple[socket.socket, Certificates | None]] = []
+        self._unix_paths: list[Path] = []
         self._listening: list[asyncio.Server] = []
         self._stopping: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._stopped = asyncio.Event()
 
-    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+    @override
+    def add_generic_rpc_handlers(
+        self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]
+    ) -> None:
         """Add handlers that are asked call by call."""
-        self._methods.add_generic(handlers)
+        self._methods.add_generic(generic_rpc_handlers)
 
+    @override
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, Handler]
     ) -> None:
         """Add methods whose names are known; they come before generic handlers."""
         self._methods.add_registered(service_name, method_handlers)
 
+    @override
     def add_insecure_port(self, address: str) -> int:
         """Bind *address* without TLS; returns the port, 1 for a unix socket as grpcio does."""
         return self._bind(address, None)
 
-    def add_secure_port(self, address: str, tls: TlsFiles) -> int:
+    @override
+    def add_secure_port(self, address: str, server_credentials: TlsFiles) -> int:  # type: ignore[override] # As the contract says.
         """Bind *address* with TLS; certificates are read again when their files change."""
-        return self._bind(address, Certificates(tls))
+        return self._bind(address, Certificates(server_credentials))
 
+    @override
     def add_listener(self, listener: socket.socket, tls: TlsFiles | None = None, /) -> None:
         """Serve on a socket that is bound already, such as one inherited from a parent."""
         self._sockets.append((listener, None if tls is None else Certificates(tls)))
 
+    @override
     def on_move(
         self, context: "grpc.aio.ServicerContext[Any, Any]", tell: Callable[[], None]
     ) -> None:
@@ -65,11 +77,13 @@ class Http2Server:
         assert isinstance(context, CallContext)
         context.add_move_callback(tell)
 
+    @override
     async def start(self) -> None:
         """Begin to serve."""
         for listener, certificates in self._sockets:
             self._listening.append(await self._listen(listener, certificates))
 
+    @override
     async def stop(self, grace: float | None) -> None:
         """Take no new calls; wait *grace* seconds for the running ones, then end them.
 
@@ -83,14 +97,20 @@ class Http2Server:
             asyncio.get_running_loop().call_later(grace, self._hurry.set)
         await asyncio.shield(self._stopping)
 
-    async def wait_for_termination(self) -> None:
-        """Wait until the server has stopped."""
-        await self._stopped.wait()
+    @override
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+        """Wait until the server has stopped; True if *timeout* seconds passed before that."""
+        try:
+            await asyncio.wait_for(self._stopped.wait(), timeout)
+        except TimeoutError:
+            return True
+        return False
 
     def _bind(self, address: str, certificates: Certificates | None) -> int:
         bound = listeners.bind(address, reuse_port=self._options.reuse_port)
         self._sockets += [(listener, certificates) for listener in bound]
         if bound[0].family == socket.AF_UNIX:
+            self._unix_paths.append(listeners.unix_path(address))
             return 1
         port: int = bound[0].getsockname()[1]
         return port
@@ -117,10 +137,7 @@ class Http2Server:
         return Connection(self._methods, self._options, self._live)
 
     async def _stop(self) -> None:
-        for serving in self._listening:
-            serving.close()
-        for listener, _certificates in self._sockets:
-            listeners.close(listener)
+        self._close_listeners()
         for connection in list(self._live.connections):
             connection.drain()
         await self._gone_or_hurry()
@@ -129,6 +146,14 @@ class Http2Server:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._live.gone(), _CLEAN_UP_SECONDS)
         self._stopped.set()
+
+    def _close_listeners(self) -> None:
+        for serving in self._listening:
+            serving.close()
+        for listener, _certificates in self._sockets:
+            listener.close()
+        for path in self._unix_paths:
+            path.unlink(missing_ok=True)
 
     async def _gone_or_hurry(self) -> None:
         """Wait until all is over, or somebody has no more patience."""

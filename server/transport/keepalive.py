@@ -22,12 +22,14 @@ class Keepalive:
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
         self._pinged_at = self._heard_at
+        self._awaiting_answer = False
         self._greeted = False
         self._timer = self._loop.call_later(options.handshake_timeout_seconds, self._check_greeting)
 
     def heard(self) -> None:
         """Note that something arrived."""
         self._heard_at = self._loop.time()
+        self._awaiting_answer = False
 
     def greeted(self) -> None:
         """Note that the client speaks HTTP/2."""
@@ -50,16 +52,21 @@ class Keepalive:
             self._timer = self._loop.call_later(patience_seconds, self._check_silence)
             return
         self._pinged_at = now
-        self._timer = self._loop.call_later(
-            self._options.keepalive_timeout_seconds, self._check_answer
-        )
+        self._awaiting_answer = True
         self._ping()
+        self._check_answer()
 
     def _check_answer(self) -> None:
-        if self._heard_at < self._pinged_at:
+        now = self._loop.time()
+        patience_seconds = self._pinged_at + self._options.keepalive_timeout_seconds - now
+        if not self._awaiting_answer:
+            self._check_silence()
+        elif patience_seconds <= 0:
             self._give_up()
         else:
-            self._check_silence()
+            # Looked at as often as silence is, so that an answered ping is followed by the next.
+            wait_seconds = min(patience_seconds, self._options.keepalive_time_seconds)
+            self._timer = self._loop.call_later(wait_seconds, self._check_answer)
 
 
 class PingPolice:

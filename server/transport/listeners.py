@@ -31,14 +31,6 @@ def unix_path(address: str) -> Path:
     return Path(address.removeprefix("unix:").removeprefix("//"))
 
 
-def close(listener: socket.socket) -> None:
-    """Close a listener, and remove the path of a unix socket."""
-    path = listener.getsockname() if listener.family == socket.AF_UNIX else None
-    listener.close()
-    if path:
-        Path(path).unlink(missing_ok=True)
-
-
 def _host_and_port(address: str) -> tuple[str, int]:
     host, _colon, port = address.rpartition(":")
     return host.strip("[]"), int(port)

@@ -1,4 +1,4 @@
-"""The service of gRPC's interoperability tests: its messages, and a servicer that watches itself."""
+"""The service of gRPC's interoperability tests: its messages, and a servicer under watch."""
 
 import asyncio
 import importlib
@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 import grpc
-import grpc.aio
 import grpc_tools
 from grpc_tools import protoc
 
@@ -26,14 +25,16 @@ def modules() -> tuple[ModuleType, ModuleType]:
     """Generate the messages and stubs, as any user of gRPC would, and return both modules."""
     proto = Path(__file__).with_name("interop.proto")
     with tempfile.TemporaryDirectory() as folder:
-        failed = protoc.main([
-            "protoc",
-            f"-I{proto.parent}",
-            f"-I{resources.files(grpc_tools) / '_proto'}",
-            f"--python_out={folder}",
-            f"--grpc_python_out={folder}",
-            str(proto),
-        ])
+        failed = protoc.main(
+            [
+                "protoc",
+                f"-I{proto.parent}",
+                f"-I{resources.files(grpc_tools) / '_proto'}",
+                f"--python_out={folder}",
+                f"--grpc_python_out={folder}",
+                str(proto),
+            ]
+        )
         assert not failed
         sys.path.insert(0, folder)
         try:

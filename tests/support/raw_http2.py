@@ -128,9 +128,7 @@ class RawClient:
 
     def call(self, stream_id: int, fields: Fields, body: bytes = b"") -> None:
         """Send a whole unary request."""
-        self.send(
-            self.headers(stream_id, fields), DataFrame(stream_id, body, flags=["END_STREAM"])
-        )
+        self.send(self.headers(stream_id, fields), DataFrame(stream_id, body, flags=["END_STREAM"]))
 
     async def ask(self, stream_id: int, fields: Fields, body: bytes = b"") -> Answer:
         """Send a whole unary request and wait for all of its answer."""

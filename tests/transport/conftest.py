@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import uvloop
+
 from serving import Served, serving
 
 

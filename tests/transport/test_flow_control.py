@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from interop import pb
 from raw_http2 import (
     DUPLEX,
@@ -39,9 +40,7 @@ def wants(count: int, size: int) -> bytes:
     return framed(pb.StreamingOutputCallRequest(response_parameters=parameters))
 
 
-async def test_a_client_that_does_not_read_makes_write_wait(
-    served: Served, raw: RawClient
-) -> None:
+async def test_a_client_that_does_not_read_makes_write_wait(served: Served, raw: RawClient) -> None:
     raw.call(1, request_fields(STREAMING_OUTPUT), wants(1_000, 10_000))
 
     await raw.until(lambda: 1 in raw.answers and len(raw.answers[1].data) == WINDOW_BYTES)

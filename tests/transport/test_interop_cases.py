@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+
 from interop import INITIAL_KEY, TRAILING_KEY, pb, stubs
 from serving import Served, eventually
 
@@ -41,9 +42,7 @@ async def test_an_empty_call_is_answered_empty(served: Served) -> None:
 async def test_a_large_unary_call_is_answered_with_as_many_bytes_as_it_asks_for(
     served: Served,
 ) -> None:
-    request = pb.SimpleRequest(
-        response_size=LARGE_ANSWER_BYTES, payload=body(LARGE_REQUEST_BYTES)
-    )
+    request = pb.SimpleRequest(response_size=LARGE_ANSWER_BYTES, payload=body(LARGE_REQUEST_BYTES))
 
     answer = await served.stub().UnaryCall(request)
 
@@ -125,9 +124,7 @@ async def test_a_deadline_on_a_sleeping_server_ends_the_call_on_both_sides(
 
 
 @pytest.mark.parametrize("text", ["test status message", SPECIAL_TEXT])
-async def test_code_and_text_of_a_status_arrive_as_they_were_set(
-    served: Served, text: str
-) -> None:
+async def test_code_and_text_of_a_status_arrive_as_they_were_set(served: Served, text: str) -> None:
     status = pb.EchoStatus(code=2, message=text)
 
     with pytest.raises(grpc.aio.AioRpcError) as unary:

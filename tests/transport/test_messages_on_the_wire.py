@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from interop import pb
 from raw_http2 import (
     DUPLEX,
@@ -174,9 +175,7 @@ async def test_bytes_that_are_no_message_of_the_method_are_refused(raw: RawClien
 
 @only_nghttp2
 async def test_an_answer_is_compressed_only_for_who_can_read_it(raw: RawClient) -> None:
-    request = pb.SimpleRequest(
-        response_size=5_000, response_compressed=pb.BoolValue(value=True)
-    )
+    request = pb.SimpleRequest(response_size=5_000, response_compressed=pb.BoolValue(value=True))
     reads_gzip = request_fields(UNARY, ("grpc-accept-encoding", "identity,gzip"))
 
     compressed = await raw.ask(1, reads_gzip, framed(request))

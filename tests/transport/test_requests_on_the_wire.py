@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from interop import INITIAL_KEY, TRAILING_KEY, pb
 from raw_http2 import (
     DUPLEX,
@@ -167,9 +168,7 @@ async def test_a_binary_value_that_is_not_base64_harms_nobody_else(raw: RawClien
     assert (await raw.ask(3, request_fields(), EMPTY)).status == 0
 
 
-async def test_the_headers_of_the_protocol_are_no_metadata(
-    served: Served, raw: RawClient
-) -> None:
+async def test_the_headers_of_the_protocol_are_no_metadata(served: Served, raw: RawClient) -> None:
     await raw.ask(1, [*request_fields(grpc_timeout="5S"), ("x-own", "1")], EMPTY)
 
     assert ("x-own", "1") in metadata_of(served)

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+
 from interop import pb
 from raw_http2 import connected, framed, request_fields
 from serving import Served, only_nghttp2, serving
@@ -77,9 +78,7 @@ async def test_rich_details_arrive_as_they_were_packed(behaving: Any) -> None:
 
     error = await behaving(abort)
 
-    found = status_pb2.Status.FromString(
-        dict(error.trailing_metadata())["grpc-status-details-bin"]
-    )
+    found = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert found == rich
 
@@ -116,9 +115,7 @@ async def test_an_abort_that_claims_success_is_unknown(behaving: Any) -> None:
     assert (await behaving(abort)).code() is grpc.StatusCode.UNKNOWN
 
 
-async def test_an_exception_is_unknown(
-    behaving: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_exception_is_unknown(behaving: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def break_down(_request: Any, _context: Any) -> None:
         raise KeyError("secret of the house")
 

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+
 from interop import pb
 from raw_http2 import (
     DUPLEX,
@@ -22,9 +23,8 @@ from raw_http2 import (
     framed,
     request_fields,
 )
-from serving import Served, eventually, only_nghttp2, serving
-
 from server.transport.status import reset_of_status, status_of_reset
+from serving import Served, eventually, only_nghttp2, serving
 
 DEADLINE_EXCEEDED = 4
 NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, CANCEL, CALM, INSECURE = 0, 1, 7, 8, 11, 12
@@ -128,27 +128,27 @@ async def test_a_stream_beyond_the_limit_is_refused_without_running(transport: A
 
 
 @pytest.mark.parametrize(
-    "timeout", ["1n", "99999u", "50m", "00000050m"], ids=["past", "micros", "millis", "8 digits"]
+    "patience", ["1n", "99999u", "50m", "00000050m"], ids=["past", "micros", "millis", "8 digits"]
 )
-async def test_a_deadline_ends_a_call_in_every_unit(raw: RawClient, timeout: str) -> None:
-    raw.call(1, request_fields(STREAMING_OUTPUT, grpc_timeout=timeout), never_ending())
+async def test_a_deadline_ends_a_call_in_every_unit(raw: RawClient, patience: str) -> None:
+    raw.call(1, request_fields(STREAMING_OUTPUT, grpc_timeout=patience), never_ending())
 
     answer = await raw.answer(1)
 
     assert answer.reset is not None or answer.status == DEADLINE_EXCEEDED
 
 
-@pytest.mark.parametrize("timeout", ["99999999H", "99999999M", "99999999n", "1S"])
-async def test_a_deadline_that_is_far_away_does_no_harm(raw: RawClient, timeout: str) -> None:
-    answer = await raw.ask(1, request_fields(grpc_timeout=timeout), framed(b""))
+@pytest.mark.parametrize("patience", ["99999999H", "99999999M", "99999999n", "1S"])
+async def test_a_deadline_that_is_far_away_does_no_harm(raw: RawClient, patience: str) -> None:
+    answer = await raw.ask(1, request_fields(grpc_timeout=patience), framed(b""))
 
     assert answer.status == 0
 
 
 @only_nghttp2
-@pytest.mark.parametrize("timeout", ["", "5", "m", "123456789m", "-1m", "1.5S", "5 m", "5x", "²m"])
-async def test_a_timeout_that_cannot_be_read_is_internal(raw: RawClient, timeout: str) -> None:
-    answer = await raw.ask(1, request_fields(grpc_timeout=timeout), framed(b""))
+@pytest.mark.parametrize("patience", ["", "5", "m", "123456789m", "-1m", "1.5S", "5 m", "5x", "²m"])
+async def test_a_timeout_that_cannot_be_read_is_internal(raw: RawClient, patience: str) -> None:
+    answer = await raw.ask(1, request_fields(grpc_timeout=patience), framed(b""))
 
     assert answer.status == 13
 
@@ -260,9 +260,7 @@ async def test_a_client_may_vanish_while_it_greets(served: Served, sent: bytes) 
 
 @pytest.mark.parametrize("path", [UNARY, STREAMING_INPUT, DUPLEX])
 @pytest.mark.parametrize("body", [b"", b"\0\0\0", framed(b""), framed(b"") + b"\0"])
-async def test_a_client_may_vanish_inside_a_request(
-    served: Served, path: str, body: bytes
-) -> None:
+async def test_a_client_may_vanish_inside_a_request(served: Served, path: str, body: bytes) -> None:
     async with connected(served.port) as raw:
         raw.send(raw.headers(1, request_fields(path)), DataFrame(1, body))
         await raw.settle()

@@ -1,0 +1,49 @@
+"""The seam: what a transport is to generated code and to whoever runs it."""
+
+import socket
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import grpc.aio
+from typing_extensions import override
+
+from server.transport.tls import TlsFiles
+
+
+class TransportServer(grpc.aio.Server):
+    """A `grpc.aio.Server` by its interface, so that what was written for one runs on it.
+
+    Handlers and ports are added before `start`. An address is `host:port`, `[v6]:port` or
+    `unix:path`; one that cannot be listened on raises AddressUnusable.
+
+    Attributes:
+        name: Which transport this is.
+    """
+
+    name: str
+
+    @abstractmethod
+    @override
+    def add_secure_port(self, address: str, server_credentials: TlsFiles) -> int:  # type: ignore[override] # See below.
+        """Bind *address* with TLS; returns the port, 1 for a unix socket.
+
+        Certificates are read again when their files change. They are named by their files, for
+        grpcio's credentials cannot be looked into.
+        """
+
+    @abstractmethod
+    def add_listener(self, listener: socket.socket, tls: TlsFiles | None = None, /) -> None:
+        """Serve on a socket that is bound already, such as one inherited from a parent.
+
+        grpcio cannot: it raises AddressUnusable.
+        """
+
+    @abstractmethod
+    def on_move(
+        self, context: "grpc.aio.ServicerContext[Any, Any]", tell: Callable[[], None]
+    ) -> None:
+        """Call *tell* once when the call of *context* should move to a new connection.
+
+        Its connection has reached its age, or the server stops. The call itself goes on.
+        """
