@@ -124,6 +124,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
         engine.facts.load()
         engine.records.start()
         stack.callback(engine.records.close)
+        await engine.told.set(LEDGER_SERVICE, _STATUS.NOT_SERVING)
         await _wait_for_ledger(engine.watch)
         expiry = Expiry(engine.ledger, lambda: _partitions(engine.facts), engine.metrics)
         for duty in (engine.clock.keep(), engine.watch.run(), expiry.run()):
@@ -282,7 +283,9 @@ def _serve_metrics(engine: Engine, stack: AsyncExitStack) -> None:
         },
     )
     httpd, _ = serve_metrics(address, page)
-    stack.callback(httpd.shutdown)
+    stack.callback(httpd.server_close)
+    stack.push_async_callback(asyncio.to_thread, httpd.shutdown)
+    _log.info("Metrics on %s:%d/metrics.", address.host, httpd.server_port)
 
 
 def _partitions(facts: FactsKeeper) -> set[int]:

@@ -1,0 +1,251 @@
+"""Real engines in processes of their own, the store that they use, and questions to ask them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import redis
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from callgate.v1 import authorization_pb2 as pb
+from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
+from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
+from callgate.v1.credits_pb2_grpc import CreditServiceStub
+from server.store.embedded import find_binary
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+DEADLINE_SECONDS = 5.0
+_LISTENING = re.compile(r"Listening on ([\w.]+:\d+)")
+
+_call_ids = (f"call-{number}@test" for number in itertools.count())
+
+
+class Engine:
+    """`python -m server` in a folder of its own; settings are given as in `deadline_ms=200`."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.settings = settings
+        self._channel: grpc.Channel | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        self.launch()
+        wait_until(lambda: _LISTENING.search(self.log) or self.process.poll() is not None)
+        found = _LISTENING.search(self.log)
+        assert found, self.log
+        self.address = found[1]
+        self._channel = grpc.insecure_channel(self.address)
+        self.stub = AuthorizationServiceStub(self._channel)
+
+    def launch(self) -> None:
+        """Start it and wait for nothing."""
+        settings = {
+            "listen": "127.0.0.1:0",
+            "data_folder": self.folder / "data",
+            "records_path": self.folder / "records",
+            **self.settings,
+        }
+        ours = {f"CALLGATE_{name.upper()}": str(value) for name, value in settings.items()}
+        inherited = {name: value for name, value in os.environ.items() if "CALLGATE" not in name}
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "server"],
+                cwd=ROOT,
+                env=inherited | ours,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def stop(self) -> int:
+        """Stop it as an operator does; return its exit status."""
+        self.process.terminate()
+        return self.gone()
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.kill()
+        self.gone()
+
+    def gone(self) -> int:
+        """Wait until it has ended; return its exit status."""
+        status = self.process.wait(STOP_SECONDS)
+        if self._channel is not None:
+            self._channel.close()
+        return status
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    @property
+    def store(self) -> Path:
+        """The socket of its embedded store."""
+        return self.folder / "data" / "store" / "store.sock"
+
+    def ask(
+        self, request: pb.AuthorizeCallRequest, seconds: float = DEADLINE_SECONDS
+    ) -> pb.AuthorizeCallResponse:
+        return self.stub.AuthorizeCall(request, timeout=seconds)
+
+    def ask_raw(self, data: bytes) -> bytes:
+        """Ask with bytes as they are, and get the bytes of the answer."""
+        assert self._channel is not None
+        method = self._channel.unary_unary("/callgate.v1.AuthorizationService/AuthorizeCall")
+        answer: bytes = method(data, timeout=DEADLINE_SECONDS)
+        return answer
+
+    def balance(self, tenant_id: str) -> GetBalanceResponse:
+        assert self._channel is not None
+        stub = CreditServiceStub(self._channel)
+        return stub.GetBalance(GetBalanceRequest(tenant_id=tenant_id), timeout=DEADLINE_SECONDS)
+
+    def health(self, service: str = "") -> str:
+        assert self._channel is not None
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        request = health_pb2.HealthCheckRequest(service=service)
+        status = stub.Check(request, timeout=DEADLINE_SECONDS).status
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(status))
+
+
+@contextmanager
+def running_engine(folder: Path, **settings: object) -> Iterator[Engine]:
+    """Run an engine while the block lasts."""
+    engine = Engine(folder, **settings)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        if engine.process.poll() is None:
+            engine.stop()
+
+
+class OwnRedis:
+    """A Redis or Valkey on a socket, that a test may freeze, kill and start again."""
+
+    def __init__(self, folder: Path, binary: Path | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.socket = folder / "redis.sock"
+        self._folder = folder
+        self._binary = binary or find_binary()
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "dir": str(self._folder),
+            "appendonly": "yes",
+            "save": "",
+        }
+        self.process = subprocess.Popen(
+            [
+                str(self._binary),
+                *(part for name, value in options.items() for part in (f"--{name}", value)),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(self._answers)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it hang, as if its machine were gone, while the block lasts."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def command(self, *parts: str | int) -> Any:
+        return command(self.socket, *parts)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.RedisError):
+            return bool(self.command("PING"))
+        return False
+
+
+def command(socket: Path, *parts: str | int) -> Any:
+    """Run one command on the store behind a socket."""
+    with redis.Redis(unix_socket_path=str(socket), protocol=2) as client:
+        return client.execute_command(*parts)
+
+
+def wait_until(holds: Callable[[], object], seconds: float = START_SECONDS) -> float:
+    """Wait until something holds; return how long it took."""
+    started = time.monotonic()
+    while not holds():
+        waited = time.monotonic() - started
+        assert waited < seconds, f"not within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def a_question(called_number: str = "+14255550123", **changes: Any) -> pb.AuthorizeCallRequest:
+    """Build a question about a new call of adele of contoso, a minute unless told otherwise."""
+    seconds = changes.pop("seconds", 60)
+    fields: dict[str, Any] = {
+        "tenant_id": "contoso",
+        "gateway_id": "sbc-1",
+        "call_id": next(_call_ids),
+        "sequence": 1,
+        "called_number": called_number,
+        "requested_duration": Duration(seconds=seconds) if seconds else None,
+    }
+    user_id = changes.pop("user_id", "adele")
+    kinds = {field.name for field in pb.AuthorizeCallRequest.DESCRIPTOR.oneofs[0].fields}
+    if not kinds & changes.keys():
+        fields["user_call"] = pb.UserCall(user_id=user_id)
+    return pb.AuthorizeCallRequest(**(fields | changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """How a question failed: the status, the reason and metadata of its ErrorInfo, its text."""
+
+    code: grpc.StatusCode
+    reason: str
+    metadata: dict[str, str]
+    text: str
+
+
+def failure_of(ask: Callable[[], object]) -> Failed:
+    """Ask what has to fail, and tell how it did."""
+    try:
+        answer = ask()
+    except grpc.RpcError as error:
+        assert isinstance(error, grpc.Call)
+        status = rpc_status.from_call(error)
+        info = ErrorInfo()
+        if status is not None:
+            assert status.details[0].Unpack(info)
+            assert info.domain == "callgate.v1"
+        return Failed(error.code(), info.reason, dict(info.metadata), error.details() or "")
+    raise AssertionError(f"answered: {answer}")
