@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 SEEDS ?= 300
+TEST_SECONDS ?= 1200
 
 BIN := .venv/bin
 TYPED := callgate policy server tests $(wildcard integrations/*.py integrations/*/*.py bench/*.py)
@@ -35,8 +36,9 @@ demo: .venv/ready ## Start everything, ask a dozen telling questions, show the a
 .PHONY: check test static cases simulate
 check: test static ## Run every test and every static check; to be green before a commit.
 
+# A run that hangs is ended by a signal that makes Python tell where it hung.
 test: .venv/ready ## Run every test; needs nothing running and no network. ARGS="..." goes to pytest.
-	@$(BIN)/python -m pytest $(ARGS)
+	@timeout --foreground --signal=ABRT $(TEST_SECONDS) $(BIN)/python -m pytest $(ARGS)
 
 static: .venv/ready ## Check format, lint, types, floors, protos and stubs; all of them, even after a failure.
 	@failed=''; \

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 import pytest
 
 import tidiness
-from policy.decision import Reason
 
 RULES = (
     tidiness.nothing_is_left_unfinished,
@@ -115,11 +114,3 @@ def test_every_dependency_is_locked_with_a_hash(texts: dict[str, str]) -> None:
     names = {re.split(r"[\[<>=~! ]", line)[0] for line in wanted}
     missing = names - set(locked)
     assert not missing, f"run 'make lock': requirements.lock lacks {', '.join(sorted(missing))}"
-
-
-def test_every_reason_stands_in_the_glossary(texts: dict[str, str]) -> None:
-    glossary = texts.get("docs/glossary.md", "")
-
-    missing = [reason.name for reason in Reason if f"`{reason.name}`" not in glossary]
-
-    assert not missing, f"docs/glossary.md has no line for {', '.join(missing)}"
