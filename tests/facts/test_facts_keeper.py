@@ -159,20 +159,20 @@ async def test_new_facts_are_at_hand_by_their_digest_before_the_account_knows_it
     seen: list[tuple[str, bool]] = []
 
     async def announce(tenant: Tenant) -> bool:
-        in_use = keeper.current.directory.tenants["fabrikam"]
-        found = await keeper.tenant_with_digest("fabrikam", tenant.digest)
+        in_use = changing.current.directory.tenants["fabrikam"]
+        found = await changing.tenant_with_digest("fabrikam", tenant.digest)
         seen.append((in_use.digest, found is tenant))
         return True
 
-    keeper = FactsKeeper(files.folders, announce=announce, on_report=lambda report: None)
-    keeper.load()
-    before = keeper.current.directory.tenants["fabrikam"]
+    changing = FactsKeeper(files.folders, announce=announce, on_report=lambda report: None)
+    changing.load()
+    before = changing.current.directory.tenants["fabrikam"]
     files.change("directory/fabrikam.toml", '"0.00"', '"1.00"')
 
-    await keeper.reload()
+    await changing.reload()
 
     assert seen == [(before.digest, True)]
-    assert await keeper.tenant_with_digest("fabrikam", before.digest) is before
+    assert await changing.tenant_with_digest("fabrikam", before.digest) is before
 
 
 async def test_a_tenant_whose_account_is_out_of_reach_keeps_its_facts_until_the_next_look(
