@@ -28,7 +28,7 @@ from policy.decision import (
     Refusal,
 )
 from policy.emergency import match_emergency
-from policy.facts import Call, Facts, FundingModel
+from policy.facts import Call, Catalogue, Facts, FundingModel
 from policy.month import month
 from policy.rating import charged_seconds, price_micros
 from server.ledger import (
@@ -64,11 +64,13 @@ class AwayLedger:
         raise LedgerUnavailable(request.question.call.call_id)
 
 
-async def play(row: CaseRow) -> dict[str, Any]:
+async def play(row: CaseRow, catalogue: Catalogue | None = None) -> dict[str, Any]:
     """Ask the question of a row and describe the answer in the words rows expect it in."""
     if "price" in row.content:
         return _price(row.content["price"])
     world, call, now_ms = facts_of(row), call_of(row.content["call"]), now_ms_of(row)
+    if catalogue is not None:
+        world = Facts(catalogue, world.tenant)
     grant = match_emergency(call.called_number, locations(call, world), world.catalogue.emergency)
     if grant is not None:
         return {"emergency": grant.dial_as}
@@ -109,8 +111,13 @@ async def _ledger_of(row: CaseRow, world: Facts, now_ms: int) -> Ledger:
     for place, (pool, minutes) in enumerate(row.content.get("used", {}).items()):
         await _use_up(ledger, pool, minutes, key=_key(world, f"used-{place}"), row=row)
     for place, earlier in enumerate(row.content.get("earlier", ())):
-        answer = await _ask(ledger, world, {"call_id": f"earlier-{place}"} | earlier, now_ms=now_ms)
+        question = {"call_id": f"earlier-{place}"} | earlier
+        answer = await _ask(ledger, world, question, now_ms=now_ms)
         assert not answer["refused"], answer
+        if "talked" in earlier:
+            key = _key(world, question["call_id"])
+            settled = Question(key, 2, FINGERPRINT, DECISION_ID, world.tenant.digest)
+            await ledger.settle(settled, earlier["talked"])
     return cast("Ledger", ledger)
 
 

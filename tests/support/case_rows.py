@@ -1,4 +1,16 @@
-"""Rows of decision cases: read from TOML, turned into facts and a call, played to the end."""
+"""Rows of decision cases: read from TOML, turned into facts and a call.
+
+A row names its case (`number`, and `row` where a case has several), whether documents state it, it
+follows from them, or they are silent (`basis`: doc, derived, choice), and what is told of it:
+
+- `tenant`, `users`, `accounts`, `service_numbers`: changes to what the builders of `facts.py` make;
+  `licences` are names with blanks between, `count` makes many of a user.
+- `balance`, `balance_expires`, `used` (minutes by "pool/counter" or "pool/counter@month"),
+  `earlier` (calls placed before; `talked` settles one), `store` ("cold", "away"), `at`.
+- `call`: `kind`, `by` (the accounts), `to`, `from`, `seconds`, ...; or `price`, for rating alone.
+- `expect`: any of the words in which `case_play.py` describes an answer.
+- `later`: the capability a row waits for. `tables = "synthetic"`: only with the prices of the tests.
+"""
 
 from __future__ import annotations
 
