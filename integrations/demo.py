@@ -192,7 +192,7 @@ def play(number: int, scene: Scene, engine: OwnEngine) -> list[str]:
     for typed, expected in scene.questions:
         show(f"    $ callgate authorize {typed}")
         outcome, text, answer = asked(typed, engine.address)
-        show("\n".join(f"      {line}" for line in text))
+        show("\n".join(f"      {line}".rstrip() for line in text))
         if outcome != expected:
             wrong.append(f"{typed}\n    expected {expected}, got {outcome}")
         if answer is not None and answer.HasField("grant"):
