@@ -9,7 +9,7 @@ follows from them, or they are silent (`basis`: doc, derived, choice), and what 
   `earlier` (calls placed before; `talked` settles one), `store` ("cold", "away"), `at`.
 - `call`: `kind`, `by` (the accounts), `to`, `from`, `seconds`, ...; or `price`, for rating alone.
 - `expect`: any of the words in which `case_play.py` describes an answer.
-- `later`: the capability a row waits for. `tables = "synthetic"`: only with the prices of the tests.
+- `later`: the capability a row waits for. `tables = "synthetic"`: only with the tests' prices.
 """
 
 from __future__ import annotations
