@@ -32,6 +32,11 @@ def find_currencies(source: Source) -> list[str]:
     for name in currencies:
         if not (len(name) == 3 and name.isascii() and name.isupper()):
             source.add(f"{RATES}/{name}.csv", 0, "is not named after a currency, such as USD.csv")
+    for folder in (TOLL_FREE_RATES, TOLL_RATES):
+        for path in (source.folder / folder).glob("*.csv"):
+            if path.stem not in currencies:
+                text = f"is not used: there is no {RATES}/{path.name}; give one or remove this"
+                source.add(f"{folder}/{path.name}", 0, text)
     return currencies
 
 

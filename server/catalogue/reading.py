@@ -67,8 +67,13 @@ def _version(source: Source) -> str:
     """Name the content: the catalogue's name and a short hash over all of its tables."""
     digest = hashlib.sha256()
     for path in sorted(source.folder.rglob("*.csv")):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(source.folder).as_posix()} {len(content)}\n".encode())
+        name = path.relative_to(source.folder).as_posix()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            source.add(name, 0, f"cannot be read: {error.strerror}")
+            continue
+        digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
     return f"{_name(source)}.{digest.hexdigest()[:VERSION_DIGITS]}"
 

@@ -134,6 +134,15 @@ def test_a_missing_table_and_a_missing_currency_file_are_told(files: FactFiles) 
     assert "catalogue/toll_rates/EUR.csv: cannot be read: No such file or directory" in mistakes
 
 
+def test_toll_rates_in_a_currency_without_rates_are_told(files: FactFiles) -> None:
+    files.write("catalogue/toll_rates/CHF.csv", "")
+
+    assert files.mistakes() == [
+        "catalogue/toll_rates/CHF.csv: is not used: there is no rates/CHF.csv; "
+        "give one or remove this"
+    ]
+
+
 def test_a_toll_free_number_without_a_rate_in_the_tenants_currency_is_told(
     files: FactFiles,
 ) -> None:
