@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._keepalive = Keepalive(self._options, ping=self._ping, give_up=self._wire.abort)
         self._live.add(self)
         if not peer.speaks_http2(transport):
-            self._wire.close()
+            self._close()
             return
         age_seconds = self._options.max_connection_age_seconds
         if age_seconds is not None:
@@ -84,8 +84,14 @@ class Connection(asyncio.Protocol):
         except nghttp2.NGH2Error as error:
             self._break_off(error)
             return
-        self._on_events(self._wire.engine.events())
-        self._wire.flush_soon()
+        if self._wire.engine.want_read:
+            self._on_events(self._wire.engine.events())
+            self._wire.flush_soon()
+        else:
+            # A violation that the engine answers with a GOAWAY of its own, or the end of a drain.
+            self._abandon_all(grpc.StatusCode.UNAVAILABLE)
+            self._wire.flush()
+            self._close()
 
     @override
     def pause_writing(self) -> None:
@@ -101,9 +107,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End what nobody can be told any more."""
         self._wire.lost()
-        self._keepalive.stop()
-        if self._ageing is not None:
-            self._ageing.cancel()
+        self._stop_timers()
         self._abandon_all(grpc.StatusCode.CANCELLED)
         self._live.discard(self)
 
@@ -115,11 +119,12 @@ class Connection(asyncio.Protocol):
         The first GOAWAY promises to serve whatever is on its way; the last one, which names the
         last call that was served, follows when the client has seen the first.
         """
-        if self._wire.moving:
+        if self._wire.moving or self._wire.closing:
             return
         self._wire.moving = True
-        self._wire.engine.send_shutdown_notice()
-        self._wire.engine.ping(_DRAIN_PING)
+        with contextlib.suppress(nghttp2.NGH2Error):  # The engine may be ending by itself.
+            self._wire.engine.send_shutdown_notice()
+            self._wire.engine.ping(_DRAIN_PING)
         self._wire.flush_soon()
         for stream in list(self._streams.values()):
             stream.ask_to_move()
@@ -204,7 +209,7 @@ class Connection(asyncio.Protocol):
             self._wire.engine.send_goaway(NO_ERROR)
 
     def _on_connection_closed(self, _event: nghttp2.ConnectionClosed) -> None:
-        self._wire.close()
+        self._close()
 
     _REACTIONS: ClassVar[dict[type[nghttp2.Event], Callable[["Connection", Any], None]]] = {
         nghttp2.RequestReceived: _on_request,
@@ -225,7 +230,10 @@ class Connection(asyncio.Protocol):
 
     def _turn_away(self, event: nghttp2.RequestReceived, headers: Headers) -> None:
         """Answer a request for which no call is made."""
-        self._wire.engine.send_response(event.stream_id, headers, end_stream=True)
+        try:
+            self._wire.engine.send_response(event.stream_id, headers, end_stream=True)
+        except nghttp2.NGH2Error:
+            return  # The client has reset it already.
         self._wire.has_answered = True
         if not event.end_stream:
             self._wire.reset_when_sent(event.stream_id)
@@ -245,7 +253,8 @@ class Connection(asyncio.Protocol):
         self._streams.clear()
 
     def _ping(self) -> None:
-        self._wire.engine.ping(_KEEPALIVE_PING)
+        with contextlib.suppress(nghttp2.NGH2Error):  # The engine may be ending by itself.
+            self._wire.engine.ping(_KEEPALIVE_PING)
         self._wire.flush_soon()
 
     def _dismiss(self, error_code: int, reason: bytes) -> None:
@@ -253,7 +262,7 @@ class Connection(asyncio.Protocol):
         with contextlib.suppress(nghttp2.NGH2Error):
             self._wire.engine.send_goaway(error_code, debug_data=reason)
             self._wire.flush()
-        self._wire.close()
+        self._close()
 
     def _break_off(self, error: nghttp2.NGH2Error) -> None:
         """Leave a client that broke the protocol, or floods us; the engine is of no use any more.
@@ -265,7 +274,16 @@ class Connection(asyncio.Protocol):
         error_code = ENHANCE_YOUR_CALM if flood else PROTOCOL_ERROR
         self._abandon_all(grpc.StatusCode.UNAVAILABLE)
         self._wire.send_raw(_goaway(self._last_stream_id, error_code))
+        self._close()
+
+    def _close(self) -> None:
+        self._stop_timers()
         self._wire.close()
+
+    def _stop_timers(self) -> None:
+        self._keepalive.stop()
+        if self._ageing is not None:
+            self._ageing.cancel()
 
 
 def _goaway(last_stream_id: int, error_code: int) -> bytes:

@@ -205,9 +205,8 @@ class Stream:
             return
         if self.wire.engine.queued_body_size(self.stream_id):
             # Trailers would wait behind what the client does not read.
-            self.wire.engine.reset_stream(self.stream_id, reset_of_status(failure.code))
+            self.wire.reset(self.stream_id, reset_of_status(failure.code))
             self._over(failure.code)
-            self.wire.flush_soon()
         else:
             self.finish(failure.code, self.trailers(failure.code, failure.text, failure.metadata))
         self._stop_servicer()

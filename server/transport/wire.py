@@ -46,7 +46,12 @@ class Wire:
         self._lost = False
         self._answered_early: set[int] = set()
         self._waiting_writers: dict[int, asyncio.Future[None]] = {}
-        self._closing: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is closed, or about to be."""
+        return self._lost or self._lingering is not None
 
     def flush_soon(self) -> None:
         """Send what is queued after the callbacks that are ready now have queued theirs."""
@@ -61,6 +66,8 @@ class Wire:
             return
         # Calls end by what was sent, too.
         self._on_events(self.engine.events())
+        if self.closing:
+            return
         if self._answered_early:
             self._reset_answered_early()
         if self._waiting_writers:
@@ -101,6 +108,14 @@ class Wire:
         if waiter and not waiter.done():
             waiter.set_result(None)
 
+    def reset(self, stream_id: int, error_code: int) -> None:
+        """End a call at once, with all of it that is not sent yet."""
+        try:
+            self.engine.reset_stream(stream_id, error_code)
+        except nghttp2.NGH2Error:
+            return  # The whole connection is ending.
+        self.flush_soon()
+
     def credit(self, stream_id: int, received_bytes: int) -> None:
         """Give back to the client's windows what a call has taken; also after its end."""
         try:
@@ -115,9 +130,9 @@ class Wire:
 
     def close(self) -> None:
         """Close once the last bytes are out, or a moment later even if they are not."""
-        if not self._lost and self._closing is None:
+        if not self.closing:
             self._transport.close()
-            self._closing = self.loop.call_later(_LINGER_SECONDS, self._transport.abort)
+            self._lingering = self.loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
         """Close at once."""
@@ -126,8 +141,8 @@ class Wire:
     def lost(self) -> None:
         """Send nothing more: the connection is gone."""
         self._lost = True
-        if self._closing is not None:
-            self._closing.cancel()
+        if self._lingering is not None:
+            self._lingering.cancel()
 
     def _pump(self) -> bool:
         """Move bytes from the engine to the socket; tell whether all that may go has gone."""

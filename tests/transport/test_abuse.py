@@ -24,7 +24,7 @@ from raw_http2 import (
 )
 from serving import Served, eventually, only_nghttp2, serving
 
-PROTOCOL_ERROR, CANCEL, CALM = 1, 8, 11
+PROTOCOL_ERROR, FLOW_CONTROL_ERROR, CANCEL, CALM = 1, 3, 8, 11
 
 
 async def goes_away(raw: RawClient) -> int | None:
@@ -274,3 +274,55 @@ async def test_the_greeting_may_arrive_in_pieces(served: Served, cut: int) -> No
 
     assert await asyncio.wait_for(reader.readexactly(9), 5)
     writer.transport.abort()
+
+
+@only_nghttp2
+@pytest.mark.parametrize(
+    "fields",
+    [
+        request_fields("/nobody.Serves/This"),
+        request_fields(content_type="text/html"),
+        [(":method", "GET"), *request_fields()[1:]],
+        request_fields(grpc_timeout="never"),
+        request_fields(),
+        request_fields(DUPLEX),
+    ],
+    ids=["unserved", "foreign", "get", "unreadable", "unary", "duplex"],
+)
+async def test_a_request_that_is_reset_in_the_same_breath_harms_nobody(
+    served: Served, fields: Any
+) -> None:
+    async with connected(served.port) as raw:
+        raw.send(
+            raw.headers(1, fields),
+            DataFrame(1, framed(b"")),
+            RstStreamFrame(1, CANCEL),
+            raw.headers(3, fields),
+            RstStreamFrame(3, CANCEL),
+        )
+
+        assert (await raw.ask(5, request_fields(), framed(b""))).status == 0
+
+
+@only_nghttp2
+async def test_a_violation_right_after_calls_began_ends_them(served: Served) -> None:
+    async with connected(served.port) as raw:
+        raw.send(raw.headers(1, request_fields(DUPLEX)))
+        await eventually(lambda: served.servicer.contexts)
+        raw.send(raw.headers(3, request_fields("/nobody.Serves/This")))
+
+        raw.send_raw(MALFORMED["data on an idle stream"])
+
+        assert await goes_away(raw) is not None
+        assert await asyncio.wait_for(served.servicer.endings.get(), 5)
+
+
+@only_nghttp2
+async def test_a_window_of_one_call_that_overflows_ends_its_connection(served: Served) -> None:
+    async with connected(served.port) as raw:
+        raw.send(raw.headers(1, request_fields(DUPLEX)))
+        raw.send(raw.headers(3, request_fields("/nobody.Serves/This")))
+        raw.send(WindowUpdateFrame(1, window_increment=2**31 - 1))
+
+        assert await goes_away(raw) == FLOW_CONTROL_ERROR
+        assert await still_serves(served)

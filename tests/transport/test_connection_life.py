@@ -365,6 +365,7 @@ async def test_thousands_of_calls_run_at_once_on_one_connection(transport: Any) 
         assert {answer.status for answer in raw.answers.values()} == {0}
 
 
+@only_nghttp2
 async def test_more_calls_than_the_limit_wait_at_the_client(transport: Any) -> None:
     async with serving(transport, max_concurrent_streams=4) as served:
         stub = served.stub()
