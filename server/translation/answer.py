@@ -105,6 +105,8 @@ def authorize_response(answer: Answer, tenant_id: str, advice: Advice) -> pb.Aut
     )
     if answer.explanation:
         response.MergeFromString(answer.explanation)
+        if context.purses:
+            response.explanation.checks.append(_ledger_check(answer, context, advice))
     _set_time(response.decide_time, answer.decide_time_ms)
     if context.payer_kind is not None:
         _set_payer(response.payer, context, tenant_id)
@@ -119,6 +121,18 @@ def authorize_response(answer: Answer, tenant_id: str, advice: Advice) -> pb.Aut
         if answer.explanation and not response.refusal.remedy:
             response.refusal.remedy = _remedy(answer, context, advice)
     return response
+
+
+def _ledger_check(answer: Answer, context: CallContext, advice: Advice) -> pb.Check:
+    """Tell the last check: what the purses that may pay had, in the order they were asked."""
+    purses = " ".join(purse.pool_id or purse.kind for purse in context.purses)
+    if answer.reason is not None:
+        finding = advice.suggestions[answer.reason].help_text
+    else:
+        finding = f"They pay for {answer.granted_seconds} s."
+    return pb.Check(
+        rule="purses", passed=answer.reason is None, inputs={"purses": purses}, finding=finding
+    )
 
 
 def _set_grant(grant: pb.Grant, answer: Answer, context: CallContext, *, advice: Advice) -> None:

@@ -92,6 +92,18 @@ def test_without_credits_the_refusal_tells_the_shortfall(engine: OwnEngine) -> N
     assert int(answer["refusal"]["shortfall"]["micros"]) > 0
 
 
+def test_an_explanation_ends_with_the_check_that_said_no(engine: OwnEngine) -> None:
+    abroad = "--to +14255550123 --dry-run --explain"
+
+    _, by_rule = asked(engine, f"--tenant contoso --user bruno {abroad}")
+    _, by_ledger = asked(engine, f"--tenant fabrikam --user gina {abroad}")
+
+    last = [answer["explanation"]["checks"][-1] for answer in (by_rule, by_ledger)]
+    assert [check["rule"] for check in last] == ["payer_credits", "purses"]
+    assert not any(check.get("passed") for check in last)
+    assert all(answer["refusal"]["remedy"] for answer in (by_rule, by_ledger))
+
+
 def test_an_emergency_is_granted_without_a_licence_and_not_metered(engine: OwnEngine) -> None:
     status, answer = asked(engine, "--tenant contoso --user frank --to 911")
 
