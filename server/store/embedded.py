@@ -113,6 +113,8 @@ class EmbeddedServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(lock,),
+            # Ctrl-C goes to a whole group: the engine drains first, then stops its store.
+            process_group=0,
             preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509 -- It only makes one system call.
         )
 

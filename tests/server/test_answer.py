@@ -189,4 +189,4 @@ def test_an_explained_refusal_names_its_remedy() -> None:
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_the_same_number_on_the_wire(reason: Reason) -> None:
-    assert pb.Reason.Value(f"REASON_{reason.name}") == reason
+    assert int(pb.Reason.Value(f"REASON_{reason.name}")) == int(reason)

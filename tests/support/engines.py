@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
+import pytest
 import redis
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_status import rpc_status
 
 from callgate.v1 import authorization_pb2 as pb
@@ -75,6 +76,8 @@ class Engine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # A group of its own, as of a job at a terminal.
+                process_group=0,
             )
 
     def stop(self) -> int:
@@ -111,9 +114,9 @@ class Engine:
     def ask_raw(self, data: bytes) -> bytes:
         """Ask with bytes as they are, and get the bytes of the answer."""
         assert self._channel is not None
-        method = self._channel.unary_unary("/callgate.v1.AuthorizationService/AuthorizeCall")
-        answer: bytes = method(data, timeout=DEADLINE_SECONDS)
-        return answer
+        name = "/callgate.v1.AuthorizationService/AuthorizeCall"
+        method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(name)
+        return method(data, timeout=DEADLINE_SECONDS)
 
     def balance(self, tenant_id: str) -> GetBalanceResponse:
         assert self._channel is not None
@@ -122,10 +125,14 @@ class Engine:
 
     def health(self, service: str = "") -> str:
         assert self._channel is not None
-        stub = health_pb2_grpc.HealthStub(self._channel)
+        check = self._channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
         request = health_pb2.HealthCheckRequest(service=service)
-        status = stub.Check(request, timeout=DEADLINE_SECONDS).status
-        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(status))
+        answer = check(request, timeout=DEADLINE_SECONDS)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
 @contextmanager
@@ -192,7 +199,7 @@ class OwnRedis:
         return False
 
 
-def command(socket: Path, *parts: str | int) -> Any:
+def command(socket: Path, *parts: str | bytes | int) -> Any:
     """Run one command on the store behind a socket."""
     with redis.Redis(unix_socket_path=str(socket), protocol=2) as client:
         return client.execute_command(*parts)
@@ -238,14 +245,13 @@ class Failed:
 
 def failure_of(ask: Callable[[], object]) -> Failed:
     """Ask what has to fail, and tell how it did."""
-    try:
-        answer = ask()
-    except grpc.RpcError as error:
-        assert isinstance(error, grpc.Call)
-        status = rpc_status.from_call(error)
-        info = ErrorInfo()
-        if status is not None:
-            assert status.details[0].Unpack(info)
-            assert info.domain == "callgate.v1"
-        return Failed(error.code(), info.reason, dict(info.metadata), error.details() or "")
-    raise AssertionError(f"answered: {answer}")
+    with pytest.raises(grpc.RpcError) as caught:
+        ask()
+    # What is raised is both an error and the call that ended with it.
+    error = cast("grpc.Call", caught.value)
+    status = rpc_status.from_call(error)
+    info = ErrorInfo()
+    if status is not None:
+        status.details[0].Unpack(info)
+        assert info.domain == "callgate.v1"
+    return Failed(error.code(), info.reason, dict(info.metadata), error.details() or "")

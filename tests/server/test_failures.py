@@ -1,0 +1,107 @@
+"""What goes wrong becomes a status that programs can read; a bug tells nothing and is logged."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NoReturn
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from server.errors import (
+    DETAILS_KEY,
+    TABLE,
+    AccountMissing,
+    FactsBehind,
+    InvalidRequest,
+    TenantForbidden,
+    answering_failures,
+    status_of,
+)
+from server.ledger import LedgerDamaged, LedgerUnavailable, RequestReused
+from server.store import StoreUnavailable
+
+CASES = [
+    (InvalidRequest("call_id", "give one"), "INVALID_ARGUMENT", "FIELD_INVALID", False),
+    (TenantForbidden(), "PERMISSION_DENIED", "TENANT_FORBIDDEN", False),
+    (RequestReused(), "ALREADY_EXISTS", "REQUEST_REUSED", False),
+    (LedgerUnavailable("gone"), "UNAVAILABLE", "LEDGER_UNAVAILABLE", True),
+    (StoreUnavailable("gone"), "UNAVAILABLE", "LEDGER_UNAVAILABLE", True),
+    (LedgerDamaged("odd"), "DATA_LOSS", "LEDGER_DAMAGED", False),
+    (AccountMissing("contoso", "The store in var"), "UNAVAILABLE", "ACCOUNT_UNKNOWN", True),
+    (FactsBehind("contoso"), "UNAVAILABLE", "FACTS_BEHIND", True),
+]
+
+
+class Aborted(Exception):
+    pass
+
+
+class Context:
+    """Remembers how its call was ended."""
+
+    def __init__(self) -> None:
+        self.ended: tuple[grpc.StatusCode, str, Any] | None = None
+
+    async def abort(self, code: grpc.StatusCode, text: str, trailers: Any) -> NoReturn:
+        self.ended = code, text, trailers
+        raise Aborted
+
+
+async def ended(error: Exception) -> tuple[grpc.StatusCode, str, Status, list[str]]:
+    counted: list[str] = []
+    context = Context()
+
+    async def fail(_request: object, _context: object) -> None:
+        raise error
+
+    with pytest.raises(Aborted):
+        await answering_failures(fail, counted.append)(None, context)  # type: ignore[arg-type] # A fake.
+    assert context.ended is not None
+    code, text, ((key, details),) = context.ended
+    assert key == DETAILS_KEY
+    return code, text, Status.FromString(details), counted
+
+
+def test_every_known_error_has_a_case() -> None:
+    assert {type(error) for error, *_ in CASES} == set(TABLE)
+
+
+@pytest.mark.parametrize(("error", "code", "reason", "retries"), CASES)
+async def test_a_known_error_is_told(
+    error: Exception, code: str, reason: str, retries: bool
+) -> None:
+    ended_with, text, status, counted = await ended(error)
+
+    info, retry = ErrorInfo(), RetryInfo()
+    status.details[0].Unpack(info)
+    assert ended_with.name == code
+    assert (status.code, status.message) == (ended_with.value[0], text)
+    assert (info.domain, info.reason) == ("callgate.v1", reason)
+    assert counted == [reason]
+    assert len(status.details) == (2 if retries else 1)
+    if retries:
+        status.details[1].Unpack(retry)
+        assert retry.retry_delay.ToMilliseconds() > 0
+
+
+async def test_a_bug_is_logged_and_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        code, text, status, counted = await ended(KeyError("secret"))
+
+    assert code is grpc.StatusCode.INTERNAL
+    assert "secret" not in text + str(status)
+    assert "secret" in caplog.text
+    assert counted == ["INTERNAL"]
+
+
+def test_a_wrong_field_and_a_tenant_behind_are_named() -> None:
+    for error, metadata in (
+        (InvalidRequest("call_id", "give one"), {"field": "call_id"}),
+        (FactsBehind("contoso"), {"tenant_id": "contoso"}),
+    ):
+        info = ErrorInfo()
+        status_of(error)[1].details[0].Unpack(info)
+        assert dict(info.metadata) == metadata

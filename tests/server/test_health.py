@@ -1,0 +1,83 @@
+"""The ledger is watched: prepared once, probed again and again, and every change told once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from server import health
+from server.health import LedgerHealth
+from server.ledger import LedgerUnavailable
+from server.store import StoreRefused, StoreUnavailable
+
+
+class Scene:
+    """A ledger that is as a test says, and what was told of it."""
+
+    def __init__(self) -> None:
+        self.trouble: Exception | None = None
+        self.hangs = False
+        self.prepared = 0
+        self.told: list[bool] = []
+        self.watch = LedgerHealth(self._prepare, self._probe, self._tell)
+
+    async def _prepare(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        self.prepared += 1
+
+    async def _probe(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.trouble is not None:
+            raise self.trouble
+
+    async def _tell(self, up: bool) -> None:
+        self.told.append(up)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@pytest.mark.parametrize(
+    "trouble", [StoreUnavailable("gone"), LedgerUnavailable("gone"), StoreRefused("too old")]
+)
+async def test_what_goes_away_and_comes_back_is_told_once_each(
+    scene: Scene, trouble: Exception
+) -> None:
+    for seen in (None, None, trouble, trouble, None):
+        scene.trouble = seen
+        await scene.watch.look()
+
+    assert scene.told == [True, False, True]
+    assert scene.watch.up
+
+
+async def test_a_ledger_is_prepared_once_when_it_first_comes_within_reach(scene: Scene) -> None:
+    for seen in (StoreUnavailable("not yet"), None, StoreUnavailable("gone"), None):
+        scene.trouble = seen
+        await scene.watch.look()
+
+    assert scene.prepared == 1
+    assert scene.told == [True, False, True]
+
+
+async def test_a_ledger_that_hangs_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    await scene.watch.look()
+    monkeypatch.setattr(health, "_PROBE_SECONDS", 0.01)
+    scene.hangs = True
+
+    await scene.watch.look()
+
+    assert scene.told == [True, False]
+    assert isinstance(scene.watch.trouble, StoreUnavailable)
+
+
+async def test_a_bug_in_the_watching_is_not_taken_for_a_ledger_that_is_away(scene: Scene) -> None:
+    scene.trouble = KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        await scene.watch.look()
