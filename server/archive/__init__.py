@@ -21,7 +21,7 @@ from server.archive.changes import (
     PurseUse,
 )
 from server.archive.database import Database, archive_url
-from server.archive.images import AccountImage, ArchivedCall, ArchivedUse
+from server.archive.images import AccountImage, ArchivedCall, ArchivedUse, ClosedPartition
 from server.archive.trouble import (
     ArchiveError,
     ArchiveUnavailable,
@@ -43,6 +43,7 @@ __all__ = [
     "CallDescription",
     "CallState",
     "Change",
+    "ClosedPartition",
     "Database",
     "Entry",
     "LotAdded",

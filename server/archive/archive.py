@@ -13,13 +13,22 @@ from server.archive import tables
 from server.archive.changes import Entry, Position
 from server.archive.database import Database
 from server.archive.fold import fold_entry, settle_lost
-from server.archive.images import AccountImage, ArchivedCall, find_call, image_of
-from server.archive.rows import load_book, load_partition, store_book
+from server.archive.images import (
+    AccountImage,
+    ArchivedCall,
+    ClosedPartition,
+    find_call,
+    image_of,
+    may_be_open,
+)
+from server.archive.rows import load_book, load_partition, plain_row, store_book
 from server.archive.trouble import PositionMoved
 from server.archive.usage import Origin
 
 # Where a partition stands of which nothing is archived: before the first entry of any epoch.
 NOWHERE = Position(0, 0, "-")
+# Longer than any store keeps the record of a call that is over.
+FORGOTTEN_AFTER_MS = 60 * 60 * 1_000
 
 
 class Archive:
@@ -67,13 +76,13 @@ class Archive:
 
     async def close_partition(
         self, partition: int, expected: Position, reopening: Entry
-    ) -> tuple[AccountImage, ...]:
+    ) -> ClosedPartition:
         """Close the books of a lost store, and say what its accounts are to be opened with.
 
         `reopening` is the entry with which its journal will begin again.
         """
 
-        def work(connection: Connection) -> tuple[AccountImage, ...]:
+        def work(connection: Connection) -> ClosedPartition:
             _require_position(connection, partition, expected)
             book = load_partition(connection, partition)
             settle_lost(book, Origin(partition, expected.epoch, reopening.n))
@@ -81,7 +90,9 @@ class Archive:
             _write_journal(connection, partition, [reopening], epoch=expected.epoch)
             position = Position(expected.epoch, reopening.n, reopening.nonce)
             _move(connection, partition, expected, to=position)
-            return image_of(book)
+            since_ms = reopening.time_ms - FORGOTTEN_AFTER_MS
+            open_calls = may_be_open(connection, list(book.accounts), since_ms)
+            return ClosedPartition(image_of(book), open_calls)
 
         return await self._database.write(work)
 
@@ -105,6 +116,27 @@ class Archive:
                 connection, tenant_id, gateway_id=gateway_id, call_id=call_id
             )
         )
+
+    async def usage(self, tenant_id: str, *, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
+        """List usage records of calls that ended from `from_ms` on, and before `to_ms`."""
+        records = tables.USAGE_RECORDS
+        query = (
+            select(records)
+            .where(
+                records.c.tenant_id == tenant_id,
+                records.c.end_ms >= from_ms,
+                records.c.end_ms < to_ms,
+            )
+            .order_by(records.c.end_ms, records.c.usage_id)
+        )
+        return await self._database.read(
+            lambda connection: list(map(plain_row, connection.execute(query).mappings()))
+        )
+
+    async def tenant_ids(self) -> list[str]:
+        """List the tenants that have an account."""
+        query = select(tables.ACCOUNTS.c.tenant_id).order_by(tables.ACCOUNTS.c.tenant_id)
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
 
     async def images(self, partition: int) -> tuple[AccountImage, ...]:
         """Say what the accounts of a partition would be opened with now."""

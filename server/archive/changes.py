@@ -67,7 +67,6 @@ class CallDescription:
     destination_dialed: str = ""
     destination_number: str = ""
     external_country: str = ""
-    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -32,6 +33,17 @@ class AccountImage:
     def owed_micros(self) -> int:
         """What was debited beyond every lot; the next one pays it first."""
         return max(0, -self.account.balance_micros)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedPartition:
+    """What a partition is filled with anew: its accounts, and which calls it has to forget.
+
+    `open_calls` are (tenant, call id) of calls that a store may still hold, or take reports for.
+    """
+
+    accounts: tuple[AccountImage, ...]
+    open_calls: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +111,20 @@ def find_call(
             for row in rows
         ),
     )
+
+
+def may_be_open(
+    connection: Connection, tenant_ids: Sequence[str], since_ms: int
+) -> tuple[tuple[str, str], ...]:
+    """List calls that did not end by their own report, if a store may still know of them."""
+    calls = tables.CALLS.c
+    query = (
+        select(calls.tenant_id, calls.call_id)
+        .where(
+            calls.tenant_id.in_(tenant_ids),
+            calls.state.in_([*_MAY_GO_ON, CallState.ENDED.value]),
+            calls.report_ms >= since_ms,
+        )
+        .distinct()
+    )
+    return tuple((row[0], row[1]) for row in connection.execute(query))

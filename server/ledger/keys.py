@@ -14,6 +14,8 @@ from functools import lru_cache
 from server.ledger.questions import CallKey
 
 PARTITIONS = 256
+# String: which keeper works; it lives some seconds and is of no partition.
+KEEPER_LEASE = "callgate:keeper"
 _CACHED_TENANTS = 65_536
 _CALL_REFERENCE_BYTES = 16
 
@@ -26,6 +28,8 @@ class PartitionKeys:
     expiry: str
     # Stream: one entry a change, ids n-0; trimmed when archived, but never its last entry.
     journal: str
+    # String: the epoch a lost partition is being filled for; gone when its journal begins again.
+    rebuild: str
     # Sharded channel: the id of a new journal entry, while a tenant of the partition is watched.
     channel: str
 
@@ -58,7 +62,12 @@ def partition_of(tenant_id: str) -> int:
 def partition_keys(partition: int) -> PartitionKeys:
     """Spell the keys of one partition."""
     tag = f"{{p{partition}}}"
-    return PartitionKeys(f"{tag}:expiry", f"{tag}:journal", f"{tag}:changes")
+    return PartitionKeys(
+        expiry=f"{tag}:expiry",
+        journal=f"{tag}:journal",
+        rebuild=f"{tag}:rebuild",
+        channel=f"{tag}:changes",
+    )
 
 
 @lru_cache(maxsize=_CACHED_TENANTS)
@@ -120,6 +129,12 @@ def pool_field(period: str, counter: str, pool_id: str) -> str:
 def spend_field(period: str, account_id: str) -> str:
     """Name the tally of what one account spent in a period: "debited held" micros."""
     return f"spend/{period}/{account_id}"
+
+
+def period_of(field: str) -> str:
+    """Say of which period a field of the account is a tally; "" where it is none."""
+    kind, _, rest = field.partition("/")
+    return rest.partition("/")[0] if kind in {"pool", "spend"} else ""
 
 
 def running_field(account_id: str) -> str:

@@ -726,7 +726,8 @@ local function record_call(plan, key, call, state, question, answer, fresh)
       put('facts' .. i, string.sub(call.facts, (i - 1) * CHUNK_BYTES + 1, i * CHUNK_BYTES))
     end
   end
-  table.insert(plan.calls, { key = key, fields = fields, replaced = fresh and question.known, lifetime = answer.lifetime })
+  table.insert(plan.calls, { key = key, fields = fields, replaced = fresh and question.known, lifetime = answer.lifetime,
+    revived = question.record and question.record.state == 'expired' })
   return { 'OK', question.decision, answer.times, answer.outcome, fields[14], fields[16], fields[18], '', '', state }
 end
 
@@ -736,6 +737,7 @@ local function call_body(call, acct, question, tenant, paid)
     'tenant=' .. tenant, 'call=' .. question.member, 'gateway=' .. question.gateway, 'opened=' .. call.opened,
     'sequence=' .. digits(question.sequence), 'segments=' .. segments_text(call.segments),
     'uses=' .. uses_text(call.uses), 'report=' .. report_of(call), 'lots=' .. (paid or ''),
+    'before=' .. (call.before or ''), 'unfunded=' .. (call.unfunded and '1' or ''),
     'available=' .. (acct.available and digits(acct.available) or ''), 'reserved=' .. digits(acct.reserved),
     'facts=' .. call.facts,
   }
@@ -755,6 +757,7 @@ local function commit(keys, plan)
   for _, call in ipairs(plan.calls) do
     if call.replaced then redis.call('DEL', call.key) end
     redis.call('HSET', call.key, unpack(call.fields))
+    if call.revived then redis.call('PERSIST', call.key) end
     if call.lifetime then redis.call('PEXPIRE', call.key, call.lifetime) end
   end
   if #lots_set > 0 then redis.call('HSET', keys[4], unpack(lots_set)) end
@@ -806,7 +809,7 @@ local function call_of(leg)
   local record = leg.record
   local before = record and not leg.in_use and record.state ~= 'refused' and open_call(record)
   leg.live = before and record.state == 'live' and before
-  if before and leg.used > 0 then
+  if before and leg.used > 0 and #before.purses > 0 then
     before.late = before.late or record.state == 'expired'
     -- It is paid as it began; the answer is rendered from what is known today.
     before.facts = string.gsub(leg.facts, '\29[^\29]*\29', function() return '\29' .. before.list .. '\29' end, 1)
@@ -823,7 +826,7 @@ local function call_of(leg)
     for _, use in pairs(call.uses) do call.used = call.used + use.seconds end
   end
   for index, use in pairs(call.uses) do call.granted[index] = use.seconds end
-  call.to, call.granted_until = call.used, leg.used
+  call.to, call.granted_until, call.before = call.used, leg.used, uses_text(call.uses)
   return call
 end
 
@@ -831,7 +834,7 @@ end
 local function try_call(question, call, acct, part)
   if question.refusal ~= '' then return whole(question.refusal, 'refusal'), 0 end
   if acct.frozen then return FROZEN, 0 end
-  local full = question.limit ~= '' and acct.count[call.counted] >= whole(question.limit, 'limit')
+  local full = question.limit ~= '' and call.counted ~= '' and acct.count[call.counted] >= whole(question.limit, 'limit')
   local objection = full and CONCURRENT_CALLS or question.in_use and CALL_ID_IN_USE
   local wanted = slice(call, acct, part, question.wanted, question.floor)
   walk(call, acct, call.used + wanted - call.to)
@@ -989,7 +992,7 @@ local function extend(keys, args)
   local question, reply = open_report(keys, args)
   if not question then return reply end
   local call, state = question.call, question.record.state
-  if not call or state == 'settled' or state == 'released' then return { 'OVER', state } end
+  if not call or #call.purses == 0 or state == 'settled' or state == 'released' then return { 'OVER', state } end
   question.refusal, question.wanted, question.floor = args[11], whole(args[12], 'wanted'), whole(args[13], 'floor')
   question.kind, question.limit = 'extended', call.counted ~= '' and args[14] or ''
   local plan, trouble = open_report_plan(keys, args, call)
@@ -1125,11 +1128,12 @@ end
 
 -- open: open an account or describe it anew; its opening lot is applied once.
 --   KEYS   account, expiry, journal, lots, channel, known
---   ARGV   now_ms, nonce, tenant, currency, facts_digest, prepaid (0 or 1), epoch of a new partition,
---          opening_micros or '', id of the opening lot, its expire_ms
---   reply  OK | CURRENCY, the account's
+--   ARGV   now_ms, nonce, tenant, currency, facts_digest, prepaid (0 or 1), epoch of a new partition
+--          or '', opening_micros or '', id of the opening lot, its expire_ms
+--   reply  OK | CURRENCY, the account's | NO_PARTITION
 local function open(keys, args)
   local part = open_partition(keys[3], args[1])
+  if not part and args[7] == '' then return { 'NO_PARTITION' } end
   part = part or { epoch = digits(whole(args[7], 'epoch')), n = 0, nonce = '-', small_until_ms = 0,
                    now_ms = whole(args[1], 'now_ms'), entries = {} }
   local acct = load_account(keys[1], ALL_SUMS, {})

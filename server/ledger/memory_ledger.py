@@ -73,7 +73,7 @@ class MemoryLedger:
         question = request.question
 
         def build() -> Step:
-            step, call = self._open_report(question)
+            step, call = self._open_report(question, question.facts_digest)
             was_live = step.resume(call)
             Purses(step.account, call).report(request.used_seconds)
             limit = request.concurrency_limit if call.counted else None
@@ -81,7 +81,13 @@ class MemoryLedger:
             step.grant(question, call, wish, kind="extended", was_live=was_live)
             return step
 
-        return self._earlier(question) or self._take(build, question)
+        earlier = self._earlier(question)
+        if earlier is not None:
+            return earlier
+        call = self._calls[question.call.tenant_id, question.call.call_id]
+        if not call.purses:
+            raise CallOver(call.state)
+        return self._take(build, question)
 
     async def settle(self, question: Question, used_seconds: int) -> Answer:
         """Debit all that a call used and give back the rest."""
@@ -143,7 +149,8 @@ class MemoryLedger:
 
         def build(forced: tuple[Reason, int] | None = None) -> Step:
             step = self._open(first.call.tenant_id, first.facts_digest)
-            for request, answer in zip(requests, earlier, strict=True):
+            for request in requests:
+                answer = None if dry_run else self._answered(request.question)
                 if answer is not None:
                     step.answers.append(answer)
                     continue
@@ -178,8 +185,8 @@ class MemoryLedger:
         step.take_from_due_lots()
         return step
 
-    def _open_report(self, question: Question) -> tuple[Step, ModelCall]:
-        step = self._open(question.call.tenant_id, question.facts_digest)
+    def _open_report(self, question: Question, digest: str = "") -> tuple[Step, ModelCall]:
+        step = self._open(question.call.tenant_id, digest)
         return step, deepcopy(self._calls[question.call.tenant_id, question.call.call_id])
 
     def _earlier(self, question: Question) -> Answer | None:

@@ -73,7 +73,7 @@ class Step:
         """Answer a question for a reservation; `found` is what is known of the call."""
         before = None if found is None or in_use or found.state == "refused" else deepcopy(found)
         live = before is not None and before.state == "live"
-        if before is not None and request.used_seconds > 0:
+        if before is not None and before.purses and request.used_seconds > 0:
             call = before
             call.context = request.context
             self.resume(call)
@@ -161,7 +161,7 @@ class Step:
 
     def _objection(self, call: ModelCall, wish: Wish) -> Reason | None:
         running = self.account.running[call.counted]
-        if wish.running_limit is not None and running >= wish.running_limit:
+        if call.counted and wish.running_limit is not None and running >= wish.running_limit:
             return Reason.CONCURRENT_CALLS
         return Reason.CALL_ID_IN_USE if wish.in_use else None
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
 from server.ledger import keys, wire
 from server.ledger.answers import Answer, Balance
 from server.ledger.questions import ExtendRequest, OpenAccount, Question, ReserveRequest
+from server.ledger.store_call import named_trouble
 from server.ledger.trouble import (
     AccountUnknown,
     CallOver,
     CallUnknown,
     CurrencyChanged,
     FactsStale,
-    LedgerDamaged,
     LedgerUnavailable,
     RequestReused,
 )
-from server.store import Clock, FunctionMissing, Store, StoreRefused, StoreUnavailable
+from server.store import Clock, FunctionMissing, Store, StoreUnavailable
 
 LIBRARY = "callgate_v1"
 FIRST_EPOCH = 1
@@ -29,14 +28,22 @@ EXPIRE_BATCH = 100
 _NONCE_BYTES = 10
 
 Argument = str | bytes | int
+# Opens a partition that is closed, filled from the archive where it has to be.
+OpenPartition = Callable[[int], Awaitable[None]]
 
 
 class RedisLedger:
-    """Keeps every account, call and journal in one Redis or Valkey. See `Ledger`."""
+    """Keeps every account, call and journal in one Redis or Valkey. See `Ledger`.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    Without `open_partition` there is no archive, and a partition begins with its first account.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, open_partition: OpenPartition | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._open_partition = open_partition
 
     async def install(self) -> None:
         """Load the library of functions and refuse a store that cannot be trusted with money.
@@ -49,22 +56,26 @@ class RedisLedger:
         except StoreUnavailable as error:
             raise LedgerUnavailable(str(error)) from error
 
-    async def open_account(self, account: OpenAccount, epoch: int = FIRST_EPOCH) -> None:
-        """Open or re-describe one account. `epoch` is that of a partition nobody opened yet."""
+    async def open_account(self, account: OpenAccount) -> None:
+        """Open or re-describe one account."""
         opening = account.opening_balance_micros
         if opening is not None:
             wire.require_whole(opening_balance_micros=opening)
         of_tenant = keys.account_keys(account.tenant_id)
-        status, *rest = await self._call(
-            "open",
-            of_tenant.for_call(of_tenant.known),
-            (
-                *(self._now_ms(), _nonce(), account.tenant_id, account.currency),
-                *(account.facts_digest, int(account.prepaid), epoch),
-                "" if opening is None else opening,
-                *(keys.opening_lot(account.tenant_id), account.opening_expire_ms),
-            ),
+        of_call = of_tenant.for_call(of_tenant.known)
+        arguments = (
+            *(self._now_ms(), _nonce(), account.tenant_id, account.currency),
+            *(account.facts_digest, int(account.prepaid)),
+            "" if self._open_partition else FIRST_EPOCH,
+            "" if opening is None else opening,
+            *(keys.opening_lot(account.tenant_id), account.opening_expire_ms),
         )
+        status, *rest = await self._call("open", of_call, arguments)
+        if status == b"NO_PARTITION" and self._open_partition:
+            await self._open_partition(keys.partition_of(account.tenant_id))
+            status, *rest = await self._call("open", of_call, arguments)
+        if status == b"NO_PARTITION":
+            raise LedgerUnavailable("the partition was lost while it was opened")
         if status == b"CURRENCY":
             raise CurrencyChanged(f"{account.tenant_id} holds {rest[0].decode()}")
 
@@ -123,7 +134,7 @@ class RedisLedger:
         """Give back what lapsed in one partition, `limit` calls at most; say how many."""
         expiry = keys.partition_keys(tenant_partition).expiry
         now_ms = self._now_ms()
-        async with _trouble_named():
+        async with named_trouble():
             due = await self._store.command(
                 "ZRANGEBYSCORE", expiry, "-inf", now_ms, "LIMIT", 0, limit
             )
@@ -186,7 +197,7 @@ class RedisLedger:
         self, function: str, function_keys: Sequence[str], arguments: Iterable[Argument]
     ) -> Any:
         name, arguments = f"{LIBRARY}_{function}", tuple(arguments)
-        async with _trouble_named():
+        async with named_trouble():
             try:
                 return await self._store.call(name, function_keys, arguments)
             except FunctionMissing:
@@ -204,16 +215,6 @@ class RedisLedger:
 def library_code() -> str:
     """Read the library of functions."""
     return files("server.ledger").joinpath("ledger.lua").read_text()
-
-
-@asynccontextmanager
-async def _trouble_named() -> AsyncIterator[None]:
-    try:
-        yield
-    except StoreUnavailable as error:
-        raise LedgerUnavailable(str(error)) from error
-    except StoreRefused as error:
-        raise LedgerDamaged(str(error)) from error
 
 
 def _raise_trouble(reply: Sequence[bytes], tenant_id: str) -> None:

@@ -19,7 +19,7 @@ from policy.decision import (
     Refusal,
 )
 from policy.destination import Destination
-from policy.facts import Facts
+from policy.facts import Facts, Tenant
 from policy.rate import Rate
 
 # The ledger keeps no control characters, and an id may hold any other: so it is escaped.
@@ -28,7 +28,7 @@ _SEPARATOR, _ESCAPE = "|", "%"
 _MAX_BYTES = 64
 _MAX_UTF8_BYTES = 4
 _LAYOUT = "1"
-_FIXED_FIELDS = 16
+_RATE_AT, _PERSON_AT, _FIXED_FIELDS = 11, 16, 18
 _PURSE_FIELDS = 5
 
 
@@ -56,6 +56,9 @@ class CallContext(NamedTuple):
     currency: str
     origin_assumed: bool
     rate: Rate | None
+    # Where the account that pays is at home, and its own number: usage records name them.
+    location: str
+    own_number: str
     purses: tuple[ToldPurse, ...]
 
 
@@ -73,6 +76,7 @@ def pack(verdict: Admission | Refusal, facts: Facts) -> tuple[str, ...]:
         facts.tenant.currency,
         "1" if admitted and admitted.origin_assumed else "",
         *_rate(admitted.rate if admitted else None),
+        *_person(verdict.payer, facts.tenant),
     ]
     for purse in admitted.purses if admitted else ():
         fields += _purse(purse)
@@ -84,7 +88,8 @@ def unpack(strings: tuple[str, ...]) -> CallContext:
     fields = _split("".join(strings))
     assert fields[0] == _LAYOUT, f"a context of layout {fields[0]!r} is not known here"
     payer_kind, account_id, called_number, call_type, country, label = fields[1:7]
-    catalogue_version, directory_version, currency, assumed = fields[7:11]
+    catalogue_version, directory_version, currency, assumed = fields[7:_RATE_AT]
+    location, own_number = fields[_PERSON_AT:_FIXED_FIELDS]
     return CallContext(
         PayerKind(payer_kind) if payer_kind else None,
         account_id,
@@ -96,11 +101,15 @@ def unpack(strings: tuple[str, ...]) -> CallContext:
         directory_version,
         currency,
         assumed == "1",
-        _read_rate(currency, fields[11:_FIXED_FIELDS]),
-        tuple([
-            ToldPurse(*fields[at : at + _PURSE_FIELDS])
-            for at in range(_FIXED_FIELDS, len(fields), _PURSE_FIELDS)
-        ]),
+        _read_rate(currency, fields[_RATE_AT:_PERSON_AT]),
+        location,
+        own_number,
+        tuple(
+            [
+                ToldPurse(*fields[at : at + _PURSE_FIELDS])
+                for at in range(_FIXED_FIELDS, len(fields), _PURSE_FIELDS)
+            ]
+        ),
     )
 
 
@@ -128,6 +137,11 @@ def _split(text: str) -> list[str]:
 
 def _payer(payer: Payer | None) -> tuple[str, str]:
     return ("", "") if payer is None else (payer.kind, payer.account_id)
+
+
+def _person(payer: Payer | None, tenant: Tenant) -> tuple[str, str]:
+    user = None if payer is None else tenant.users.get(payer.account_id)
+    return (tenant.country, "") if user is None else (user.usage_location, user.number)
 
 
 def _destination(destination: Destination | None) -> tuple[str, str]:

@@ -1,0 +1,166 @@
+"""The keeper: drains, expires, sweeps, rebuilds, while it holds the lease; else it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from server.archive import Archive, ArchiveUnavailable, Position, PositionMoved
+from server.keeper.drain import ArchiveBehind, Drain, PartitionLost
+from server.keeper.figures import Figures
+from server.keeper.reading import EntryUnknown
+from server.keeper.rebuild import Rebuild, RebuildOvertaken
+from server.keeper.sweep import Sweep
+from server.ledger import Ledger, LedgerDamaged, LedgerUnavailable
+from server.ledger.journal import JournalReader
+from server.ledger.keeping import Keeping
+
+# Who does not renew its lease for this long is taken for dead.
+LEASE_MS = 10_000
+_LEASE_ROUND_SECONDS = 2.0
+# Between two rounds of a journal in which nothing was found.
+_DRAIN_PAUSE_SECONDS = 0.2
+_EXPIRE_ROUND_SECONDS = 1.0
+_EXPIRE_CALLS = 100
+_SWEEP_ROUND_SECONDS = 3_600.0
+# A partition that the archive does not know is looked for this often.
+_DISCOVERY_ROUND_SECONDS = 30.0
+_HOLDER_BYTES = 8
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperParts:
+    """What a keeper works with."""
+
+    ledger: Ledger
+    journal: JournalReader
+    keeping: Keeping
+    archive: Archive
+    rebuild: Rebuild
+    now_ms: Callable[[], int]
+
+
+class Keeper:
+    """Does what nobody waits for. Several may run; all of it is safe when two work at once."""
+
+    def __init__(self, parts: KeeperParts, figures: Figures) -> None:
+        self._parts = parts
+        self._drain = Drain(parts.journal, parts.keeping, parts.archive)
+        self._sweep = Sweep(parts.keeping, parts.archive, parts.now_ms)
+        self._holder = secrets.token_hex(_HOLDER_BYTES)
+        self._positions: dict[int, Position | None] = {}
+        self.figures = figures
+
+    async def run(self) -> None:
+        """Work until cancelled; then let the lease go, so that another need not wait for it."""
+        duties = (
+            _forever(self.hold_lease, _LEASE_ROUND_SECONDS),
+            _forever(self._while_leading(self.discover), _DISCOVERY_ROUND_SECONDS),
+            _forever(self._while_leading(self.drain), _DRAIN_PAUSE_SECONDS),
+            _forever(self._while_leading(self.expire), _EXPIRE_ROUND_SECONDS),
+            _forever(self._while_leading(self._sweep.sweep), _SWEEP_ROUND_SECONDS),
+        )
+        try:
+            await asyncio.gather(*duties)
+        finally:
+            with contextlib.suppress(LedgerUnavailable, LedgerDamaged):
+                await self._parts.keeping.let_lease_go(self._holder)
+
+    async def hold_lease(self) -> None:
+        """Take the lease, or hold it for longer."""
+        leads = await self._parts.keeping.hold_lease(self._holder, LEASE_MS)
+        if leads and not self.figures.leads:
+            _log.info("This keeper works now.")
+            self.figures.leads = True
+            await self.discover()
+        self.figures.leads = leads
+
+    async def discover(self) -> None:
+        """Find partitions that the archive does not know of yet."""
+        for partition in await self._parts.journal.partitions():
+            self._positions.setdefault(partition, None)
+
+    async def drain(self) -> None:
+        """Archive what waits in each partition; fill those anew that were lost."""
+        await self._read_positions()
+        for partition in sorted(self._positions):
+            await self._drain_all(partition)
+        self.figures.look(self._parts.now_ms())
+
+    async def expire(self) -> None:
+        """Give back what lapsed."""
+        for partition in sorted(self._positions):
+            given_back = await self._parts.ledger.expire(partition, _EXPIRE_CALLS)
+            self.figures.expired_reservations += given_back
+
+    async def _read_positions(self) -> None:
+        try:
+            self._positions |= await self._parts.archive.positions()
+            self.figures.archive_up = True
+        except ArchiveUnavailable as error:
+            if self.figures.archive_up:
+                _log.error("The archive does not answer: %s", error)
+            # The last positions show at least what waits.
+            self.figures.archive_up = False
+
+    async def _drain_all(self, partition: int) -> None:
+        """Drain one partition to its end; what goes wrong there stops no other one."""
+        try:
+            while await self._drain_some(partition):
+                continue
+            self.figures.note_trouble(partition, "")
+        except (PositionMoved, RebuildOvertaken):
+            # Somebody else works here too; the next round begins where that one ended.
+            return
+        except ArchiveUnavailable:
+            await self._note_waiting(partition)
+        except (ArchiveBehind, EntryUnknown, LedgerDamaged) as error:
+            self.figures.note_trouble(partition, str(error))
+            await self._note_waiting(partition)
+
+    async def _drain_some(self, partition: int) -> bool:
+        """Drain one batch; say whether there is more."""
+        before = self._positions[partition]
+        try:
+            drained = await self._drain.drain(partition, before)
+        except PartitionLost as lost:
+            _log.error("Partition %d is lost: %s.", partition, lost)
+            self._positions[partition] = await self._parts.rebuild.rebuild(partition, before)
+            self.figures.partitions_rebuilt += 1
+            return True
+        self._positions[partition] = drained.position
+        if before and drained.position:
+            self.figures.entries_archived += drained.position.n - before.n
+        self.figures.note_waiting(partition, drained.waiting, drained.oldest_ms)
+        return drained.oldest_ms is not None
+
+    async def _note_waiting(self, partition: int) -> None:
+        position = self._positions[partition]
+        found = await self._parts.journal.read(
+            partition, from_n=position.n + 1 if position else 0, limit=1
+        )
+        waiting = await self._parts.journal.length(partition) - bool(position)
+        self.figures.note_waiting(partition, waiting, found[0].time_ms if found else None)
+
+    def _while_leading(self, duty: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        async def work() -> None:
+            if self.figures.leads:
+                await duty()
+
+        return work
+
+
+async def _forever(duty: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
+    """Do a duty round after round; a store or an archive that is away ends the round only."""
+    while True:
+        try:
+            await duty()
+        except (LedgerUnavailable, ArchiveUnavailable, LedgerDamaged) as error:
+            _log.debug("A round ended early: %s", error)
+        await asyncio.sleep(pause_seconds)

@@ -1,0 +1,162 @@
+"""From an entry of the ledger's journal to what the archive is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from policy.decision import PayerKind
+from policy.rate import Rate
+from server.archive import (
+    AccountDescribed,
+    ArchivedPurse,
+    CallChange,
+    CallDescription,
+    CallState,
+    Change,
+    Entry,
+    LotAdded,
+    LotsTaken,
+    PartitionReopened,
+    PurseUse,
+)
+from server.ledger.journal import JournalEntry
+from server.ledger.wire import GROUP, PURSE, UNIT
+from server.translation.context import CallContext, ToldPurse, unpack
+
+_CALL_STATES = {
+    "reserved": CallState.LIVE,
+    "extended": CallState.LIVE,
+    "settled": CallState.SETTLED,
+    "released": CallState.RELEASED,
+    "ended": CallState.ENDED,
+    "expired": CallState.EXPIRED,
+}
+_INBOUND = re.compile(r"(^|_)in(_|$)|In$")
+_PEOPLE = frozenset({PayerKind.USER, PayerKind.ORGANIZER})
+_USES = re.compile(r"(\d+) (\d+) (\d+)")
+
+
+class EntryUnknown(Exception):
+    """An entry of a kind that this engine does not know: a newer one wrote it."""
+
+
+def read_entry(entry: JournalEntry) -> Entry:
+    """Read what an entry changed. Raises `EntryUnknown`."""
+    fields = entry.fields
+    return Entry(
+        n=entry.n,
+        nonce=entry.nonce,
+        previous_nonce=entry.previous_nonce,
+        time_ms=entry.time_ms,
+        kind=entry.kind,
+        tenant_id=fields.get("tenant", ""),
+        body=entry.body,
+        change=_read_change(entry, fields),
+    )
+
+
+def _read_change(entry: JournalEntry, fields: Mapping[str, str]) -> Change:
+    if entry.kind in _CALL_STATES:
+        return _read_call(fields, _CALL_STATES[entry.kind])
+    match entry.kind:
+        case "opened" | "described":
+            return AccountDescribed(fields["currency"], fields["prepaid"] == "1", fields["digest"])
+        case "topped_up":
+            return LotAdded(fields["lot"], int(fields["micros"]), int(fields["expire_ms"]))
+        case "lots_expired":
+            return LotsTaken(_lots_taken(fields["lots"]))
+        case "reopened":
+            return PartitionReopened()
+        case _:
+            raise EntryUnknown(f"an entry of kind {entry.kind!r}")
+
+
+def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
+    call_id, purses_text, context_text = fields["facts"].split(GROUP, 2)
+    context = unpack(tuple(context_text.split(UNIT)))
+    used, overrun, unpaid_seconds, unpaid_micros, _ = map(int, fields["report"].split(" "))
+    return CallChange(
+        opened_id=fields["opened"],
+        gateway_id=fields["gateway"],
+        call_id=call_id,
+        state=state,
+        purses_text=purses_text,
+        purses=_read_purses(purses_text, context),
+        uses=_read_uses(fields["uses"]),
+        before=_read_uses(fields["before"]),
+        used_seconds=used,
+        overrun_seconds=overrun,
+        unpaid_seconds=unpaid_seconds,
+        unpaid_micros=unpaid_micros,
+        unfunded=fields["unfunded"] == "1",
+        lots=tuple((lot, int(micros)) for lot, micros in _rows(fields["lots"])),
+        description=_describe(context),
+    )
+
+
+def _read_purses(text: str, context: CallContext) -> tuple[ArchivedPurse, ...]:
+    texts = text.split(PURSE) if text else []
+    told: Sequence[ToldPurse | None] = context.purses
+    if len(told) != len(texts):
+        # The call is paid as it began; the context tells of purses that were found later.
+        told = [None] * len(texts)
+    return tuple(
+        _read_purse(part.split(UNIT), purse, context)
+        for part, purse in zip(texts, told, strict=True)
+    )
+
+
+def _read_purse(
+    parts: Sequence[str], told: ToldPurse | None, context: CallContext
+) -> ArchivedPurse:
+    capability = told.capability if told else ""
+    match parts[0]:
+        case "P":
+            _, period, _, pool_id = parts[2].split("/", 3)
+            return ArchivedPurse(
+                "pool", parts[2], capability=capability, pool_id=pool_id, period=period
+            )
+        case "C":
+            per_minute, fee, first, following = map(int, parts[1:5])
+            rate_id = context.rate.rate_id if context.rate else ""
+            rate = Rate(rate_id, context.currency, per_minute, fee, first, following)
+            return ArchivedPurse(
+                "credits", parts[10], capability=capability, rate=rate, post_paid=parts[6] == "1"
+            )
+        case _:
+            return ArchivedPurse("free", capability=capability)
+
+
+def _read_uses(text: str) -> tuple[PurseUse, ...]:
+    return tuple(PurseUse(*map(int, row.groups())) for row in _USES.finditer(text))
+
+
+def _lots_taken(text: str) -> tuple[tuple[str, int, bool], ...]:
+    return tuple((lot, int(micros), how == "voided") for lot, micros, how in _rows(text))
+
+
+def _rows(text: str) -> list[list[str]]:
+    return [row.split(UNIT) for row in text.split(PURSE)] if text else []
+
+
+def _describe(context: CallContext) -> CallDescription:
+    inbound = _INBOUND.search(context.call_type) is not None
+    is_user = context.payer_kind in _PEOPLE
+    same_country = context.country == context.location
+    return CallDescription(
+        account_id=context.account_id,
+        user_location=context.location,
+        # Bots have neither.
+        object_id=context.account_id if is_user else "",
+        upn=context.account_id if is_user else "",
+        display_name=context.account_id,
+        caller_id=context.called_number if inbound else context.own_number,
+        call_type=context.call_type,
+        call_direction="inbound" if inbound else "outbound",
+        number_type="subscriber" if is_user else "service",
+        domestic="Domestic" if same_country else "International",
+        destination_dialed=context.label or context.country,
+        destination_number=context.own_number if inbound else context.called_number,
+        external_country=context.country,
+    )

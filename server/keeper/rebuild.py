@@ -1,0 +1,188 @@
+"""Filling a partition anew whose store was lost, or that nobody opened yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from server.archive import (
+    AccountImage,
+    Archive,
+    ClosedPartition,
+    Entry,
+    PartitionReopened,
+    Position,
+)
+from server.keeper.drain import BATCH
+from server.keeper.reading import read_entry
+from server.ledger import Balance
+from server.ledger.journal import JournalEntry, JournalReader
+from server.ledger.keeping import JournalEnd, Keeping, RestoredAccount, RestoredLot
+from server.ledger.keys import call_key, call_reference
+
+_NONCE_BYTES = 10
+# How often a journal may grow between the reading of its last entries and its closing.
+_MOST_CLOSINGS = 100
+
+_log = logging.getLogger(__name__)
+
+
+class RebuildOvertaken(Exception):
+    """Another rebuild of the same partition was faster; nothing was lost by this one."""
+
+
+class Rebuild:
+    """Fills partitions anew, each attempt under an epoch of its own.
+
+    The archive lets one attempt begin an epoch, and every step in the store asks whether its
+    epoch is still the newest. So an attempt that slept through another one changes nothing.
+    `small_ms` is how long afterwards grants of the partition are short, so that calls which come
+    back find their money.
+    """
+
+    def __init__(
+        self,
+        journal: JournalReader,
+        keeping: Keeping,
+        archive: Archive,
+        *,
+        now_ms: Callable[[], int],
+        small_ms: int,
+    ) -> None:
+        self._journal = journal
+        self._keeping = keeping
+        self._archive = archive
+        self._now_ms = now_ms
+        self._small_ms = small_ms
+
+    async def rebuild(self, partition: int, position: Position | None) -> Position:
+        """Fill one partition from the archive, which stands at `position`; say where it stands now.
+
+        Raises `RebuildOvertaken`, `PositionMoved` and what the ledger and the archive raise.
+        """
+        last = await self._journal.last(partition)
+        was_open = position is not None or last is not None
+        before = max(position.epoch if position else 0, last.epoch if last else 0)
+        position = await self._archive.append(partition, position, [], epoch=before + 1)
+        position = await self._close(partition, position)
+        reopening = Entry(
+            n=position.n + 1,
+            nonce=secrets.token_hex(_NONCE_BYTES),
+            previous_nonce=position.nonce,
+            time_ms=self._now_ms(),
+            kind="reopened",
+            tenant_id="",
+            body="",
+            change=PartitionReopened(),
+        )
+        closed = await self._archive.close_partition(partition, position, reopening)
+        await self._fill(partition, position.epoch, closed)
+        await self._reopen(
+            partition, position, reopening, small_ms=self._small_ms if was_open else 0
+        )
+        _log.warning(
+            "Partition %d begins epoch %d with %d accounts from the archive.",
+            partition,
+            position.epoch,
+            len(closed.accounts),
+        )
+        return Position(position.epoch, reopening.n, reopening.nonce)
+
+    async def _close(self, partition: int, position: Position) -> Position:
+        """Archive what the archive lacks, and take the journal away when nothing is left."""
+        for _ in range(_MOST_CLOSINGS):
+            end: JournalEnd | None = None
+            async for entries in self._pages(partition):
+                position = await self._archive_lacking(partition, position, entries)
+                end = JournalEnd(entries[-1].n, entries[-1].nonce)
+            if await self._keeping.close(partition, epoch=position.epoch, last=end):
+                return position
+            if (await self._archive.positions()).get(partition) != position:
+                break
+        raise RebuildOvertaken
+
+    async def _pages(self, partition: int) -> AsyncIterator[list[JournalEntry]]:
+        from_n = 0
+        while entries := await self._journal.read(partition, from_n=from_n, limit=BATCH):
+            yield entries
+            from_n = entries[-1].n + 1
+
+    async def _archive_lacking(
+        self, partition: int, position: Position, entries: Sequence[JournalEntry]
+    ) -> Position:
+        names = [(entry.nonce, entry.previous_nonce) for entry in entries]
+        known = await self._archive.known_nonces(partition, names)
+        lacking = [
+            read_entry(entry)
+            for entry, name in zip(entries, names, strict=True)
+            if name not in known
+        ]
+        if not lacking:
+            return position
+        numbered = [
+            dataclasses.replace(entry, n=position.n + place)
+            for place, entry in enumerate(lacking, start=1)
+        ]
+        return await self._archive.append(partition, position, numbered, epoch=position.epoch)
+
+    async def _fill(self, partition: int, epoch: int, closed: ClosedPartition) -> None:
+        forgotten = [
+            call_key(tenant_id, call_reference(tenant_id, call_id))
+            for tenant_id, call_id in closed.open_calls
+        ]
+        held = await self._keeping.reserved_calls(partition)
+        done = await self._keeping.drop(partition, epoch=epoch, call_keys=[*held, *forgotten])
+        for image in closed.accounts:
+            done = done and await self._keeping.restore(
+                partition, epoch=epoch, account=restored(image)
+            )
+        if not done:
+            raise RebuildOvertaken
+
+    async def _reopen(
+        self, partition: int, position: Position, reopening: Entry, *, small_ms: int
+    ) -> None:
+        reopened = await self._keeping.reopen(
+            partition,
+            epoch=position.epoch,
+            end=JournalEnd(reopening.n, reopening.nonce),
+            previous_nonce=reopening.previous_nonce,
+            now_ms=reopening.time_ms,
+            small_until_ms=reopening.time_ms + small_ms,
+        )
+        if not reopened:
+            raise RebuildOvertaken
+
+
+def restored(image: AccountImage) -> RestoredAccount:
+    """Say with what the ledger opens an account again."""
+    account = image.account
+    return RestoredAccount(
+        balance=Balance(
+            tenant_id=account.tenant_id,
+            currency=account.currency,
+            available_micros=image.available_micros,
+            reserved_micros=0,
+            funded_micros=account.funded_micros,
+            debited_micros=account.debited_micros,
+            expired_micros=account.expired_micros,
+            refunded_micros=account.refunded_micros,
+            voided_micros=account.voided_micros,
+            post_paid_micros=account.post_paid_micros,
+            owed_micros=image.owed_micros,
+        ),
+        prepaid=account.prepaid,
+        digest=account.digest,
+        version=account.version,
+        lots=tuple(
+            RestoredLot(
+                lot.lot_id, lot.expire_ms, lot.purchase_ms, lot.left_micros, voided=lot.voided
+            )
+            for lot in image.lots
+            if lot.left_micros
+        ),
+        tallies=image.tallies,
+        known=tuple((lot.lot_id, f"lot {lot.micros} {lot.expire_ms}") for lot in image.lots),
+    )

@@ -1,0 +1,91 @@
+"""Reading a partition's journal: its entries in order, and what each says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from server.ledger.keys import PARTITIONS, partition_keys
+from server.ledger.store_call import named_trouble, pairs
+from server.ledger.trouble import LedgerDamaged
+from server.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One entry of a partition's journal, as it was written.
+
+    `epoch`, `n` and `nonce` are its place; `previous_nonce` is the nonce of the entry before it.
+    Until `small_until_ms` grants of the partition are as short as they may be.
+    """
+
+    epoch: int
+    n: int
+    nonce: str
+    previous_nonce: str
+    time_ms: int
+    small_until_ms: int
+    kind: str
+    body: str
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The body, by the names of its lines."""
+        return dict(line.split("=", 1) for line in self.body.split("\n") if line)
+
+
+class JournalReader:
+    """Reads journals. All methods raise `LedgerUnavailable` and `LedgerDamaged`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def read(
+        self, partition: int, *, from_n: int = 0, limit: int = 1_000
+    ) -> list[JournalEntry]:
+        """Read entries from place `from_n` on, that one included, `limit` at most."""
+        journal = partition_keys(partition).journal
+        async with named_trouble():
+            rows = await self._store.command("XRANGE", journal, f"{from_n}-0", "+", "COUNT", limit)
+        return [_read_entry(row) for row in rows]
+
+    async def last(self, partition: int) -> JournalEntry | None:
+        """Read the last entry: it is where the partition stands. None where there is no journal."""
+        journal = partition_keys(partition).journal
+        async with named_trouble():
+            rows = await self._store.command("XREVRANGE", journal, "+", "-", "COUNT", 1)
+        return _read_entry(rows[0]) if rows else None
+
+    async def length(self, partition: int) -> int:
+        """Say how many entries the journal holds."""
+        async with named_trouble():
+            return int(await self._store.command("XLEN", partition_keys(partition).journal))
+
+    async def partitions(self) -> list[int]:
+        """List the partitions that have a journal."""
+        async with named_trouble():
+            found = [
+                await self._store.command("EXISTS", partition_keys(partition).journal)
+                for partition in range(PARTITIONS)
+            ]
+        return [partition for partition, exists in enumerate(found) if exists]
+
+
+def _read_entry(row: Sequence[Any]) -> JournalEntry:
+    place, values = row
+    try:
+        fields = dict(pairs(values))
+        epoch, nonce, previous, time_ms, small_until_ms = fields[b"meta"].decode().split(" ")
+        return JournalEntry(
+            epoch=int(epoch),
+            n=int(place.decode().removesuffix("-0")),
+            nonce=nonce,
+            previous_nonce=previous,
+            time_ms=int(time_ms),
+            small_until_ms=int(small_until_ms),
+            kind=fields[b"kind"].decode(),
+            body=fields[b"body"].decode(),
+        )
+    except (KeyError, ValueError) as error:
+        raise LedgerDamaged("an entry of a journal") from error

@@ -1,0 +1,145 @@
+"""A ledger, an archive and keepers between them, on real servers and with a clock to set."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ledgers import ManualClock, a_question, an_account
+from policy.decision import CreditsPurse, PoolPurse, Purse
+from server.archive import AccountImage, Archive, Database
+from server.keeper.figures import Figures
+from server.keeper.keeper import Keeper, KeeperParts
+from server.keeper.rebuild import Rebuild
+from server.keeper.recovery import Recovery
+from server.ledger import Answer, Balance, ReserveRequest, Use
+from server.ledger.journal import JournalReader
+from server.ledger.keeping import Keeping
+from server.ledger.keys import partition_of
+from server.ledger.redis_ledger import RedisLedger
+from server.store import Store
+
+PARTITION = partition_of("contoso")
+SMALL_MS = 300_000
+_DESCRIBED = (
+    *("1", "user", "adele", "+390612345678", "user_out", "IT", "Italy", "catalogue-1", "facts-1"),
+    *("USD", "", "rate-1", "60000", "0", "60", "60", "US", "+14255550100"),
+)
+JOURNAL_MAX_ENTRIES = 1_000
+
+
+def context_of(*purses: Purse) -> tuple[str, ...]:
+    """Describe a call of adele to Rome as an answer's context does."""
+    told = list(_DESCRIBED)
+    for purse in purses:
+        match purse:
+            case PoolPurse():
+                told += ["pool", purse.capability, purse.pool_id, purse.counter, purse.period]
+            case CreditsPurse():
+                told += ["credits", purse.capability, "", "", ""]
+            case _:
+                told += ["free", purse.capability, "", "", ""]
+    text = "|".join(told)
+    return tuple(text[at : at + 64] for at in range(0, len(text), 64))
+
+
+@dataclass(slots=True)
+class House:
+    """One store, one archive, and whoever works between them."""
+
+    store: Store
+    archive: Archive
+    clock: ManualClock = field(default_factory=ManualClock)
+
+    @property
+    def journal(self) -> JournalReader:
+        return JournalReader(self.store)
+
+    @property
+    def rebuild(self) -> Rebuild:
+        return Rebuild(
+            self.journal,
+            Keeping(self.store),
+            self.archive,
+            now_ms=self.clock.now_ms,
+            small_ms=SMALL_MS,
+        )
+
+    @property
+    def ledger(self) -> RedisLedger:
+        """A ledger as a server has it: it opens partitions through the archive."""
+        recovery = Recovery(self.journal, self.archive, self.rebuild)
+        return RedisLedger(self.store, self.clock, recovery.open_partition)
+
+    def keeper(self) -> Keeper:
+        parts = KeeperParts(
+            ledger=self.ledger,
+            journal=self.journal,
+            keeping=Keeping(self.store),
+            archive=self.archive,
+            rebuild=self.rebuild,
+            now_ms=self.clock.now_ms,
+        )
+        return Keeper(parts, Figures(JOURNAL_MAX_ENTRIES))
+
+    async def open(self, balance: int | None = 6_000_000, tenant: str = "contoso") -> None:
+        ledger = self.ledger
+        await ledger.install()
+        await ledger.open_account(an_account(balance, tenant=tenant))
+
+    async def reserve(
+        self,
+        call_id: str,
+        sequence: int = 1,
+        *purses: Purse,
+        want: int = 60,
+        used: int = 0,
+        uses: tuple[Use, ...] = (),
+    ) -> Answer:
+        request = ReserveRequest(
+            question=a_question(call_id, sequence),
+            purses=purses,
+            refusal=None,
+            want_seconds=want,
+            context=context_of(*purses),
+            used_seconds=used,
+            uses=uses,
+        )
+        return await self.ledger.reserve(request)
+
+    async def settle(self, call_id: str, sequence: int, used: int) -> None:
+        await self.ledger._report("settle", a_question(call_id, sequence), used)
+
+    async def release(self, call_id: str, sequence: int) -> None:
+        await self.ledger.release(a_question(call_id, sequence))
+
+    async def balance(self) -> Balance:
+        return await self.ledger.read_balance("contoso")
+
+    async def image(self) -> AccountImage:
+        """What the archive would open the account with."""
+        (image,) = await self.archive.images(PARTITION)
+        return image
+
+
+async def drained(house: House) -> Keeper:
+    """Let a keeper drain all that waits."""
+    keeper = house.keeper()
+    await keeper.discover()
+    await keeper.drain()
+    return keeper
+
+
+async def fresh_archive(url: str) -> Archive:
+    archive = Archive(Database(url))
+    await archive.migrate()
+    return archive
+
+
+Scene = Callable[[House], Awaitable[None]]
+SQLITE = "sqlite:///{folder}/archive.sqlite"
+
+
+def sqlite_url(folder: Path) -> str:
+    return SQLITE.format(folder=folder)
