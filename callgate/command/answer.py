@@ -93,8 +93,9 @@ def _grant(grant: Grant, answer: AuthorizeCallResponse) -> Iterator[str]:
         yield _line("pays", _segments(grant))
     if grant.HasField("price"):
         yield _line("price", _price(grant))
-    if grant.HasField("remaining"):
-        yield _line("left", _remaining(grant))
+    left = _remaining(grant)
+    if left:
+        yield _line("left", left)
     if grant.HasField("report_by_time"):
         yield _line("report by", words.clock(grant.report_by_time))
     if grant.final:
@@ -128,7 +129,7 @@ def _remaining(grant: Grant) -> str:
         left.append(f"{words.minutes(grant.remaining.pool_duration)} in the pool")
     if grant.remaining.HasField("available"):
         left.append(f"{words.money(grant.remaining.available)} of credits")
-    return ", ".join(left) or "nothing"
+    return ", ".join(left)
 
 
 def _final(grant: Grant) -> str:

@@ -92,7 +92,8 @@ def scripted_engine() -> Iterator[Script]:
     script = Script()
     engine = grpc.server(ThreadPoolExecutor(max_workers=2))
     authorization_pb2_grpc.add_AuthorizationServiceServicer_to_server(
-        _Authorization(script), engine
+        _Authorization(script),  # type: ignore[abstract] # Scripts what the command line asks.
+        engine,
     )
     credits_pb2_grpc.add_CreditServiceServicer_to_server(_Credits(script), engine)
     port = engine.add_insecure_port("127.0.0.1:0")

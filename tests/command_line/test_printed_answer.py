@@ -80,6 +80,18 @@ def test_a_call_that_arrives_is_told_with_both_its_ends(engine: Script, terminal
     assert withheld.startswith("REFUSED   call to +18005550100 from a withheld number\n")
 
 
+def test_of_a_call_that_costs_nothing_no_remainder_is_told(
+    engine: Script, terminal: Terminal
+) -> None:
+    engine.answer = pb.AuthorizeCallResponse(grant=pb.Grant(remaining=pb.Remaining()))
+    engine.answer.grant.purse.kind = pb.PURSE_KIND_FREE
+
+    told = terminal.type("authorize", "--kind", "inbound", "--user", "adele", "--to", "").stdout
+
+    assert "free of charge" in told
+    assert "left" not in told
+
+
 def test_a_number_that_leads_nowhere_is_shown_as_it_was_dialled(
     engine: Script, terminal: Terminal
 ) -> None:
