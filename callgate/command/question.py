@@ -96,6 +96,8 @@ def option_of(field: str) -> str | None:
 
 def _called_number(given: Given) -> str:
     if given.service_number is None:
+        if given.to is None and given.kind == "inbound":
+            return ""
         if given.to is None:
             raise click.UsageError("Give the number called: --to N.")
         return given.to

@@ -86,7 +86,7 @@ def test_of_a_call_that_costs_nothing_no_remainder_is_told(
     engine.answer = pb.AuthorizeCallResponse(grant=pb.Grant(remaining=pb.Remaining()))
     engine.answer.grant.purse.kind = pb.PURSE_KIND_FREE
 
-    told = terminal.type("authorize", "--kind", "inbound", "--user", "adele", "--to", "").stdout
+    told = terminal.type("authorize", "--kind", "inbound", "--user", "adele").stdout
 
     assert "free of charge" in told
     assert "left" not in told

@@ -101,6 +101,12 @@ def test_the_service_number_may_be_named_as_such(engine: Script, terminal: Termi
     assert question.calling_number == "+14255550123"
 
 
+def test_a_call_to_a_users_own_number_needs_no_number(engine: Script, terminal: Terminal) -> None:
+    words = ("authorize", "--tenant", "contoso", "--kind", "inbound", "--user", "adele")
+
+    assert asked(engine, terminal, *words).called_number == ""
+
+
 def test_an_emergency_number_needs_no_more_than_a_location(
     engine: Script, terminal: Terminal
 ) -> None:
