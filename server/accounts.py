@@ -18,6 +18,7 @@ from server.ledger import (
     Ledger,
     LedgerDamaged,
     LedgerError,
+    LedgerUnavailable,
     OpenAccount,
 )
 from server.store import StoreUnavailable
@@ -79,7 +80,9 @@ class Accounts:
         """
         find_tenant_by_id(tenant_id, self.facts.current.directory)
         try:
-            async with self.deadline.keep(remaining_seconds):
+            async with self.deadline.timeout(remaining_seconds):
                 return await self.ledger.read_balance(tenant_id)
         except AccountUnknown as error:
             raise AccountMissing(tenant_id, self.store_name) from error
+        except TimeoutError as error:
+            raise LedgerUnavailable("no answer in time") from error

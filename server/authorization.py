@@ -36,7 +36,8 @@ class Authorization:
         if emergency is not None:
             return emergency
         decided = await self.decider.decide(call_question(request), context.time_remaining())
-        return authorize_response(decided.answer, decided.call.tenant_id, self.advice)
+        tenant_id = decided.call.tenant_id
+        return authorize_response(decided.answer, decided.context, tenant_id, advice=self.advice)
 
     async def get_emergency_numbers(
         self, request: pb.GetEmergencyNumbersRequest, _context: Context

@@ -29,11 +29,14 @@ from server.observation.decided import Decided
 from server.observation.metrics import Metrics
 from server.observation.records import Records
 from server.translation.answer import explanation_bytes
-from server.translation.context import pack
+from server.translation.context import CallContext, call_context, pack, unpack
 from server.translation.fingerprint import fingerprint
 from server.translation.question import CallQuestion
 
 _NS_PER_US = 1_000
+
+# The call with its tenant found, the answer, what it is told by, and whether it was given before.
+_Told = tuple[Call, Answer, CallContext, bool]
 
 
 def decision_ids() -> Callable[[], str]:
@@ -75,8 +78,11 @@ class Decider:
         # Nobody waits for a ledger that is known to be away; it is asked again all the time.
         if not self.ledger_is_up():
             raise LedgerUnavailable("the ledger is away")
-        async with self.deadline.keep(remaining_seconds):
-            call, answer, repeated = await self._decide(question)
+        try:
+            async with self.deadline.timeout(remaining_seconds):
+                call, answer, context, repeated = await self._decide(question)
+        except TimeoutError as error:
+            raise LedgerUnavailable("no answer in time") from error
         decided = Decided(
             call,
             question.gateway_id,
@@ -84,6 +90,7 @@ class Decider:
             question.sequence,
             question.dry_run,
             answer,
+            context,
             repeated,
             (perf_counter_ns() - started_ns) // _NS_PER_US,
         )
@@ -91,7 +98,7 @@ class Decider:
         self.records.keep(decided)
         return decided
 
-    async def _decide(self, question: CallQuestion) -> tuple[Call, Answer, bool]:
+    async def _decide(self, question: CallQuestion) -> _Told:
         snapshot = self.facts.current
         call, tenant = find_tenant(question.call, snapshot.directory)
         try:
@@ -105,30 +112,40 @@ class Decider:
         except FactsStale as stale:
             raise FactsBehind(tenant.tenant_id) from stale
 
-    async def _ask(
-        self, question: CallQuestion, call: Call, facts: Facts
-    ) -> tuple[Call, Answer, bool]:
+    async def _ask(self, question: CallQuestion, call: Call, facts: Facts) -> _Told:
         verdict = admit(call, facts, self.now_ms(), explain=question.explain)
-        request = self._request(question, call, facts, verdict=verdict)
+        context = call_context(verdict, facts)
+        asked = self._question(question, call, facts)
+        request = self._request(question, asked, verdict, context=pack(context))
         try:
             answer = await self.ledger.reserve(request)
         except AccountUnknown as error:
             raise AccountMissing(call.tenant_id, self.store_name) from error
-        return call, answer, answer.decision_id != request.question.decision_id
+        repeated = answer.decision_id != asked.decision_id
+        # Only a fresh answer is surely told by what was decided just now.
+        return call, answer, unpack(answer.context) if repeated else context, repeated
 
-    def _request(
-        self, question: CallQuestion, call: Call, facts: Facts, *, verdict: Admission | Refusal
-    ) -> ReserveRequest:
-        explain = question.explain
-        asked = Question(
+    def _question(self, question: CallQuestion, call: Call, facts: Facts) -> Question:
+        return Question(
             CallKey(call.tenant_id, question.gateway_id, question.call_id),
             question.sequence,
-            fingerprint(call, facts.tenant, explain=explain),
+            fingerprint(call, facts.tenant, explain=question.explain),
             self.next_decision_id(),
             facts.tenant.digest,
         )
-        want_seconds = min(call.requested_seconds or self.slice_seconds, self.slice_seconds)
-        context = pack(verdict, facts)
+
+    def _request(
+        self,
+        question: CallQuestion,
+        asked: Question,
+        verdict: Admission | Refusal,
+        *,
+        context: tuple[str, ...],
+    ) -> ReserveRequest:
+        explain = question.explain
+        want_seconds = min(
+            question.call.requested_seconds or self.slice_seconds, self.slice_seconds
+        )
         if isinstance(verdict, Refusal):
             return ReserveRequest(
                 question=asked,

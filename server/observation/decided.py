@@ -9,7 +9,7 @@ from policy.decision import EmergencyGrant
 from policy.facts import Call
 from server.ledger import Answer
 from server.observation.masks import Masks
-from server.translation.context import CallContext, unpack
+from server.translation.context import CallContext
 
 _MS = 1_000
 # The fields of an emergency were not checked, and may hold anything.
@@ -25,6 +25,8 @@ class Decided(NamedTuple):
     sequence: int
     dry_run: bool
     answer: Answer
+    # What `answer.context` holds, unpacked.
+    context: CallContext
     # The answer was given before; the question was asked again.
     repeated: bool
     duration_us: int
@@ -46,10 +48,9 @@ def wording(decided: Decided | DecidedEmergency, masks: Masks) -> dict[str, obje
     """Put a decision into words and figures, numbers and accounts hidden as the masks say."""
     if isinstance(decided, DecidedEmergency):
         return _emergency(decided, masks)
-    context = unpack(decided.answer.context)
     return {
         **_asked(decided, masks),
-        **_answered(decided.answer, context, masks),
+        **_answered(decided.answer, decided.context, masks),
         "repeated": decided.repeated,
         "duration_us": decided.duration_us,
     }

@@ -13,7 +13,7 @@ from policy.decision import Check, PayerKind, Reason
 from policy.suggestion import SUGGESTIONS, Suggestion
 from server.ledger import Answer
 from server.settings import FailureAction, FinalAction, Settings
-from server.translation.context import CallContext, ToldPurse, unpack
+from server.translation.context import CallContext, ToldPurse
 
 _MS = 1_000
 _NANOS_PER_MS = 1_000_000
@@ -91,9 +91,13 @@ def explanation_bytes(checks: tuple[Check, ...], remedy: str) -> bytes:
     return part.SerializeToString(deterministic=True)
 
 
-def authorize_response(answer: Answer, tenant_id: str, advice: Advice) -> pb.AuthorizeCallResponse:
-    """Build the whole answer to a question about one of `tenant_id`'s calls."""
-    context = unpack(answer.context)
+def authorize_response(
+    answer: Answer, context: CallContext, tenant_id: str, *, advice: Advice
+) -> pb.AuthorizeCallResponse:
+    """Build the whole answer to a question about one of `tenant_id`'s calls.
+
+    `context` is what `answer.context` holds, unpacked.
+    """
     response = pb.AuthorizeCallResponse(
         decision_id=answer.decision_id,
         called_number=context.called_number,

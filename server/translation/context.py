@@ -18,7 +18,6 @@ from policy.decision import (
     Purse,
     Refusal,
 )
-from policy.destination import Destination
 from policy.facts import Facts, Tenant
 from policy.rate import Rate
 
@@ -62,24 +61,40 @@ class CallContext(NamedTuple):
     purses: tuple[ToldPurse, ...]
 
 
-def pack(verdict: Admission | Refusal, facts: Facts) -> tuple[str, ...]:
-    """Pack what the rules said into short strings without control characters."""
+def call_context(verdict: Admission | Refusal, facts: Facts) -> CallContext:
+    """Gather what an answer needs of what the rules said."""
+    payer, destination = verdict.payer, verdict.destination
     admitted = verdict if isinstance(verdict, Admission) else None
-    fields = [
-        _LAYOUT,
-        *_payer(verdict.payer),
+    return CallContext(
+        payer.kind if payer else None,
+        payer.account_id if payer else "",
         verdict.called_number,
         verdict.call_type,
-        *_destination(verdict.destination),
+        destination.country if destination else "",
+        destination.label if destination else "",
         facts.catalogue.version,
         facts.tenant.digest,
         facts.tenant.currency,
-        "1" if admitted and admitted.origin_assumed else "",
-        *_rate(admitted.rate if admitted else None),
-        *_person(verdict.payer, facts.tenant),
+        admitted.origin_assumed if admitted else False,
+        admitted.rate if admitted else None,
+        *_person(payer, facts.tenant),
+        tuple([_told(purse) for purse in admitted.purses]) if admitted else (),
+    )
+
+
+def pack(context: CallContext) -> tuple[str, ...]:
+    """Pack a context into short strings without control characters."""
+    fields = [
+        _LAYOUT,
+        context.payer_kind or "",
+        *context[1:9],
+        "1" if context.origin_assumed else "",
+        *_rate(context.rate),
+        context.location,
+        context.own_number,
     ]
-    for purse in admitted.purses if admitted else ():
-        fields += _purse(purse)
+    for purse in context.purses:
+        fields += purse
     return _cut(_join(fields))
 
 
@@ -135,19 +150,9 @@ def _split(text: str) -> list[str]:
     ]
 
 
-def _payer(payer: Payer | None) -> tuple[str, str]:
-    return ("", "") if payer is None else (payer.kind, payer.account_id)
-
-
 def _person(payer: Payer | None, tenant: Tenant) -> tuple[str, str]:
     user = None if payer is None else tenant.users.get(payer.account_id)
     return (tenant.country, "") if user is None else (user.usage_location, user.number)
-
-
-def _destination(destination: Destination | None) -> tuple[str, str]:
-    if destination is None:
-        return "", ""
-    return destination.country, destination.label
 
 
 def _rate(rate: Rate | None) -> tuple[str, ...]:
@@ -169,14 +174,14 @@ def _read_rate(currency: str, fields: list[str]) -> Rate | None:
     return Rate(rate_id, currency, int(per_minute), int(fee), int(first), int(following))
 
 
-def _purse(purse: Purse) -> tuple[str, ...]:
+def _told(purse: Purse) -> ToldPurse:
     match purse:
         case PoolPurse():
-            return "pool", purse.capability, purse.pool_id, purse.counter, purse.period
+            return ToldPurse("pool", purse.capability, purse.pool_id, purse.counter, purse.period)
         case CreditsPurse():
-            return "credits", purse.capability, "", "", ""
+            return ToldPurse("credits", purse.capability)
         case FreePurse():
-            return "free", purse.capability, "", "", ""
+            return ToldPurse("free", purse.capability)
 
 
 def _cut(text: str) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ def _call(request: AuthorizeCallRequest) -> Call:
     if kind is None:
         raise InvalidRequest("kind", "one kind of call, such as user_call; it decides who pays")
     domain_kind, accounts = _KINDS[kind]
+    part = getattr(request, kind)
     is_service = domain_kind is CallKind.SERVICE_NUMBER
     called_number = limits.a_number("called_number", request.called_number)
     if not called_number and domain_kind is not CallKind.INBOUND:
@@ -70,13 +71,13 @@ def _call(request: AuthorizeCallRequest) -> Call:
         else limits.tenant_id(request.tenant_id),
         called_number=called_number,
         calling_number=limits.a_number("calling_number", request.calling_number),
-        account_ids=accounts(getattr(request, kind)),
+        account_ids=accounts(part),
         service_number=called_number if is_service else "",
         location=limits.location(request.location),
         requested_seconds=limits.requested_seconds(request.requested_duration)
         if request.HasField("requested_duration")
         else 0,
-        emergency_callback=request.inbound_call.emergency_callback,
+        emergency_callback=kind == "inbound_call" and part.emergency_callback,
     )
 
 

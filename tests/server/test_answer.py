@@ -13,8 +13,8 @@ from policy.facts import CallKind
 from server.ledger import Answer, Segment
 from server.settings import FailureAction, FinalAction, Settings
 from server.settings.kinds import SuggestedEnding
-from server.translation.answer import advice_of, authorize_response, explanation_bytes
-from server.translation.context import pack, unpack
+from server.translation.answer import Advice, advice_of, authorize_response, explanation_bytes
+from server.translation.context import call_context, pack, unpack
 
 FACTS = some_facts(a_user("anna", "MCOEV", "MCOPSTN1", "MCOPSTNPP"))
 ADVICE = advice_of(Settings())
@@ -34,8 +34,12 @@ def an_answer(
         pool_left_seconds=None,
         report_by_ms=NOW_MS + 240_000,
         expire_time_ms=NOW_MS + 480_000,
-        context=pack(verdict, FACTS),
+        context=pack(call_context(verdict, FACTS)),
     )
+
+
+def rendered(answer: Answer, advice: Advice) -> pb.AuthorizeCallResponse:
+    return authorize_response(answer, unpack(answer.context), "contoso", advice=advice)
 
 
 def admitted(number: str = "+14255550123") -> Admission:
@@ -47,8 +51,9 @@ def admitted(number: str = "+14255550123") -> Admission:
 def test_a_context_survives_its_packing() -> None:
     verdict = admitted()
 
-    context = unpack(pack(verdict, FACTS))
+    context = unpack(pack(call_context(verdict, FACTS)))
 
+    assert context == call_context(verdict, FACTS)
     assert context.payer_kind is PayerKind.USER
     assert context.account_id == "anna"
     assert context.called_number == "+14255550123"
@@ -67,7 +72,7 @@ def test_a_context_is_kept_in_short_strings_whatever_its_letters() -> None:
     long = Destination("225", "CI", NumberClass.ORDINARY, "C\u00f4te d\u2019Ivoire \U0001f4de" * 9)
     verdict = Refusal(Reason.DESTINATION_RESTRICTED, None, "+2251234", "user_out", long)
 
-    strings = pack(verdict, FACTS)
+    strings = pack(call_context(verdict, FACTS))
 
     assert max(len(one.encode()) for one in strings) <= 64
     assert unpack(strings).label == long.label
@@ -78,7 +83,7 @@ def test_a_context_keeps_apart_what_it_was_packed_from() -> None:
     payer = Payer(PayerKind.USER, "contoso", "a|b%S|%E%")
     verdict = Refusal(Reason.LICENCE_MISSING, payer, "+39061234", "user|out")
 
-    context = unpack(pack(verdict, FACTS))
+    context = unpack(pack(call_context(verdict, FACTS)))
 
     assert context.account_id == "a|b%S|%E%"
     assert context.call_type == "user|out"
@@ -87,7 +92,7 @@ def test_a_context_keeps_apart_what_it_was_packed_from() -> None:
 def test_a_grant_says_which_purse_pays_which_stretch() -> None:
     answer = an_answer(admitted(), Segment(0, 0, 40, 0), Segment(1, 40, 100, 100_000))
 
-    grant = authorize_response(answer, "contoso", ADVICE).grant
+    grant = rendered(answer, ADVICE).grant
 
     assert grant.granted_duration.seconds == 100
     assert grant.purse == grant.segments[0].purse
@@ -112,18 +117,15 @@ def test_the_bytes_of_an_answer_are_the_same_each_time() -> None:
     )
 
     # Maps have no order of their own on the wire.
-    rendered = {
-        authorize_response(told, "contoso", ADVICE).SerializeToString(deterministic=True)
-        for _ in range(20)
-    }
+    every = {rendered(told, ADVICE).SerializeToString(deterministic=True) for _ in range(20)}
 
-    assert len(rendered) == 1
+    assert len(every) == 1
 
 
 def test_a_refusal_suggests_how_to_end_the_call() -> None:
     answer = an_answer(admitted(), reason=Reason.CREDITS_EXHAUSTED)
 
-    response = authorize_response(answer, "contoso", ADVICE)
+    response = rendered(answer, ADVICE)
 
     assert response.refusal.reason == pb.REASON_CREDITS_EXHAUSTED
     assert (response.refusal.sip_status, response.refusal.q850_cause) == (402, 21)
@@ -136,7 +138,7 @@ def test_an_operator_may_change_what_a_refusal_suggests() -> None:
     settings = Settings(suggestions={Reason.CREDITS_EXHAUSTED: SuggestedEnding(480, 31)})
     answer = an_answer(admitted(), reason=Reason.CREDITS_EXHAUSTED)
 
-    refusal = authorize_response(answer, "contoso", advice_of(settings)).refusal
+    refusal = rendered(answer, advice_of(settings)).refusal
 
     assert (refusal.sip_status, refusal.q850_cause) == (480, 31)
 
@@ -148,11 +150,11 @@ def test_what_ends_a_final_grant_is_a_setting() -> None:
         **{name: getattr(answer, name) for name in Answer.__slots__}, "final": True
     })  # fmt: skip
 
-    grant = authorize_response(final, "contoso", advice_of(settings)).grant
+    grant = rendered(final, advice_of(settings)).grant
 
     assert grant.final_action == pb.FINAL_ACTION_REDIRECT
     assert grant.redirect_to == "sip:no-credit@pbx"
-    unfinished = authorize_response(answer, "contoso", advice_of(settings)).grant
+    unfinished = rendered(answer, advice_of(settings)).grant
     assert unfinished.final_action == pb.FINAL_ACTION_UNSPECIFIED
 
 
@@ -160,7 +162,7 @@ def test_what_to_do_without_us_is_bounded() -> None:
     settings = Settings(failure_action=FailureAction.CONTINUE, failure_seconds=90)
     answer = an_answer(admitted(), Segment(0, 0, 60, 0))
 
-    told = authorize_response(answer, "contoso", advice_of(settings)).failure_handling
+    told = rendered(answer, advice_of(settings)).failure_handling
 
     assert told.action == pb.FAILURE_ACTION_CONTINUE
     assert told.max_duration.seconds == 90
@@ -178,7 +180,7 @@ def test_an_explained_refusal_names_its_remedy() -> None:
         }
     )
 
-    response = authorize_response(explained, "contoso", ADVICE)
+    response = rendered(explained, ADVICE)
 
     assert response.refusal.remedy == refusal.remedy
     assert [check.rule for check in response.explanation.checks] == [

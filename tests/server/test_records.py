@@ -16,7 +16,7 @@ from server.ledger import Answer, Segment
 from server.observation.decided import Decided, DecidedEmergency, wording
 from server.observation.masks import Masks, record_key
 from server.observation.records import Records
-from server.translation.context import pack
+from server.translation.context import call_context, pack
 
 FACTS = some_facts(a_user("anna", "MCOEV", "MCOPSTN1", "MCOPSTNPP"))
 MASKS = Masks(b"key", digits=4, accounts=False)
@@ -27,6 +27,7 @@ EMERGENCY = DecidedEmergency(
 
 def decided(reason: Reason | None = None, call_id: str = "abc") -> Decided:
     call = a_call("+14255550123", calling_number="+14255550199")
+    context = call_context(admit(call, FACTS, NOW_MS), FACTS)
     answer = Answer(
         decision_id="d" * 16,
         decide_time_ms=NOW_MS,
@@ -38,9 +39,9 @@ def decided(reason: Reason | None = None, call_id: str = "abc") -> Decided:
         pool_left_seconds=None,
         report_by_ms=0,
         expire_time_ms=0,
-        context=pack(admit(call, FACTS, NOW_MS), FACTS),
+        context=pack(context),
     )
-    return Decided(call, "sbc-1", call_id, 1, False, answer, False, 250)
+    return Decided(call, "sbc-1", call_id, 1, False, answer, context, False, 250)
 
 
 def written(path: Path) -> list[dict[str, object]]:
