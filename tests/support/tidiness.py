@@ -40,7 +40,7 @@ _IGNORED_RULE = re.compile(
     r"#\s*(?:noqa(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?|type:\s*ignore(?:\[[\w, -]+\])?)"
     r"(?P<reason>.*)$"
 )
-_WORDS = re.compile(r"[A-Za-z]+\W+[A-Za-z]+")
+_WORDS = re.compile(r"[A-Za-z]{3}")
 _LUA_CLOCK_OR_CHANCE = re.compile(
     r"math\.random|os\.(?:time|clock|date)|['\"]TIME['\"]", re.IGNORECASE
 )
