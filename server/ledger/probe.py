@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from server.ledger.keys import account_keys
+from server.ledger.keys import call_key
 from server.store import Store
 
-# No tenant has this id: ids of tenants are lower case.
-_NOBODY = "PROBE"
+# Ids of tenants are lower case and references of calls longer: this key is nobody's.
+_NOBODYS_KEY = call_key("PROBE", "probe")
 
 
 async def probe(store: Store) -> None:
@@ -14,4 +14,4 @@ async def probe(store: Store) -> None:
 
     A replica, a store that is full and one that cannot write to its disk refuse even that.
     """
-    await store.command("SETRANGE", account_keys(_NOBODY).account, 0, "")
+    await store.command("SETRANGE", _NOBODYS_KEY, 0, "")
