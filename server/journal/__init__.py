@@ -1,0 +1,42 @@
+"""Following journals: what every ledger entry moved, told to those in this process who watch.
+
+One `Tailer` a process reads each woken partition once, on a connection of its own, and hands what
+it read to every `Follower` of the tenants concerned. Nothing here is waited for by a decision.
+
+    follower = tailer.follower("bridge sbc-1")
+    place = await follower.join("contoso")         # All after this place comes.
+    while True:
+        batch = await follower.next(timeout_seconds=5.0)   # None: it was quiet.
+        for movement in batch.movements if batch else ():
+            movement.call_id, movement.kind, movement.available_micros, movement.uses
+
+A follower that falls `FOLLOWER_LIMIT` entries behind is ended (`FollowerTooSlow`), one whose
+partition was filled anew as well (`EpochEnded`); it then joins again. See docs/streams.md.
+"""
+
+from __future__ import annotations
+
+from server.journal.follower import FOLLOWER_LIMIT, Batch, Follower
+from server.journal.movement import CALL_KINDS, Movement, MovedPurse, PurseMove
+from server.journal.place import Place, Standing
+from server.journal.source import JournalSource
+from server.journal.tailer import Tailer
+from server.journal.trouble import BeyondRetention, EpochEnded, FollowerTooSlow, TailerStopped
+
+__all__ = [
+    "CALL_KINDS",
+    "FOLLOWER_LIMIT",
+    "Batch",
+    "BeyondRetention",
+    "EpochEnded",
+    "Follower",
+    "FollowerTooSlow",
+    "JournalSource",
+    "MovedPurse",
+    "Movement",
+    "Place",
+    "PurseMove",
+    "Standing",
+    "Tailer",
+    "TailerStopped",
+]
