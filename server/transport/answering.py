@@ -20,10 +20,11 @@ _LOG = logging.getLogger(__name__)
 async def serve(method: Method, context: CallContext) -> None:
     """Let the servicer answer one call; whatever it does, the call ends."""
     try:
+        request = _Requests(context) if method.request_streaming else context.take_request()
         if method.response_streaming:
-            await _answer_with_stream(method, context)
+            await _stream_answers(method.behaviour(request, context), context)
         else:
-            await _answer_with_one(method, context)
+            context.answer(await method.behaviour(request, context))
     except grpc.aio.AbortError:
         context.finish()  # Usually over already: `abort` sends the status at once.
     except CallFailure as failure:
@@ -43,14 +44,7 @@ async def serve(method: Method, context: CallContext) -> None:
         context.run_done_callbacks()
 
 
-async def _answer_with_one(method: Method, context: CallContext) -> None:
-    request = _Requests(context) if method.request_streaming else context.take_request()
-    context.answer(await method.behaviour(request, context))
-
-
-async def _answer_with_stream(method: Method, context: CallContext) -> None:
-    request = _Requests(context) if method.request_streaming else context.take_request()
-    answers = method.behaviour(request, context)
+async def _stream_answers(answers: Any, context: CallContext) -> None:
     if hasattr(answers, "__aiter__"):
         await _write_all(answers, context)
     else:

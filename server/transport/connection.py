@@ -14,11 +14,13 @@ from typing_extensions import override
 from server.transport import nghttp2, peer
 from server.transport.answering import serve
 from server.transport.context import CallContext
+from server.transport.deadlines import Deadlines
 from server.transport.keepalive import Keepalive, PingPolice
 from server.transport.live import Live
+from server.transport.metadata import Fields
 from server.transport.methods import MethodTable
 from server.transport.options import TransportOptions
-from server.transport.request import NotGrpc, read_request
+from server.transport.request import NotGrpc, Request, read_request
 from server.transport.status import (
     ENHANCE_YOUR_CALM,
     NO_ERROR,
@@ -43,6 +45,7 @@ class Connection(asyncio.Protocol):
     """Serves the calls of one client until it leaves, misbehaves, or is asked to go."""
 
     _wire: Wire
+    _deadlines: Deadlines
     _keepalive: Keepalive
 
     def __init__(self, methods: MethodTable, options: TransportOptions, live: Live) -> None:
@@ -51,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._live = live
         self._streams: dict[int, Stream] = {}
         self._last_stream_id = 0
+        self._last_request: Request | None = None
         self._ping_police = PingPolice(options)
         self._ageing: asyncio.TimerHandle | None = None
 
@@ -64,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._wire = Wire(
             sender, self._options, peer=peer.describe(transport), on_events=self._on_events
         )
+        self._deadlines = Deadlines(self._wire.loop, self._streams)
         self._keepalive = Keepalive(self._options, ping=self._ping, give_up=self._wire.abort)
         self._live.add(self)
         if not peer.speaks_http2(transport):
@@ -119,7 +124,7 @@ class Connection(asyncio.Protocol):
         The first GOAWAY promises to serve whatever is on its way; the last one, which names the
         last call that was served, follows when the client has seen the first.
         """
-        if self._wire.moving or self._wire.closing:
+        if self._wire.moving or self._wire.is_closing():
             return
         self._wire.moving = True
         with contextlib.suppress(nghttp2.NGH2Error):  # The engine may be ending by itself.
@@ -148,7 +153,7 @@ class Connection(asyncio.Protocol):
     def _on_request(self, event: nghttp2.RequestReceived) -> None:
         stream_id = self._last_stream_id = event.stream_id
         try:
-            request = read_request(event.headers, self._options.max_metadata_bytes)
+            request = self._read(event.headers)
             method = self._methods.find(request)
         except NotGrpc as foreign:
             self._turn_away(event, [(b":status", foreign.http_status)])
@@ -157,6 +162,8 @@ class Connection(asyncio.Protocol):
             self._turn_away(event, self._trailers_only(failure))
             return
         stream = self._streams[stream_id] = Stream(self._wire, stream_id, request, method=method)
+        if stream.deadline is not None:
+            self._deadlines.watch(stream.deadline)
         if method.request_streaming:
             self._start(stream)
         if event.end_stream:
@@ -190,8 +197,11 @@ class Connection(asyncio.Protocol):
     def _on_closed(self, event: nghttp2.StreamClosed) -> None:
         self._wire.closed(event.stream_id)
         stream = self._streams.pop(event.stream_id, None)
-        if stream is not None:
+        if stream is None:
+            return
+        if stream.code is None:
             stream.abandon(status_of_reset(event.error_code))
+        if stream.task is not None and not stream.task.done():
             self._live.linger(stream.task)
 
     def _on_settings(self, _event: nghttp2.SettingsReceived) -> None:
@@ -223,6 +233,15 @@ class Connection(asyncio.Protocol):
     }
 
     # Helpers -----------------------------------------------------------------------------------
+
+    def _read(self, fields: Fields) -> Request:
+        """Read the headers of a call, unless they are those of the last one once more.
+
+        Clients repeat themselves, and comparing costs a tenth of reading.
+        """
+        if self._last_request is None or fields != self._last_request.fields:
+            self._last_request = read_request(fields, self._options.max_metadata_bytes)
+        return self._last_request
 
     def _start(self, stream: Stream) -> None:
         context = CallContext(stream, stream.method)
@@ -282,6 +301,7 @@ class Connection(asyncio.Protocol):
 
     def _stop_timers(self) -> None:
         self._keepalive.stop()
+        self._deadlines.stop()
         if self._ageing is not None:
             self._ageing.cancel()
 

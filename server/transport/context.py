@@ -65,8 +65,9 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
         if self._code is not grpc.StatusCode.OK:
             self._end(self._code, self._details)
         elif self._stream.code is None:
-            sealed = self._seal(message)
-            self._stream.answer(self._headers(), sealed, self._ok_trailers())
+            headers = _GZIP_HEADERS if self._gzip else RESPONSE_HEADERS
+            end = self._ok_trailers() if self._trailing or self._details else OK_TRAILERS
+            self._stream.answer(headers, self._seal(message), end)
 
     # Metadata and status ---------------------------------------------------------------------
 
@@ -220,8 +221,6 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
         return _GZIP_HEADERS if self._gzip else RESPONSE_HEADERS
 
     def _ok_trailers(self) -> Headers:
-        if not self._trailing and not self._details:
-            return OK_TRAILERS
         fields = self._encode(self._trailing)
         return self._stream.trailers(grpc.StatusCode.OK, self._details, fields)
 
@@ -236,12 +235,11 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
             raise CallFailure(grpc.StatusCode.INTERNAL, "the request cannot be read") from error
 
     def _seal(self, message: Any) -> bytes:
-        compressed = self._gzip and not self._next_uncompressed
-        self._next_uncompressed = False
-        return seal_message(self._serialize(message), compressed=compressed)
-
-    def _serialize(self, message: Any) -> bytes:
         try:
-            return self._method.serialize(message)
+            raw = self._method.serialize(message)
         except Exception as error:
             raise CallFailure(grpc.StatusCode.INTERNAL, "the answer cannot be written") from error
+        if not self._gzip:
+            return seal_message(raw)
+        compressed, self._next_uncompressed = not self._next_uncompressed, False
+        return seal_message(raw, compressed=compressed)

@@ -81,17 +81,14 @@ class MessageReader:
         return flag, length_bytes
 
 
-def open_frame(frame: Frame, encoding: bytes, max_message_bytes: int) -> bytes:
-    """Return the message in *frame*, decompressed if it says so.
+def decompress(payload: bytes, encoding: bytes, max_message_bytes: int) -> bytes:
+    """Return the message in a frame that is flagged as compressed.
 
     Raises CallFailure if it is damaged, or larger than the limit once decompressed.
     """
-    flag, payload = frame
-    if not flag:
-        return payload
     if encoding != GZIP:
         raise CallFailure(grpc.StatusCode.INTERNAL, "a message is compressed without an encoding")
-    return _decompress(payload, max_message_bytes)
+    return _inflate(payload, max_message_bytes)
 
 
 def seal_message(message: bytes, *, compressed: bool = False) -> bytes:
@@ -102,7 +99,7 @@ def seal_message(message: bytes, *, compressed: bool = False) -> bytes:
     return _PREFIX.pack(_COMPRESSED, len(payload)) + payload
 
 
-def _decompress(payload: bytes, max_message_bytes: int) -> bytes:
+def _inflate(payload: bytes, max_message_bytes: int) -> bytes:
     inflater = zlib.decompressobj(_GZIP_WINDOW_BITS)
     try:
         # One byte more than allowed is enough to know, however large the rest would be.

@@ -1,9 +1,9 @@
 """Metadata between Python and the wire: text, binary values, and the names that are ours."""
 
 import binascii
-import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import grpc
@@ -45,9 +45,16 @@ class Metadatum(NamedTuple):
     value: str | bytes
 
 
-def size_bytes(fields: Fields) -> int:
-    """Count a header list as RFC 9113 does: names, values, and 32 bytes a field."""
-    text_bytes = len(b"".join(itertools.chain.from_iterable(fields)))
+def size_bytes(fields: Fields, values: Mapping[bytes, bytes]) -> int:
+    """Count a header list as RFC 9113 does: names, values, and 32 bytes a field.
+
+    *values* is the same as a mapping.
+    """
+    # Joining counts in one step of C what a loop would count in many of Python.
+    if len(fields) == len(values):
+        text_bytes = len(b"".join(values)) + len(b"".join(values.values()))
+    else:
+        text_bytes = len(b"".join(chain.from_iterable(fields)))  # A name came twice.
     return text_bytes + FIELD_OVERHEAD_BYTES * len(fields)
 
 
@@ -80,7 +87,7 @@ def encode(
     than *max_bytes*: clients refuse such an answer whole.
     """
     fields = [_encode_field(key, value) for key, value in metadata]
-    if size_bytes(fields) > max_bytes:
+    if size_bytes(fields, dict(fields)) > max_bytes:
         raise ValueError(f"metadata is larger than {max_bytes} bytes")
     return fields
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import grpc
 
-from server.transport.framing import PREFIX_BYTES, Frame, MessageReader, open_frame
+from server.transport.framing import PREFIX_BYTES, Frame, MessageReader, decompress
 from server.transport.metadata import Fields
 from server.transport.methods import Method
 from server.transport.nghttp2 import NGH2Error
@@ -35,12 +35,12 @@ class Stream:
         method: What it calls.
         task: What answers it, once that runs.
         code: How it ended; None while it lasts.
+        deadline: When it must be over, in the loop's time; None without one, and after its end.
         abandoned: Whether it ended by its client, its deadline or its connection.
     """
 
     __slots__ = (
         "_buffered_bytes",
-        "_deadline",
         "_frames",
         "_half_closed",
         "_headers_sent",
@@ -49,8 +49,10 @@ class Stream:
         "_reading",
         "_takes_one",
         "_uncredited_bytes",
+        "_writing",
         "abandoned",
         "code",
+        "deadline",
         "method",
         "request",
         "stream_id",
@@ -74,10 +76,11 @@ class Stream:
         self._uncredited_bytes = 0
         self._half_closed = False
         self._headers_sent = False
+        self._writing = False
         self._move_callback: Callable[[], None] | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self.deadline: float | None = None
         if request.timeout_seconds is not None:
-            self._deadline = wire.loop.call_later(request.timeout_seconds, self._expire)
+            self.deadline = wire.loop.time() + request.timeout_seconds
 
     # Receiving -------------------------------------------------------------------------------
 
@@ -88,8 +91,9 @@ class Stream:
             self._credit()
             return
         self._buffered_bytes += len(data)
-        self.wire.buffered_bytes += len(data)
-        if self.wire.buffered_bytes > self.wire.options.max_buffered_bytes:
+        wire = self.wire
+        wire.buffered_bytes += len(data)
+        if wire.buffered_bytes > wire.options.max_buffered_bytes:
             raise CallFailure(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "the connection has too much waiting"
             )
@@ -98,7 +102,8 @@ class Stream:
             self._credit()
         elif self._takes_one and len(self._frames) > 1:
             raise CallFailure(grpc.StatusCode.UNIMPLEMENTED, "the method takes one message")
-        self._wake_reader()
+        if self._reading is not None:
+            self._wake_reader()
 
     def half_close(self) -> None:
         """Note that the request is complete; raises CallFailure if it is not whole."""
@@ -109,7 +114,8 @@ class Stream:
             raise CallFailure(grpc.StatusCode.INTERNAL, "the request ends inside a message")
         if self._takes_one and not self._frames:
             raise CallFailure(grpc.StatusCode.UNIMPLEMENTED, "the method takes one message")
-        self._wake_reader()
+        if self._reading is not None:
+            self._wake_reader()
 
     async def read(self) -> bytes | None:
         """Wait for the next message; None after the last."""
@@ -122,13 +128,16 @@ class Stream:
 
     def take(self) -> bytes:
         """Return the oldest message; raises CallFailure if it is damaged or too large."""
-        frame = self._frames.popleft()
-        taken_bytes = PREFIX_BYTES + len(frame[1])
+        compressed, payload = self._frames.popleft()
+        wire, taken_bytes = self.wire, PREFIX_BYTES + len(payload)
         self._buffered_bytes -= taken_bytes
-        self.wire.buffered_bytes -= taken_bytes
+        wire.buffered_bytes -= taken_bytes
         if not self._frames:
-            self._credit()
-        return open_frame(frame, self.request.encoding, self.wire.options.max_receive_message_bytes)
+            wire.credit(self.stream_id, self._uncredited_bytes)
+            self._uncredited_bytes = 0
+        if not compressed:
+            return payload
+        return decompress(payload, self.request.encoding, wire.options.max_receive_message_bytes)
 
     # Sending ---------------------------------------------------------------------------------
 
@@ -157,7 +166,9 @@ class Stream:
             self.check_open()
         self._flush_soon()
         if wire.engine.queued_body_size(self.stream_id) > wire.options.max_unsent_bytes:
+            self._writing = True
             await wire.drained(self.stream_id)
+            self._writing = False
         self.check_open()
 
     def answer(self, headers: Headers, sealed: bytes, end: Headers = OK_TRAILERS) -> None:
@@ -224,9 +235,9 @@ class Stream:
 
     def time_remaining_seconds(self) -> float | None:
         """Return how long the call may still last; None without a deadline."""
-        if self._deadline is None:
+        if self.request.timeout_seconds is None or self.deadline is None:
             return None
-        return max(0.0, self._deadline.when() - self.wire.loop.time())
+        return max(0.0, self.deadline - self.wire.loop.time())
 
     def on_move(self, callback: Callable[[], None]) -> None:
         """Call *callback* when the server wants the call to move to a new connection."""
@@ -239,7 +250,8 @@ class Stream:
         if self._move_callback is not None:
             self._move_callback()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """End the call: its deadline has passed."""
         self.fail(CallFailure(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed"))
 
     def _finished(self, code: grpc.StatusCode) -> None:
@@ -251,15 +263,18 @@ class Stream:
     def _over(self, code: grpc.StatusCode) -> None:
         """Let go of all that the call holds; nothing is read or written from here on."""
         self.code = code
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self.wire.buffered_bytes -= self._buffered_bytes
-        self._buffered_bytes = 0
-        self._frames.clear()
-        self._reader.forget()
-        self._credit()
-        self._wake_reader()
-        self.wire.wake_writer(self.stream_id)
+        self.deadline = None
+        if self._buffered_bytes:
+            self.wire.buffered_bytes -= self._buffered_bytes
+            self._buffered_bytes = 0
+            self._frames.clear()
+            self._reader.forget()
+        if self._uncredited_bytes:
+            self._credit()
+        if self._reading is not None:
+            self._wake_reader()
+        if self._writing:
+            self.wire.wake_writer(self.stream_id)
 
     def _stop_servicer(self) -> None:
         self.abandoned = True
@@ -274,9 +289,8 @@ class Stream:
 
     def _credit(self) -> None:
         """Let the client send as much again as has been taken from it."""
-        if self._uncredited_bytes:
-            self.wire.credit(self.stream_id, self._uncredited_bytes)
-            self._uncredited_bytes = 0
+        self.wire.credit(self.stream_id, self._uncredited_bytes)
+        self._uncredited_bytes = 0
 
     async def _more(self) -> None:
         if self._reading is not None:

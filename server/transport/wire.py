@@ -48,8 +48,7 @@ class Wire:
         self._waiting_writers: dict[int, asyncio.Future[None]] = {}
         self._lingering: asyncio.TimerHandle | None = None
 
-    @property
-    def closing(self) -> bool:
+    def is_closing(self) -> bool:
         """Whether the connection is closed, or about to be."""
         return self._lost or self._lingering is not None
 
@@ -62,11 +61,11 @@ class Wire:
     def flush(self) -> None:
         """Send what the windows of the client and the buffer of the socket allow."""
         self._flush_scheduled = False
-        if self._lost or not self._pump():
+        if self.is_closing() or not self._pump():
             return
         # Calls end by what was sent, too.
         self._on_events(self.engine.events())
-        if self.closing:
+        if self.is_closing():
             return
         if self._answered_early:
             self._reset_answered_early()
@@ -130,7 +129,7 @@ class Wire:
 
     def close(self) -> None:
         """Close once the last bytes are out, or a moment later even if they are not."""
-        if not self.closing:
+        if not self.is_closing():
             self._transport.close()
             self._lingering = self.loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
