@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 
 from interop import pb
 from raw_http2 import connected, framed, request_fields
-from serving import Served, only_nghttp2, serving
+from serving import Served, eventually, only_nghttp2, serving
 
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 Behaviour = Any
@@ -204,5 +204,5 @@ async def test_done_callbacks_run_when_the_call_is_over(behaving: Any) -> None:
 
     await behaving(abort)
 
-    assert len(told) == 1
+    await eventually(lambda: len(told) == 1)
     assert told.pop().done()
