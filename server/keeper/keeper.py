@@ -52,7 +52,7 @@ class Keeper:
     def __init__(self, parts: KeeperParts, figures: Figures) -> None:
         self._parts = parts
         self._drain = Drain(parts.journal, parts.keeping, parts.archive)
-        self._sweep = Sweep(parts.keeping, parts.archive, parts.now_ms)
+        self._sweep = Sweep(parts.keeping, parts.now_ms)
         self._holder = secrets.token_hex(_HOLDER_BYTES)
         self._positions: dict[int, Position | None] = {}
         self.figures = figures
@@ -64,7 +64,7 @@ class Keeper:
             _forever(self._while_leading(self.discover), _DISCOVERY_ROUND_SECONDS),
             _forever(self._while_leading(self.drain), _DRAIN_PAUSE_SECONDS),
             _forever(self._while_leading(self.expire), _EXPIRE_ROUND_SECONDS),
-            _forever(self._while_leading(self._sweep.sweep), _SWEEP_ROUND_SECONDS),
+            _forever(self._while_leading(self.sweep), _SWEEP_ROUND_SECONDS),
         )
         try:
             await asyncio.gather(*duties)
@@ -98,6 +98,10 @@ class Keeper:
         for partition in sorted(self._positions):
             given_back = await self._parts.ledger.expire(partition, _EXPIRE_CALLS)
             self.figures.expired_reservations += given_back
+
+    async def sweep(self) -> None:
+        """Forget tallies that are long over."""
+        await self._sweep.sweep(sorted(self._positions))
 
     async def _read_positions(self) -> None:
         try:

@@ -21,6 +21,7 @@ from server.archive import (
     PurseUse,
 )
 from server.ledger.journal import JournalEntry
+from server.ledger.keys import tenant_of
 from server.ledger.wire import GROUP, PURSE, UNIT
 from server.translation.context import CallContext, ToldPurse, unpack
 
@@ -50,7 +51,7 @@ def read_entry(entry: JournalEntry) -> Entry:
         previous_nonce=entry.previous_nonce,
         time_ms=entry.time_ms,
         kind=entry.kind,
-        tenant_id=fields.get("tenant", ""),
+        tenant_id=tenant_of(fields.get("tenant", "")),
         body=entry.body,
         change=_read_change(entry, fields),
     )
@@ -113,7 +114,7 @@ def _read_purse(
     capability = told.capability if told else ""
     match parts[0]:
         case "P":
-            _, period, _, pool_id = parts[2].split("/", 3)
+            _, period, _, _, pool_id = parts[2].split("/", 4)
             return ArchivedPurse(
                 "pool", parts[2], capability=capability, pool_id=pool_id, period=period
             )

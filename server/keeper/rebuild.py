@@ -66,7 +66,7 @@ class Rebuild:
         was_open = position is not None or last is not None
         before = max(position.epoch if position else 0, last.epoch if last else 0)
         position = await self._archive.append(partition, position, [], epoch=before + 1)
-        position = await self._close(partition, position)
+        position, held = await self._close(partition, position)
         reopening = Entry(
             n=position.n + 1,
             nonce=secrets.token_hex(_NONCE_BYTES),
@@ -78,7 +78,7 @@ class Rebuild:
             change=PartitionReopened(),
         )
         closed = await self._archive.close_partition(partition, position, reopening)
-        await self._fill(partition, position.epoch, closed)
+        await self._fill(partition, position.epoch, closed, held=held)
         await self._reopen(
             partition, position, reopening, small_ms=self._small_ms if was_open else 0
         )
@@ -90,15 +90,19 @@ class Rebuild:
         )
         return Position(position.epoch, reopening.n, reopening.nonce)
 
-    async def _close(self, partition: int, position: Position) -> Position:
-        """Archive what the archive lacks, and take the journal away when nothing is left."""
+    async def _close(self, partition: int, position: Position) -> tuple[Position, list[str]]:
+        """Archive what the archive lacks, and empty the partition when nothing is left.
+
+        Returns the new position, and the keys of calls that held something.
+        """
         for _ in range(_MOST_CLOSINGS):
             end: JournalEnd | None = None
             async for entries in self._pages(partition):
                 position = await self._archive_lacking(partition, position, entries)
                 end = JournalEnd(entries[-1].n, entries[-1].nonce)
-            if await self._keeping.close(partition, epoch=position.epoch, last=end):
-                return position
+            held = await self._keeping.close(partition, epoch=position.epoch, last=end)
+            if held is not None:
+                return position, held
             if (await self._archive.positions()).get(partition) != position:
                 break
         raise RebuildOvertaken
@@ -127,12 +131,13 @@ class Rebuild:
         ]
         return await self._archive.append(partition, position, numbered, epoch=position.epoch)
 
-    async def _fill(self, partition: int, epoch: int, closed: ClosedPartition) -> None:
+    async def _fill(
+        self, partition: int, epoch: int, closed: ClosedPartition, *, held: list[str]
+    ) -> None:
         forgotten = [
             call_key(tenant_id, call_reference(tenant_id, call_id))
             for tenant_id, call_id in closed.open_calls
         ]
-        held = await self._keeping.reserved_calls(partition)
         done = await self._keeping.drop(partition, epoch=epoch, call_keys=[*held, *forgotten])
         for image in closed.accounts:
             done = done and await self._keeping.restore(

@@ -1,13 +1,11 @@
-"""Forgetting what is long over: tallies of past periods in the ledger, old rows of the archive."""
+"""Forgetting tallies of months that are long over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from server.archive import Archive
 from server.ledger.keeping import Keeping
-from server.ledger.keys import period_of
 
 # A tally outlives its month by this many others.
 MONTHS_KEPT = 2
@@ -18,19 +16,15 @@ _MS_PER_SECOND = 1_000
 class Sweep:
     """Sweeps old tallies. Safe to repeat: a tally that holds something stays."""
 
-    def __init__(self, keeping: Keeping, archive: Archive, now_ms: Callable[[], int]) -> None:
+    def __init__(self, keeping: Keeping, now_ms: Callable[[], int]) -> None:
         self._keeping = keeping
-        self._archive = archive
         self._now_ms = now_ms
 
-    async def sweep(self) -> None:
-        """Do one round over all accounts."""
+    async def sweep(self, partitions: Iterable[int]) -> None:
+        """Do one round over the accounts of these partitions."""
         oldest = oldest_period(self._now_ms())
-        for tenant_id in await self._archive.tenant_ids():
-            fields = await self._keeping.account_fields(tenant_id)
-            past = [name for name in fields if (period := period_of(name)) and period < oldest]
-            if past:
-                await self._keeping.sweep(tenant_id, past)
+        for partition in partitions:
+            await self._keeping.sweep(partition, oldest)
 
 
 def oldest_period(now_ms: int) -> str:

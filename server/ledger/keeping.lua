@@ -3,9 +3,8 @@
 -- partition anew whose store was lost. One atomic step a function; each checks again what it was
 -- told, so that a keeper that slept through the work of another changes nothing.
 --
--- Keys beside those of ledger.lua (all spelled in keys.py):
---   rebuild   string  the epoch that a partition is being filled for; while it is, there is no journal
---   lease     string  who keeps; it saves work and makes nothing correct
+-- While a partition is filled anew its hash of accounts has no `meta`, so that nothing is decided in
+-- it, but the field `rebuild`: the epoch it is being filled for.
 
 local BATCH = 1000 -- Values in one command; Lua's stack holds no more than some thousands.
 
@@ -17,11 +16,9 @@ local function last_entry(journal)
   return { epoch = tonumber(epoch), n = string.match(last[1], '^(%d+)'), nonce = nonce }
 end
 
--- Write fields of a hash in batches. It was deleted before, so that nothing can fail in between.
-local function write_hash(key, args, from, count)
-  for start = from, from + count - 1, BATCH do
-    redis.call('HSET', key, unpack(args, start, math.min(start + BATCH - 1, from + count - 1)))
-  end
+-- Say whether a partition is being filled for this very epoch.
+local function is_filled_for(accounts, epoch)
+  return redis.call('HGET', accounts, 'rebuild') == epoch
 end
 
 -- trim: drop archived entries, all before one that is archived itself and stays.
@@ -50,55 +47,56 @@ local function bury(keys, args)
   return buried
 end
 
--- close: take away the journal of a lost partition; from here on nothing is decided in it.
---   KEYS   journal, rebuild
+-- close: empty a lost partition; from here on nothing is decided in it.
+--   KEYS   accounts, expiry, journal
 --   ARGV   epoch that will follow, n and nonce of the last entry or '' and ''
---   reply  1 | 0 where the journal ends elsewhere or another rebuild was faster
+--   reply  the names of calls that held something | nil where the journal ends elsewhere or another
+--          rebuild was faster
 local function close(keys, args)
-  local epoch, last = tonumber(args[1]), last_entry(keys[1])
-  local begun = redis.call('GET', keys[2])
-  if begun and tonumber(begun) >= epoch then return 0 end
-  if last and (last.epoch >= epoch or last.n ~= args[2] or last.nonce ~= args[3]) then return 0 end
-  if not last and args[2] ~= '' then return 0 end
-  redis.call('SET', keys[2], args[1])
-  redis.call('DEL', keys[1])
-  return 1
+  local epoch, last = tonumber(args[1]), last_entry(keys[3])
+  local begun = redis.call('HGET', keys[1], 'rebuild')
+  if begun and tonumber(begun) >= epoch then return nil end
+  if last and (last.epoch >= epoch or last.n ~= args[2] or last.nonce ~= args[3]) then return nil end
+  if not last and args[2] ~= '' then return nil end
+  local held = redis.call('ZRANGE', keys[2], 0, -1)
+  redis.call('DEL', keys[1], keys[2], keys[3])
+  redis.call('HSET', keys[1], 'rebuild', args[1])
+  return held
 end
 
--- drop: delete keys of a partition that is being filled anew.
---   KEYS   rebuild, the keys
+-- drop: delete records of calls of a partition that is being filled anew.
+--   KEYS   accounts, the calls
 --   ARGV   epoch
 --   reply  1 | 0 where another rebuild was faster
 local function drop(keys, args)
-  if redis.call('GET', keys[1]) ~= args[1] then return 0 end
+  if not is_filled_for(keys[1], args[1]) then return 0 end
   for i = 2, #keys do redis.call('DEL', keys[i]) end
   return 1
 end
 
--- restore: write an account anew, with all that the archive knows of it.
---   KEYS   rebuild, account, lots, known
---   ARGV   epoch, number of values for account, lots and known, then those: field, value ...
+-- restore: write fields of accounts anew, as the archive knows them.
+--   KEYS   accounts
+--   ARGV   epoch, then field, value ...
 --   reply  1 | 0 where another rebuild was faster
 local function restore(keys, args)
-  if redis.call('GET', keys[1]) ~= args[1] then return 0 end
-  local at = 5
-  for i = 1, 3 do
-    redis.call('DEL', keys[i + 1])
-    write_hash(keys[i + 1], args, at, tonumber(args[i + 1]))
-    at = at + tonumber(args[i + 1])
+  if not is_filled_for(keys[1], args[1]) then return 0 end
+  for start = 2, #args, BATCH do
+    redis.call('HSET', keys[1], unpack(args, start, math.min(start + BATCH - 1, #args)))
   end
   return 1
 end
 
 -- reopen: begin the journal of a partition whose accounts are all written.
---   KEYS   rebuild, journal
+--   KEYS   accounts, journal
 --   ARGV   epoch, n, nonce, nonce before it, now_ms, time until which grants are small
 --   reply  1 | 0 where another rebuild was faster
 local function reopen(keys, args)
-  if redis.call('GET', keys[1]) ~= args[1] then return 0 end
-  local meta = table.concat({ args[1], args[3], args[4], args[5], args[6] }, ' ')
-  redis.call('XADD', keys[2], args[2] .. '-0', 'meta', meta, 'kind', 'reopened', 'body', '')
-  redis.call('DEL', keys[1])
+  if not is_filled_for(keys[1], args[1]) then return 0 end
+  local epoch, n, nonce, previous, times = args[1], args[2], args[3], args[4], args[5] .. ' ' .. args[6]
+  redis.call('XADD', keys[2], n .. '-0', 'meta', table.concat({ epoch, nonce, previous, times }, ' '),
+    'kind', 'reopened', 'body', '')
+  redis.call('HSET', keys[1], 'meta', table.concat({ epoch, n, nonce, times }, ' '))
+  redis.call('HDEL', keys[1], 'rebuild')
   return 1
 end
 
@@ -123,7 +121,7 @@ local function let_go(keys, args)
 end
 
 -- sweep: forget tallies of past periods that hold nothing.
---   KEYS   account
+--   KEYS   accounts
 --   ARGV   the fields
 --   reply  how many were forgotten
 local function sweep(keys, args)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -14,6 +14,7 @@ from server.store import FunctionMissing, Store
 
 LIBRARY = "callgate_keeping_v1"
 _DROPPED_AT_ONCE = 500
+_TALLIES = frozenset({"pool", "spend"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,49 +68,39 @@ class Keeping:
         """Let records of calls of one partition go after a time, but of none that runs."""
         return int(await self._call("bury", call_keys, (lifetime_ms,))) if call_keys else 0
 
-    async def close(self, partition: int, *, epoch: int, last: JournalEnd | None) -> bool:
-        """Take the journal away if it ends with `last`; False where it does not."""
-        of_partition = keys.partition_keys(partition)
+    async def close(
+        self, partition: int, *, epoch: int, last: JournalEnd | None
+    ) -> list[str] | None:
+        """Empty a partition if its journal ends with `last`; None where it does not.
+
+        The result names, by their keys, the calls that held something.
+        """
         end = (last.n, last.nonce) if last else ("", "")
-        return bool(
-            await self._call("close", (of_partition.journal, of_partition.rebuild), (epoch, *end))
+        of_partition = keys.partition_keys(partition)
+        held = await self._call(
+            "close",
+            (of_partition.accounts, of_partition.expiry, of_partition.journal),
+            (epoch, *end),
         )
+        if held is None:
+            return None
+        calls = (keys.parse_expiry_member(member.decode()) for member in held)
+        return [keys.call_key(tenant_id, reference) for reference, tenant_id in calls]
 
     async def drop(self, partition: int, *, epoch: int, call_keys: Sequence[str]) -> bool:
-        """Delete the reservations of a closed partition: the index and these calls."""
-        of_partition = keys.partition_keys(partition)
-        all_keys = [of_partition.expiry, *call_keys]
-        for start in range(0, len(all_keys), _DROPPED_AT_ONCE):
-            some = all_keys[start : start + _DROPPED_AT_ONCE]
-            if not await self._call("drop", (of_partition.rebuild, *some), (epoch,)):
+        """Delete records of calls of a closed partition."""
+        accounts = keys.partition_keys(partition).accounts
+        for start in range(0, len(call_keys), _DROPPED_AT_ONCE):
+            some = call_keys[start : start + _DROPPED_AT_ONCE]
+            if not await self._call("drop", (accounts, *some), (epoch,)):
                 return False
         return True
 
-    async def reserved_calls(self, partition: int) -> list[str]:
-        """List the keys of calls that hold something in a partition."""
-        expiry = keys.partition_keys(partition).expiry
-        async with named_trouble():
-            members = await self._store.command("ZRANGE", expiry, 0, -1)
-        calls = (keys.parse_expiry_member(member.decode()) for member in members)
-        return [keys.call_key(tenant_id, reference) for reference, tenant_id in calls]
-
     async def restore(self, partition: int, *, epoch: int, account: RestoredAccount) -> bool:
         """Write one account of a closed partition anew."""
-        of_account = keys.account_keys(account.balance.tenant_id)
-        hashes = (_account_values(account), _lot_values(account.lots), _flat(account.known))
-        return bool(
-            await self._call(
-                "restore",
-                (
-                    keys.partition_keys(partition).rebuild,
-                    *(of_account.account, of_account.lots, of_account.known),
-                ),
-                (
-                    *(epoch, *(len(values) for values in hashes)),
-                    *(value for values in hashes for value in values),
-                ),
-            )
-        )
+        accounts = keys.partition_keys(partition).accounts
+        values = _account_values(account)
+        return bool(await self._call("restore", (accounts,), (epoch, *values)))
 
     async def reopen(
         self, partition: int, *, epoch: int, end: JournalEnd, previous_nonce: str, **times: int
@@ -119,7 +110,7 @@ class Keeping:
         return bool(
             await self._call(
                 "reopen",
-                (of_partition.rebuild, of_partition.journal),
+                (of_partition.accounts, of_partition.journal),
                 (
                     *(epoch, end.n, end.nonce, previous_nonce),
                     *(times["now_ms"], times["small_until_ms"]),
@@ -135,17 +126,19 @@ class Keeping:
         """Give the lease back, if it is one's own."""
         await self._call("let_go", (keys.KEEPER_LEASE,), (holder,))
 
-    async def sweep(self, tenant_id: str, fields: Sequence[str]) -> int:
-        """Forget tallies of past periods that hold nothing; say how many."""
-        account = keys.account_keys(tenant_id).account
-        return int(await self._call("sweep", (account,), fields))
-
-    async def account_fields(self, tenant_id: str) -> Mapping[str, str]:
-        """Read all of an account as it is; empty where there is none."""
-        account = keys.account_keys(tenant_id).account
-        async with named_trouble():
-            flat = await self._store.command("HGETALL", account)
-        return {name.decode(): value.decode() for name, value in pairs(flat)}
+    async def sweep(self, partition: int, oldest_period: str) -> int:
+        """Forget tallies of periods before `oldest_period` that hold nothing; say how many."""
+        accounts = keys.partition_keys(partition).accounts
+        swept, cursor = 0, b"0"
+        while True:
+            async with named_trouble():
+                cursor, found = await self._store.command("HSCAN", accounts, cursor, "COUNT", 1_000)
+            names = (name.decode() for name, _ in pairs(found))
+            past = [name for name in names if _is_past(name, oldest_period)]
+            if past:
+                swept += int(await self._call("sweep", (accounts,), past))
+            if cursor in {0, b"0"}:
+                return swept
 
     async def _call(
         self, function: str, function_keys: Sequence[str], arguments: Iterable[str | int]
@@ -163,30 +156,30 @@ def _library_code() -> str:
     return files("server.ledger").joinpath("keeping.lua").read_text()
 
 
-def _account_values(account: RestoredAccount) -> list[str | int]:
-    balance = account.balance
-    due = min((lot.expire_ms for lot in account.lots), default=0)
-    values: list[str | int] = [
-        *("currency", balance.currency, "prepaid", int(account.prepaid)),
-        *("digest", account.digest, "version", account.version, "lots_due_ms", due),
-        *("reserved", 0, "post_paid", balance.post_paid_micros, "funded", balance.funded_micros),
-        *("debited", balance.debited_micros, "refunded", balance.refunded_micros),
-        *("expired", balance.expired_micros, "voided", balance.voided_micros),
-        *("owed", balance.owed_micros),
-    ]
-    if balance.available_micros is not None:
-        values += ["available", balance.available_micros]
-    for field, done in account.tallies:
-        values += [field, f"{done} 0"]
-    return values
+def _is_past(field: str, oldest_period: str) -> bool:
+    kind, _, rest = field.partition("/")
+    return kind in _TALLIES and rest.partition("/")[0] < oldest_period
 
 
-def _lot_values(lots: Iterable[RestoredLot]) -> list[str]:
-    return _flat(
-        (lot.lot_id, f"{lot.expire_ms} {lot.purchase_ms} {lot.left_micros} {lot.voided:d}")
-        for lot in lots
+def _account_values(account: RestoredAccount) -> list[str]:
+    balance, name = account.balance, keys.tenant_name(account.balance.tenant_id)
+    due_ms = min((lot.expire_ms for lot in account.lots), default=0)
+    available = "-" if balance.available_micros is None else balance.available_micros
+    totals = (
+        *(balance.funded_micros, balance.debited_micros, balance.refunded_micros),
+        *(balance.expired_micros, balance.voided_micros, balance.owed_micros),
     )
+    values = {
+        f"about/{name}": f"{balance.currency} {account.prepaid:d} {account.version}",
+        f"flags/{name}": f"{account.digest} 0 {due_ms}",
+        f"money/{name}": f"{available} 0 {balance.post_paid_micros}",
+        f"totals/{name}": " ".join(map(str, totals)),
+        f"lots/{name}": "\x1e".join(map(_lot_text, account.lots)),
+        **{f"known/{name}/{known_id}": text for known_id, text in account.known},
+        **{field: f"{done} 0" for field, done in account.tallies},
+    }
+    return [text for pair in values.items() for text in pair]
 
 
-def _flat(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [value for pair in pairs for value in pair]
+def _lot_text(lot: RestoredLot) -> str:
+    return f"{lot.expire_ms} {lot.purchase_ms} {lot.left_micros} {lot.voided:d} {lot.lot_id}"

@@ -10,6 +10,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import quote, unquote
 
 from server.ledger.questions import CallKey
 
@@ -22,34 +23,19 @@ _CALL_REFERENCE_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class PartitionKeys:
-    """Keys that all tenants of a partition share."""
+    """Keys that all tenants of a partition share; they live as long as the store."""
 
+    # Hash: the partition's own line `meta`, and the fields of its accounts, named below.
+    accounts: str
     # Sorted set: "<call reference>:<tenant>" by the time a reservation lapses, in milliseconds.
     expiry: str
-    # Stream: one entry a change, ids n-0; trimmed when archived, but never its last entry.
+    # Stream: one entry a change, ids n-0; trimmed when archived, but never its last entry. Also
+    # the sharded channel on which the id of each new entry is told.
     journal: str
-    # String: the epoch a lost partition is being filled for; gone when its journal begins again.
-    rebuild: str
-    # Sharded channel: the id of a new journal entry, while a tenant of the partition is watched.
-    channel: str
 
-
-@dataclass(frozen=True, slots=True)
-class AccountKeys:
-    """Keys of one tenant; all live as long as the tenant."""
-
-    # Hash: sums of money, tallies, counts of running calls, flags.
-    account: str
-    # Hash: lot id -> "expire_ms purchase_ms left_micros voided", lots with something left.
-    lots: str
-    # Hash: id of a top-up, debit or refund -> what it was.
-    known: str
-    partition: PartitionKeys
-
-    def for_call(self, *calls: str) -> tuple[str, ...]:
-        """List the keys of a function about calls, in the order that all of them share."""
-        shared = self.partition
-        return (self.account, shared.expiry, shared.journal, self.lots, shared.channel, *calls)
+    def all(self) -> tuple[str, str, str]:
+        """List them in the order in which every function takes them."""
+        return self.accounts, self.expiry, self.journal
 
 
 @lru_cache(maxsize=_CACHED_TENANTS)
@@ -62,25 +48,12 @@ def partition_of(tenant_id: str) -> int:
 def partition_keys(partition: int) -> PartitionKeys:
     """Spell the keys of one partition."""
     tag = f"{{p{partition}}}"
-    return PartitionKeys(
-        expiry=f"{tag}:expiry",
-        journal=f"{tag}:journal",
-        rebuild=f"{tag}:rebuild",
-        channel=f"{tag}:changes",
-    )
+    return PartitionKeys(f"{tag}:accounts", f"{tag}:expiry", f"{tag}:journal")
 
 
-@lru_cache(maxsize=_CACHED_TENANTS)
-def account_keys(tenant_id: str) -> AccountKeys:
-    """Spell the keys of one tenant."""
-    partition = partition_of(tenant_id)
-    tag = f"{{p{partition}}}"
-    return AccountKeys(
-        account=f"{tag}:account:{tenant_id}",
-        lots=f"{tag}:lots:{tenant_id}",
-        known=f"{tag}:known:{tenant_id}",
-        partition=partition_keys(partition),
-    )
+def keys_of(tenant_id: str) -> PartitionKeys:
+    """Spell the keys of a tenant's partition."""
+    return partition_keys(partition_of(tenant_id))
 
 
 def every_key_of(partition: int) -> str:
@@ -112,23 +85,29 @@ def other_gateway_key(call: CallKey) -> str:
 
 def expiry_member(tenant_id: str, reference: str) -> str:
     """Name a call in the index of reservations by expiry."""
-    return f"{reference}:{tenant_id}"
+    return f"{reference}:{tenant_name(tenant_id)}"
 
 
 def parse_expiry_member(member: str) -> tuple[str, str]:
     """Read (call reference, tenant) from a name in that index."""
-    reference, _, tenant_id = member.partition(":")
-    return reference, tenant_id
+    reference, _, name = member.partition(":")
+    return reference, tenant_of(name)
 
 
-def pool_field(period: str, counter: str, pool_id: str) -> str:
-    """Name the tally of a pool in the account: "debited held" seconds of one period."""
-    return f"pool/{period}/{counter}/{pool_id}"
+# Fields of the hash `accounts`. No two fields of two tenants can be spelled alike: the name of a
+# tenant has no slash, and what follows it is the last part.
+
+META_FIELD = "meta"
 
 
-def spend_field(period: str, account_id: str) -> str:
+def pool_field(tenant_id: str, period: str, counter: str, pool_id: str) -> str:
+    """Name the tally of a pool: "debited held" seconds of one period."""
+    return f"pool/{period}/{counter}/{tenant_name(tenant_id)}/{pool_id}"
+
+
+def spend_field(tenant_id: str, period: str, account_id: str) -> str:
     """Name the tally of what one account spent in a period: "debited held" micros."""
-    return f"spend/{period}/{account_id}"
+    return f"spend/{period}/{tenant_name(tenant_id)}/{account_id}"
 
 
 def period_of(field: str) -> str:
@@ -137,11 +116,23 @@ def period_of(field: str) -> str:
     return rest.partition("/")[0] if kind in {"pool", "spend"} else ""
 
 
-def running_field(account_id: str) -> str:
+def running_field(tenant_id: str, account_id: str) -> str:
     """Name the number of running calls of one account."""
-    return f"running/{account_id}"
+    return f"running/{tenant_name(tenant_id)}/{account_id}"
 
 
 def opening_lot(tenant_id: str) -> str:
     """Name the lot that a balance written in a file becomes."""
     return f"opening:{tenant_id}"
+
+
+def tenant_name(tenant_id: str) -> str:
+    """Write a tenant's id as it stands in fields and in the journal: with no slash in it."""
+    if "/" in tenant_id or "%" in tenant_id:
+        return quote(tenant_id, safe="")
+    return tenant_id
+
+
+def tenant_of(name: str) -> str:
+    """Read a tenant's id out of a field or the journal."""
+    return unquote(name)

@@ -1,38 +1,44 @@
 #!lua name=callgate_v1
--- The ledger: takes from the purses of a call, in their order, what there is. One atomic step a function.
+-- The ledger: takes from the purses of a call, in their order, what there is; one atomic step a function.
 --
--- Keys (all of one partition; spelled in keys.py, described in docs/ledger.md):
---   account   hash    sums of money, tallies of pools and of spending, running calls, flags
---   lots      hash    lot id -> "expire_ms purchase_ms left_micros voided", those with something left
---   known     hash    id of a top-up, debit or refund -> what it was, so that it is applied once
+-- Keys, all of one partition (spelled in keys.py; docs/ledger.md describes each field):
+--   accounts  hash    the partition's own line `meta`, and per tenant sums, flags, lots, tallies
+--   expiry    zset    "<call reference>:<tenant>" by the time at which a reservation lapses
+--   journal   stream  one entry a change, ids n-0; its name is also the channel of its wake-ups
 --   call      hash    one call and the last answer about it
 --   other     hash    the refusal of a call whose id another gateway has in use
---   expiry    zset    "<call>:<tenant>" by the time at which its reservation lapses
---   journal   stream  one entry a change; the last one is also the partition's epoch, place and time
 --
 -- A failing command leaves what was written before it. So every function reads, checks and formats
--- first, and `commit` alone writes, without a branch that could still fail.
+-- first, and `commit` alone writes, with no branch or conversion in it that could still fail.
 
 local MAX_WHOLE = 9007199254740991 -- Doubles skip whole numbers above it.
 local SECONDS_PER_MINUTE = 60
+local MAX_INCREMENT_SECONDS = 3600
 local RING_LIMIT_MS = 180000 -- A called party may ring this long before the first report is due.
 local REPORT_GRACE_MS = 30000 -- A report may come this long after the granted seconds.
+local EXPIRE_VALIDITIES = 2
 local REFUSAL_LIFETIME_MS = 120000
+local REFUND_LIFETIME_MS = 2592000000
 local PLENTY = 4 -- A contended purse gives a quarter of what is left of it, or the floor.
 local CHUNK_BYTES = 64 -- One longer value would cost a hash its compact encoding.
+local REMEMBERED_PURSES = 1000
+local REFERENCE_BYTES = 22
 
 local FROZEN, BALANCE_MISSING, SPEND_LIMIT_REACHED = 4, 13, 15
 local CONCURRENT_CALLS, CALL_ID_IN_USE = 16, 17
 -- What is told only where the number of calls and the call id are in order (precedence of reasons).
 local TOLD_LAST = { [18] = true, [19] = true, [20] = true }
-
-local ACCOUNT_FLAGS = { 'digest', 'frozen', 'watched_until_ms', 'lots_due_ms' }
-local HELD_SUMS = { 'available', 'reserved', 'post_paid' }
-local ALL_SUMS = {
-  'available', 'reserved', 'post_paid', 'funded', 'debited', 'refunded', 'expired', 'voided', 'owed',
-}
+local NOTHING_USED = '0 0 0 0 0'
 
 -- Numbers and text ----------------------------------------------------------------------------
+
+local call, format, match, gmatch, sub, concat, fmod, min, max
+
+-- Look Lua's own functions up once: it is forbidden while a library is loaded, and slow each time.
+local function bind()
+  call, format, match, gmatch, sub = redis.call, string.format, string.match, string.gmatch, string.sub
+  concat, fmod, min, max = table.concat, math.fmod, math.min, math.max
+end
 
 -- Stop with an error that names the damaged record; nothing has been written yet.
 local function damaged(what)
@@ -41,26 +47,32 @@ end
 
 -- Read a whole number that is not negative.
 local function whole(text, what)
-  local number = text and string.find(text, '^%d+$') and tonumber(text)
-  if not number or number > MAX_WHOLE then damaged(what) end
+  local number = tonumber(text)
+  if not number or number < 0 or number > MAX_WHOLE or number % 1 ~= 0 then damaged(what) end
   return number
 end
 
 -- Read a whole number.
 local function signed(text, what)
-  if text and string.find(text, '^%-[1-9]%d*$') then return -whole(string.sub(text, 2), what) end
-  return whole(text, what)
+  local number = tonumber(text)
+  if not number or number < -MAX_WHOLE or number > MAX_WHOLE or number % 1 ~= 0 then damaged(what) end
+  return number
 end
 
--- Write a whole number. Redis would be sent 1e+17 and -0 otherwise, and refuses them.
-local function digits(number)
+-- Let a number pass that is exact as a double. Redis would be sent 1e+17 else, and refuses it.
+local function exact(number)
   if not (number <= MAX_WHOLE and number >= -MAX_WHOLE) then damaged('a sum') end
-  return string.format('%d', number)
+  return number
+end
+
+-- Write a whole number, never as -0.
+local function digits(number)
+  return format('%d', exact(number))
 end
 
 -- Divide whole numbers and round down; exact, as the quotient of two doubles is not.
 local function floor_div(number, divisor)
-  return (number - math.fmod(number, divisor)) / divisor
+  return (number - fmod(number, divisor)) / divisor
 end
 
 -- Divide whole numbers and round up.
@@ -73,8 +85,7 @@ end
 -- Round talked seconds up to whole increments.
 local function charged_seconds(rate, seconds)
   if seconds <= 0 then return 0 end
-  local beyond_first = math.max(0, seconds - rate.first)
-  return rate.first + ceil_div(beyond_first, rate.following) * rate.following
+  return rate.first + ceil_div(max(0, seconds - rate.first), rate.following) * rate.following
 end
 
 -- Price seconds of one purse in one call, without the connection fee, rounded up to a micro.
@@ -92,145 +103,194 @@ local function affordable_seconds(rate, micros, limit_seconds)
   return rate.first + floor_div(bought - rate.first, rate.following) * rate.following
 end
 
+-- Say up to which second a call may be priced at all without leaving the exact numbers.
+local function priceable_seconds(rate)
+  return floor_div(MAX_WHOLE, rate.per_minute + 1) - 3 * MAX_INCREMENT_SECONDS
+end
+
 -- Purses --------------------------------------------------------------------------------------
 
--- Read a pool: its own tally first, then those of the plan that can stop it.
+-- Read a pool: its own tally first, then those of the plan that can stop it as well.
 local function pool_purse(reason, field, size, others)
-  local purse = { kind = 'P', reason = reason, tallies = { field }, sizes = { whole(size, 'size') } }
-  for other, other_size in string.gmatch(others, '\31([^\31]+)\31(%d+)') do
+  local purse = { kind = 'P', reason = whole(reason, 'reason'), field = field, tallies = { field }, sizes = { whole(size, 'size') } }
+  for other, other_size in gmatch(others, '\31([^\31]+)\31(%d+)') do
     table.insert(purse.tallies, other)
     table.insert(purse.sizes, whole(other_size, 'size'))
   end
   return purse
 end
 
--- Read one purse as RedisLedger wrote it: F, P or C and its fields.
-local function parse_purse(text)
-  if text == 'F' then return { kind = 'F' } end
-  local reason, field, size, others = string.match(text, '^P\31(%d+)\31([^\31]+)\31(%d+)(.*)$')
-  if reason then return pool_purse(reason, field, size, others) end
-  local per_minute, fee, first, following, overdraft, post_paid, positive, why, limit, spend = string.match(
+-- Read credits: their rate, how far below zero they may go, and what one account may spend.
+local function credits_purse(text)
+  local per_minute, fee, first, following, overdraft, post_paid, positive, why, limit, spend = match(
     text, '^C\31(%d+)\31(%d+)\31(%d+)\31(%d+)\31(%d+)\31([01])\31([01])\31(%d+)\31(%d*)\31(.*)$')
   if not per_minute then damaged('a purse') end
+  local purse = {
+    kind = 'C', reason = whole(why, 'reason'), per_minute = whole(per_minute, 'rate'), fee = whole(fee, 'rate'),
+    first = whole(first, 'rate'), following = whole(following, 'rate'), overdraft = whole(overdraft, 'overdraft'),
+    post_paid = post_paid == '1', positive = positive == '1', tallies = {},
+  }
+  if limit ~= '' then
+    purse.limit, purse.field, purse.tallies = whole(limit, 'limit'), spend, { spend }
+  end
+  purse.priceable = priceable_seconds(purse)
+  return purse
+end
+
+-- Lists of purses that were read before, by their text. They are never changed.
+local remembered, remembered_count = {}, 0
+
+-- Read a list of purses as wire.py wrote it.
+local function parse_purses(list)
+  local purses = remembered[list]
+  if purses then return purses end
+  purses = {}
+  for text in gmatch(list, '[^\30]+') do
+    local reason, field, size, others = match(text, '^P\31(%d+)\31([^\31]+)\31(%d+)(.*)$')
+    table.insert(purses, text == 'F' and { kind = 'F', tallies = {} }
+      or reason and pool_purse(reason, field, size, others) or credits_purse(text))
+  end
+  if remembered_count >= REMEMBERED_PURSES then remembered, remembered_count = {}, 0 end
+  remembered[list], remembered_count = purses, remembered_count + 1
+  return purses
+end
+
+-- The partition and an account ----------------------------------------------------------------
+
+-- Read one tally, "debited held"; one that is not there yet is zero.
+local function parse_tally(text)
+  if not text then return { done = 0, held = 0, was = '0 0' } end
+  local done, held = match(text, '^(%d+) (%d+)$')
+  if not done then damaged('a tally') end
+  return { done = whole(done, 'a tally'), held = whole(held, 'a tally'), was = text }
+end
+
+-- Read the partition's own line; nil where nothing was ever written.
+local function parse_meta(text, now_ms)
+  if not text then return nil end
+  local epoch, n, nonce, time_ms, small_until_ms = match(text, '^(%d+) (%d+) (%S+) (%d+) (%d+)$')
+  if not epoch then damaged('meta') end
   return {
-    kind = 'C', reason = why, per_minute = whole(per_minute, 'rate'), fee = whole(fee, 'rate'),
-    first = whole(first, 'rate'), following = whole(following, 'rate'),
-    overdraft = whole(overdraft, 'overdraft'), post_paid = post_paid == '1', positive = positive == '1',
-    limit = limit ~= '' and whole(limit, 'limit'), tallies = spend ~= '' and { spend } or {},
+    epoch = epoch, n = whole(n, 'meta'), nonce = nonce, entries = {},
+    now_ms = max(now_ms, whole(time_ms, 'meta')), small_until_ms = whole(small_until_ms, 'meta'),
   }
 end
 
--- Read the purses out of what a call was asked with: its id, its purses, the context of its answer.
-local function parse_facts(facts)
-  local list = string.match(facts, '^[^\29]*\29([^\29]*)\29')
-  if not list then damaged('the facts of a call') end
-  local purses = {}
-  for text in string.gmatch(list, '[^\30]+') do table.insert(purses, parse_purse(text)) end
-  return purses, list
+-- Read an account's flags and held sums; nil where it was never opened.
+local function parse_account(tenant, flags, money)
+  if not flags and not money then return nil end
+  local digest, frozen, lots_due_ms = match(flags or '', '^(%S+) ([01]) (%d+)$')
+  local available, reserved, post_paid = match(money or '', '^(%S+) (%d+) (%d+)$')
+  if not digest or not available then damaged('an account') end
+  return {
+    tenant = tenant, digest = digest, frozen = frozen == '1', lots_due_ms = whole(lots_due_ms, 'flags'),
+    available = available ~= '-' and signed(available, 'money') or nil, reserved = whole(reserved, 'money'),
+    post_paid = whole(post_paid, 'money'), flags_was = flags, money_was = money,
+    tally = {}, running = {}, running_was = {},
+  }
 end
 
--- The partition: journal and time -------------------------------------------------------------
+-- Read the oldest lot first: "expire_ms bought_ms left_micros voided id".
+local function parse_lots(text)
+  local lots = {}
+  for record in gmatch(text, '[^\30]+') do
+    local expire_ms, bought_ms, left, voided, id = match(record, '^(%d+) (%d+) (%d+) ([01]) (.+)$')
+    if not expire_ms then damaged('lots') end
+    lots[#lots + 1] = {
+      id = id, expire_ms = whole(expire_ms, 'lots'), bought_ms = whole(bought_ms, 'lots'),
+      left = whole(left, 'lots'), voided = voided == '1',
+    }
+  end
+  return lots
+end
 
--- Read the partition's state, which is its journal's last entry; nil where there is none.
-local function open_partition(journal, now_ms)
-  local last = redis.call('XREVRANGE', journal, '+', '-', 'COUNT', 1)[1]
-  if not last then return nil end
-  local n = string.match(last[1], '^(%d+)%-0$')
-  local epoch, nonce, time_ms, small_until_ms =
-    string.match(last[2][2], '^(%d+) (%S+) %S+ (%d+) (%d+)$')
-  if not n or not epoch then damaged('journal') end
-  return {
-    epoch = epoch, n = whole(n, 'journal'), nonce = nonce, small_until_ms = whole(small_until_ms, 'journal'),
-    now_ms = math.max(whole(now_ms, 'now_ms'), whole(time_ms, 'journal')), entries = {},
-  }
+-- Add what only debits and top-ups need: totals, and lots.
+local function deepen(acct, totals, lots)
+  local funded, debited, refunded, expired, voided, owed =
+    match(totals or '', '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+  if not funded then damaged('totals') end
+  acct.funded, acct.debited, acct.refunded = whole(funded, 'totals'), whole(debited, 'totals'), whole(refunded, 'totals')
+  acct.expired, acct.voided, acct.owed = whole(expired, 'totals'), whole(voided, 'totals'), whole(owed, 'totals')
+  acct.lots, acct.totals_was, acct.lots_was = parse_lots(lots or ''), totals, lots or ''
+end
+
+-- Read partition and account in one command, with the fields that these calls touch.
+local function load(keys, now_ms, tenant, calls, deep)
+  local names = { 'meta', 'flags/' .. tenant, 'money/' .. tenant }
+  if deep then names[4], names[5] = 'totals/' .. tenant, 'lots/' .. tenant end
+  local first = #names
+  for i = 1, #calls do
+    for _, purse in ipairs(calls[i].purses) do
+      for _, field in ipairs(purse.tallies) do names[#names + 1] = field end
+    end
+    if calls[i].counted then names[#names + 1] = calls[i].counted end
+  end
+  local values = call('HMGET', keys[1], unpack(names))
+  local part, acct = parse_meta(values[1], whole(now_ms, 'now_ms')), parse_account(tenant, values[2], values[3])
+  if not part or not acct then return part end
+  if deep then deepen(acct, values[4], values[5]) end
+  for i = first + 1, #names do
+    local name = names[i]
+    if sub(name, 1, 8) == 'running/' then
+      acct.running[name] = whole(values[i] or 0, name)
+      acct.running_was[name] = acct.running[name]
+    else
+      acct.tally[name] = acct.tally[name] or parse_tally(values[i])
+    end
+  end
+  return part, acct
 end
 
 -- Plan the partition's next journal entry.
 local function note(part, kind, nonce, body)
   part.n = part.n + 1
-  local meta = part.epoch .. ' ' .. nonce .. ' ' .. part.nonce .. ' ' .. digits(part.now_ms) .. ' '
-    .. digits(part.small_until_ms)
+  local meta = format('%s %s %s %d %d', part.epoch, nonce, part.nonce, part.now_ms, part.small_until_ms)
   part.nonce = nonce
-  table.insert(part.entries, { digits(part.n) .. '-0', meta, kind, table.concat(body, '\n') })
+  part.entries[#part.entries + 1] = { format('%d-0', part.n), meta, kind, body }
 end
 
--- The account ---------------------------------------------------------------------------------
-
--- Read one tally, "debited held"; one that is not there yet is zero.
-local function parse_tally(text)
-  if not text then return { done = 0, held = 0, was = '0 0' } end
-  local done, held = string.match(text, '^(%d+) (%d+)$')
-  if not done then damaged('a tally') end
-  return { done = whole(done, 'a tally'), held = whole(held, 'a tally'), was = text }
+-- Say what an account has to give and holds, for the journal.
+local function money_lines(acct)
+  return '\navailable=' .. (acct.available and digits(acct.available) or '-') .. '\nreserved=' .. digits(acct.reserved)
 end
 
--- List the account's fields that these calls touch: tallies of their purses, counts of running calls.
-local function fields_of(calls)
-  local tallies, counts, seen = {}, {}, {}
-  for _, call in ipairs(calls) do
-    for _, purse in ipairs(call.purses) do
-      for _, field in ipairs(purse.tallies or {}) do
-        if not seen[field] then table.insert(tallies, field) end
-        seen[field] = true
-      end
-    end
-    if call.counted ~= '' and not seen[call.counted] then
-      table.insert(counts, call.counted)
-      seen[call.counted] = true
+-- Write the lots that have something left; keep in the account when the next one falls due.
+local function lots_text(acct)
+  local records = {}
+  acct.lots_due_ms = 0
+  for _, lot in ipairs(acct.lots) do
+    if lot.left > 0 then
+      if acct.lots_due_ms == 0 then acct.lots_due_ms = lot.expire_ms end
+      records[#records + 1] = format('%d %d %d %d %s', lot.expire_ms, lot.bought_ms, exact(lot.left), lot.voided and 1 or 0, lot.id)
     end
   end
-  return tallies, counts
-end
-
--- Read an account: flags, `sums`, and what `calls` touch; nil where it was never opened.
-local function load_account(key, sums, calls)
-  local tallies, counts = fields_of(calls)
-  local names, n = {}, 0
-  for _, list in ipairs({ ACCOUNT_FLAGS, sums, tallies, counts }) do
-    for _, name in ipairs(list) do
-      n = n + 1
-      names[n] = name
-    end
-  end
-  local values = redis.call('HMGET', key, unpack(names))
-  if not values[1] then return nil end
-  local acct = { key = key, digest = values[1], frozen = values[2] == '1', sums = sums, tally = {}, count = {}, was = {} }
-  acct.watched_until_ms = values[3] and whole(values[3], 'watched_until_ms') or 0
-  acct.lots_due_ms = whole(values[4], 'lots_due_ms')
-  acct.lots_due_was = acct.lots_due_ms
-  n = #ACCOUNT_FLAGS
-  for i, name in ipairs(sums) do
-    local text = values[n + i]
-    if text or name ~= 'available' then acct[name] = signed(text, name) end
-    acct.was[name] = acct[name]
-  end
-  n = n + #sums
-  for i, field in ipairs(tallies) do acct.tally[field] = parse_tally(values[n + i]) end
-  n = n + #tallies
-  for i, field in ipairs(counts) do acct.count[field] = whole(values[n + i] or '0', field) end
-  acct.count_was = {}
-  for field, count in pairs(acct.count) do acct.count_was[field] = count end
-  return acct
+  return concat(records, '\30')
 end
 
 -- Format what changed in an account, as field, value, field, value ...
 local function account_changes(acct)
-  local changes = {}
-  local function put(field, value)
-    table.insert(changes, field)
-    table.insert(changes, value)
+  local tenant, changes = acct.tenant, {}
+  local n = 0
+  local function put(field, value, was)
+    if value ~= was then
+      changes[n + 1], changes[n + 2] = field, value
+      n = n + 2
+    end
   end
-  for _, name in ipairs(acct.sums) do
-    if acct[name] ~= acct.was[name] then put(name, digits(acct[name])) end
+  if acct.lots then
+    put('lots/' .. tenant, lots_text(acct), acct.lots_was)
+    put('totals/' .. tenant, format('%d %d %d %d %d %d', exact(acct.funded), exact(acct.debited), exact(acct.refunded),
+      exact(acct.expired), exact(acct.voided), exact(acct.owed)), acct.totals_was)
   end
+  put('flags/' .. tenant, format('%s %d %d', acct.digest, acct.frozen and 1 or 0, acct.lots_due_ms), acct.flags_was)
+  put('money/' .. tenant, (acct.available and digits(acct.available) or '-')
+    .. format(' %d %d', exact(acct.reserved), exact(acct.post_paid)), acct.money_was)
   for field, tally in pairs(acct.tally) do
-    local text = digits(tally.done) .. ' ' .. digits(tally.held)
-    if text ~= tally.was then put(field, text) end
+    put(field, format('%d %d', exact(tally.done), exact(tally.held)), tally.was)
   end
-  for field, count in pairs(acct.count) do
-    if count ~= acct.count_was[field] then put(field, digits(count)) end
+  for field, count in pairs(acct.running) do
+    if count ~= acct.running_was[field] then put(field, digits(count)) end
   end
-  if acct.lots_due_ms ~= acct.lots_due_was then put('lots_due_ms', digits(acct.lots_due_ms)) end
   return changes
 end
 
@@ -238,7 +298,7 @@ end
 
 -- Read a hash as a table; nil where there is none.
 local function read_hash(key)
-  local flat = redis.call('HGETALL', key)
+  local flat = call('HGETALL', key)
   if #flat == 0 then return nil end
   local record = {}
   for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
@@ -248,45 +308,48 @@ end
 -- Write segments as "purse from to held", joined by commas.
 local function segments_text(segments)
   local parts = {}
-  for i, s in ipairs(segments) do
-    parts[i] = digits(s.purse - 1) .. ' ' .. digits(s.from) .. ' ' .. digits(s.to) .. ' ' .. digits(s.held)
-  end
-  return table.concat(parts, ',')
+  for i, s in ipairs(segments) do parts[i] = format('%d %d %d %d', s.purse - 1, s.from, s.to, exact(s.held)) end
+  return concat(parts, ',')
 end
 
 -- Read segments, and nothing but segments.
 local function parse_segments(text)
   local segments = {}
-  for purse, from, to, held in string.gmatch(text or '', '(%d+) (%d+) (%d+) (%d+)') do
-    table.insert(segments, {
-      purse = whole(purse, 'segments') + 1, from = whole(from, 'segments'),
-      to = whole(to, 'segments'), held = whole(held, 'segments'),
-    })
+  for purse, from, to, held in gmatch(text, '(%d+) (%d+) (%d+) (%d+)') do
+    segments[#segments + 1] = {
+      purse = whole(purse, 'held') + 1, from = whole(from, 'held'), to = whole(to, 'held'), held = whole(held, 'held'),
+    }
   end
-  if segments_text(segments) ~= text then damaged('segments') end
+  if segments_text(segments) ~= text then damaged('held') end
   return segments
 end
 
 -- Write what the purses paid so far as "purse seconds micros", joined by commas.
 local function uses_text(uses)
   local parts = {}
-  for index, use in pairs(uses) do
-    if use.seconds > 0 then
-      table.insert(parts, digits(index - 1) .. ' ' .. digits(use.seconds) .. ' ' .. digits(use.micros))
-    end
-  end
+  for index, use in pairs(uses) do parts[#parts + 1] = format('%d %d %d', index - 1, use.seconds, exact(use.micros)) end
   table.sort(parts)
-  return table.concat(parts, ',')
+  return concat(parts, ',')
 end
 
 -- Read what the purses paid so far.
 local function parse_uses(text)
   local uses = {}
-  for purse, seconds, micros in string.gmatch(text or '', '(%d+) (%d+) (%d+)') do
-    uses[whole(purse, 'uses') + 1] = { seconds = whole(seconds, 'uses'), micros = whole(micros, 'uses') }
+  for purse, seconds, micros in gmatch(text, '(%d+) (%d+) (%d+)') do
+    uses[whole(purse, 'held') + 1] = { seconds = whole(seconds, 'held'), micros = whole(micros, 'held') }
   end
-  if uses_text(uses) ~= text then damaged('uses') end
+  if uses_text(uses) ~= text then damaged('held') end
   return uses
+end
+
+-- Write what a call holds, what its purses paid, and its report: seconds used, talked beyond all
+-- grants, paid by nobody, what those would have cost, and whether it was reported late.
+local function held_texts(c)
+  local report = NOTHING_USED
+  if c.used > 0 or c.late then
+    report = format('%d %d %d %d %d', exact(c.used), exact(c.overrun), c.unpaid_seconds, exact(c.unpaid_micros), c.late and 1 or 0)
+  end
+  return segments_text(c.segments), uses_text(c.uses), report
 end
 
 -- Join the chunks of a record's facts.
@@ -296,67 +359,67 @@ local function facts_of(record)
     chunks[i] = record['facts' .. i]
     i = i + 1
   end
-  return table.concat(chunks)
+  return concat(chunks)
 end
 
--- Unfold a record that holds something, or may be reported on late.
-local function open_call(record)
-  local facts = facts_of(record)
-  local used, overrun, unpaid_seconds, unpaid_micros, late =
-    string.match(record.report or '', '^(%d+) (%d+) (%d+) (%d+) ([01])$')
-  if not used then damaged('report') end
-  local purses, list = parse_facts(facts)
-  local call = {
-    facts = facts, purses = purses, list = list, counted = record.counted or '',
-    unfunded = record.unfunded == '1', opened = record.opened, uses = parse_uses(record.uses),
-    used = whole(used, 'report'), overrun = whole(overrun, 'report'), late = late == '1',
-    unpaid_seconds = whole(unpaid_seconds, 'report'), unpaid_micros = whole(unpaid_micros, 'report'),
-    segments = parse_segments(record.segments), granted = {}, debit = 0,
-  }
-  call.granted_until = #call.segments > 0 and call.segments[#call.segments].to or call.used
-  -- What is over holds nothing; its segments are those of its last answer.
-  if record.state ~= 'live' then call.segments = {} end
-  for index, use in pairs(call.uses) do call.granted[index] = use.seconds end
-  call.to = call.used
-  for _, segment in ipairs(call.segments) do
-    local index = segment.purse
-    if not call.purses[index] or segment.to < segment.from then damaged('segments') end
-    call.granted[index] = (call.granted[index] or 0) + segment.to - segment.from
-    call.to = segment.to
-  end
-  return call
-end
-
--- Begin a call of which nothing is known yet.
+-- Begin a call of which nothing is known yet. Its facts: call id, purses, context of the answer.
 local function new_call(facts, opened, counted)
-  local purses, list = parse_facts(facts)
+  local list = match(facts, '^[^\29]*\29([^\29]*)\29')
+  if not list then damaged('the facts of a call') end
   return {
-    facts = facts, purses = purses, list = list, opened = opened, counted = counted, unfunded = false,
-    uses = {}, granted = {}, segments = {}, used = 0, to = 0, overrun = 0, late = false,
-    unpaid_seconds = 0, unpaid_micros = 0, granted_until = 0, debit = 0, is_new = true,
+    facts = facts, list = list, purses = parse_purses(list), opened = opened, counted = counted, unfunded = false,
+    is_new = true, uses = {}, granted = {}, segments = {}, used = 0, to = 0, granted_until = 0, debit = 0,
+    overrun = 0, unpaid_seconds = 0, unpaid_micros = 0, late = false, before = '',
   }
+end
+
+-- Unfold the record of a call that holds something, or may be reported on late.
+local function open_call(record)
+  local c = new_call(facts_of(record), record.opened or record.decision, record.counted)
+  local segments, uses, used, overrun, unpaid_seconds, unpaid_micros, late =
+    match(record.held or '', '^([^|]*)|([^|]*)|(%d+) (%d+) (%d+) (%d+) ([01])$')
+  if not segments or not c.opened then damaged('a call') end
+  c.is_new, c.unfunded, c.late = false, record.unfunded == '1', late == '1'
+  c.used, c.overrun = whole(used, 'held'), whole(overrun, 'held')
+  c.unpaid_seconds, c.unpaid_micros = whole(unpaid_seconds, 'held'), whole(unpaid_micros, 'held')
+  c.segments, c.uses, c.to = parse_segments(segments), parse_uses(uses), c.used
+  for index, use in pairs(c.uses) do c.granted[index] = use.seconds end
+  c.granted_until = #c.segments > 0 and c.segments[#c.segments].to or c.used
+  -- What is over holds nothing; its segments are those of its last answer.
+  if record.state ~= 'live' then c.segments = {} end
+  for _, segment in ipairs(c.segments) do
+    local index = segment.purse
+    if not c.purses[index] or segment.to < segment.from then damaged('held') end
+    c.granted[index] = (c.granted[index] or 0) + segment.to - segment.from
+    c.to = segment.to
+  end
+  return c
 end
 
 -- Holding and giving back ---------------------------------------------------------------------
 
 -- Hold money of the account for a call (or give it back, where negative).
-local function hold_money(acct, call, purse, micros)
-  if call.unfunded and purse.post_paid then
+local function hold_money(acct, c, purse, micros)
+  if c.unfunded and purse.post_paid then
     acct.post_paid = acct.post_paid + micros
   else
-    acct.available = acct.available - micros
+    acct.available = (acct.available or 0) - micros
   end
   acct.reserved = acct.reserved + micros
-  for _, field in ipairs(purse.tallies) do acct.tally[field].held = acct.tally[field].held + micros end
+  if purse.field then
+    local tally = acct.tally[purse.field]
+    tally.held = tally.held + micros
+  end
 end
 
 -- Say how many seconds a plan still gives in the direction of its first tally.
 local function pool_room(purse, acct)
-  for i, field in ipairs(purse.tallies) do
-    if acct.tally[field].done >= purse.sizes[i] then return 0 end
+  local tallies, sizes = purse.tallies, purse.sizes
+  for i = 1, #tallies do
+    if acct.tally[tallies[i]].done >= sizes[i] then return 0 end
   end
-  local tally = acct.tally[purse.tallies[1]]
-  return math.max(0, purse.sizes[1] - tally.done - tally.held)
+  local tally = acct.tally[purse.field]
+  return max(0, sizes[1] - tally.done - tally.held)
 end
 
 -- Say how much money a call may still take by the balance, and by the spend limit.
@@ -366,442 +429,385 @@ local function spendable(purse, acct)
     by_balance = acct.available and acct.available + purse.overdraft or -math.huge
   end
   if purse.limit then
-    local tally = acct.tally[purse.tallies[1]]
+    local tally = acct.tally[purse.field]
     by_limit = purse.limit - tally.done - tally.held
   end
   return by_balance, by_limit
 end
 
 -- Say how many seconds a purse can give this call, no more than those that cover `limit`.
-local function room(purse, index, call, acct, limit)
+local function room(purse, index, c, acct, limit)
   if purse.kind == 'F' then return limit end
-  if purse.kind == 'P' then return math.min(pool_room(purse, acct), limit) end
-  local had = call.granted[index] or 0
+  if purse.kind == 'P' then return min(pool_room(purse, acct), limit) end
+  local had = c.granted[index] or 0
   if purse.positive and had == 0 and not (acct.available and acct.available > 0) then return 0 end
-  local money = math.min(spendable(purse, acct)) - (call.to == 0 and purse.fee or 0)
-  if money < 0 then return 0 end
+  local money = min(spendable(purse, acct)) - (c.to == 0 and purse.fee or 0)
+  limit = min(limit, purse.priceable - had)
+  if money < 0 or limit <= 0 then return 0 end
   return affordable_seconds(purse, money + price_micros(purse, had), had + limit) - had
 end
 
 -- Take seconds from one purse for the end of the call.
-local function take(call, acct, index, seconds)
-  local purse, had, held = call.purses[index], call.granted[index] or 0, 0
+local function take(c, acct, index, seconds)
+  local purse, had, held = c.purses[index], c.granted[index] or 0, 0
   if purse.kind == 'P' then
-    local tally = acct.tally[purse.tallies[1]]
+    local tally = acct.tally[purse.field]
     tally.held = tally.held + seconds
   elseif purse.kind == 'C' then
-    held = price_micros(purse, had + seconds) - price_micros(purse, had) + (call.to == 0 and purse.fee or 0)
-    hold_money(acct, call, purse, held)
+    held = price_micros(purse, had + seconds) - price_micros(purse, had) + (c.to == 0 and purse.fee or 0)
+    hold_money(acct, c, purse, held)
   end
-  local last = call.segments[#call.segments]
+  local last = c.segments[#c.segments]
   if last and last.purse == index then
-    last.to = last.to + seconds
-    last.held = last.held + held
+    last.to, last.held = last.to + seconds, last.held + held
   else
-    table.insert(call.segments, { purse = index, from = call.to, to = call.to + seconds, held = held })
+    c.segments[#c.segments + 1] = { purse = index, from = c.to, to = c.to + seconds, held = held }
   end
-  call.granted[index] = had + seconds
-  call.to = call.to + seconds
+  c.granted[index], c.to = had + seconds, c.to + seconds
 end
 
 -- Walk over the purses in their order for `wanted` more seconds.
-local function walk(call, acct, wanted)
-  for index, purse in ipairs(call.purses) do
+local function walk(c, acct, wanted)
+  for index, purse in ipairs(c.purses) do
     if wanted <= 0 then return end
-    local seconds = room(purse, index, call, acct, wanted)
+    local seconds = room(purse, index, c, acct, wanted)
     if seconds > 0 then
-      take(call, acct, index, seconds)
+      take(c, acct, index, seconds)
       wanted = wanted - seconds
     end
   end
 end
 
 -- Say what a call holds of one of its purses: seconds of a pool, micros of credits.
-local function own_held(call, index)
-  local held = 0
-  for _, segment in ipairs(call.segments) do
-    if segment.purse == index then
-      held = held + (call.purses[index].kind == 'P' and segment.to - segment.from or segment.held)
-    end
+local function own_held(c, index)
+  local held, pool = 0, c.purses[index].kind == 'P'
+  for _, segment in ipairs(c.segments) do
+    if segment.purse == index then held = held + (pool and segment.to - segment.from or segment.held) end
   end
   return held
 end
 
 -- Say whether other calls hold something of a purse, which may yet come back to it.
-local function others_hold(purse, index, call, acct)
-  if purse.kind == 'P' then return acct.tally[purse.tallies[1]].held > own_held(call, index) end
-  return purse.kind == 'C' and acct.reserved > own_held(call, index)
+local function others_hold(purse, index, c, acct)
+  if purse.kind == 'P' then return acct.tally[purse.field].held > own_held(c, index) end
+  return purse.kind == 'C' and acct.reserved > own_held(c, index)
 end
 
 -- Say whether no listed purse can ever give this call more than it has.
-local function is_final(call, acct)
-  for index, purse in ipairs(call.purses) do
-    if others_hold(purse, index, call, acct) or room(purse, index, call, acct, 1) > 0 then return false end
+local function is_final(c, acct)
+  for index, purse in ipairs(c.purses) do
+    if room(purse, index, c, acct, 1) > 0 or others_hold(purse, index, c, acct) then return false end
   end
   return true
 end
 
 -- Shorten what is wanted where other calls draw on the same purses and they run low.
-local function slice(call, acct, part, wanted, floor)
-  local least = math.min(wanted, floor)
+local function slice(c, acct, part, wanted, floor)
+  local least = min(wanted, floor)
   if part.now_ms < part.small_until_ms then return least end
   local plenty, there, contended = wanted * PLENTY, 0, false
-  for index, purse in ipairs(call.purses) do
-    local seconds = room(purse, index, call, acct, plenty)
+  for index, purse in ipairs(c.purses) do
+    local seconds = room(purse, index, c, acct, plenty)
     there = there + seconds
     if there >= plenty then return wanted end
-    contended = contended or (seconds > 0 and others_hold(purse, index, call, acct))
+    contended = contended or (seconds > 0 and others_hold(purse, index, c, acct))
   end
-  return contended and math.max(least, math.min(wanted, floor_div(there, PLENTY))) or wanted
+  return contended and max(least, min(wanted, floor_div(there, PLENTY))) or wanted
 end
 
 -- Give back all that a call holds.
-local function give_back(call, acct)
-  for _, segment in ipairs(call.segments) do
-    local purse = call.purses[segment.purse]
-    local seconds = segment.to - segment.from
+local function give_back(c, acct)
+  for _, segment in ipairs(c.segments) do
+    local purse, seconds = c.purses[segment.purse], segment.to - segment.from
     if purse.kind == 'P' then
-      local tally = acct.tally[purse.tallies[1]]
+      local tally = acct.tally[purse.field]
       tally.held = tally.held - seconds
     elseif purse.kind == 'C' then
-      hold_money(acct, call, purse, 0 - segment.held)
+      hold_money(acct, c, purse, 0 - segment.held)
     end
-    call.granted[segment.purse] = call.granted[segment.purse] - seconds
+    c.granted[segment.purse] = c.granted[segment.purse] - seconds
   end
-  call.segments, call.to = {}, call.used
+  c.segments, c.to = {}, c.used
 end
 
 -- Count a call among the running ones of its account, or no longer.
-local function count_running(call, acct, by)
-  if call.counted ~= '' then acct.count[call.counted] = math.max(0, acct.count[call.counted] + by) end
+local function count_running(c, acct, by)
+  if c.counted then acct.running[c.counted] = max(0, acct.running[c.counted] + by) end
 end
 
--- Using --------------------------------------------------------------------------------------
+-- Using ---------------------------------------------------------------------------------------
 
 -- Turn the next seconds of one segment into a debit of its purse.
-local function use(call, acct, segment, seconds)
+local function use(c, acct, segment, seconds)
   local index = segment.purse
-  local purse, paid = call.purses[index], call.uses[index] or { seconds = 0, micros = 0 }
-  local field = purse.tallies and purse.tallies[1]
-  local micros, amount = 0, 0
+  local purse, paid = c.purses[index], c.uses[index] or { seconds = 0, micros = 0 }
+  local micros, amount = 0, seconds
   if purse.kind == 'C' then
     micros = price_micros(purse, paid.seconds + seconds) - price_micros(purse, paid.seconds)
       + (segment.from == 0 and purse.fee or 0)
     acct.reserved, acct.debited, segment.held = acct.reserved - micros, acct.debited + micros, segment.held - micros
-    if not (call.unfunded and purse.post_paid) then call.debit = call.debit + micros end
+    if not (c.unfunded and purse.post_paid) then c.debit = c.debit + micros end
     amount = micros
-  elseif purse.kind == 'P' then
-    amount = seconds
   end
-  if field then
-    local tally = acct.tally[field]
+  if purse.field then
+    local tally = acct.tally[purse.field]
     tally.done, tally.held = tally.done + amount, tally.held - amount
   end
-  call.uses[index] = { seconds = paid.seconds + seconds, micros = paid.micros + micros }
+  c.uses[index] = { seconds = paid.seconds + seconds, micros = paid.micros + micros }
   segment.from = segment.from + seconds
 end
 
 -- Fill the segments in order with the seconds used so far.
-local function use_segments(call, acct, used)
+local function use_segments(c, acct, used)
   local left = {}
-  for _, segment in ipairs(call.segments) do
-    local seconds = math.min(segment.to, used) - segment.from
-    if seconds > 0 then use(call, acct, segment, seconds) end
-    if segment.from < segment.to then table.insert(left, segment) end
+  for _, segment in ipairs(c.segments) do
+    local seconds = min(segment.to, used) - segment.from
+    if seconds > 0 then use(c, acct, segment, seconds) end
+    if segment.from < segment.to then left[#left + 1] = segment end
   end
-  call.segments, call.used = left, math.max(call.used, math.min(used, call.to))
+  c.segments, c.used = left, max(c.used, min(used, c.to))
 end
 
 -- Write down what was talked and nobody pays: its seconds, and what credits would have cost.
-local function leave_unpaid(call, seconds)
-  for index, purse in ipairs(call.purses) do
+local function leave_unpaid(c, seconds)
+  for index, purse in ipairs(c.purses) do
     if purse.kind == 'C' then
-      local had = (call.granted[index] or 0) + call.unpaid_seconds
-      call.unpaid_micros = call.unpaid_micros + price_micros(purse, had + seconds) - price_micros(purse, had)
-        + (call.used == 0 and purse.fee or 0)
+      local had = (c.granted[index] or 0) + c.unpaid_seconds
+      c.unpaid_micros = c.unpaid_micros + (c.used == 0 and purse.fee or 0)
+        + price_micros(purse, min(purse.priceable, had + seconds)) - price_micros(purse, min(purse.priceable, had))
     end
   end
-  call.unpaid_seconds = call.unpaid_seconds + seconds
+  c.unpaid_seconds = c.unpaid_seconds + seconds
 end
 
 -- Take a cumulative report: debit what was used, walk on over what was talked beyond the grants.
-local function report_used(call, acct, used)
-  use_segments(call, acct, used)
-  if used <= call.used then return end
-  call.overrun = call.overrun + math.max(0, used - math.max(call.granted_until, call.used))
-  walk(call, acct, used - call.used)
-  use_segments(call, acct, used)
-  if used > call.used then
-    leave_unpaid(call, used - call.used)
-    call.used, call.to = used, used
+local function report_used(c, acct, used)
+  use_segments(c, acct, used)
+  if used <= c.used then return end
+  c.overrun = c.overrun + max(0, used - max(c.granted_until, c.used))
+  walk(c, acct, used - c.used)
+  use_segments(c, acct, used)
+  if used > c.used then
+    leave_unpaid(c, used - c.used)
+    c.used, c.to = used, used
   end
 end
 
 -- Lots ----------------------------------------------------------------------------------------
 
--- Read the lots that still have something, oldest first.
-local function open_lots(key)
-  local flat, lots = redis.call('HGETALL', key), {}
-  for i = 1, #flat, 2 do
-    local expire_ms, bought_ms, left, voided = string.match(flat[i + 1], '^(%d+) (%d+) (%d+) ([01])$')
-    if not expire_ms then damaged('a lot') end
-    table.insert(lots, {
-      id = flat[i], expire_ms = whole(expire_ms, 'a lot'), bought_ms = whole(bought_ms, 'a lot'),
-      left = whole(left, 'a lot'), voided = voided == '1', was = flat[i + 1],
-    })
+-- Take from lots that are due what no running call holds.
+local function expire_lots(keys, acct, part, nonce)
+  if acct.lots_due_ms == 0 or acct.lots_due_ms > part.now_ms or (acct.available or 0) <= 0 then return end
+  if not acct.lots then
+    local values = call('HMGET', keys[1], 'totals/' .. acct.tenant, 'lots/' .. acct.tenant)
+    deepen(acct, values[1], values[2])
   end
-  table.sort(lots, function(a, b)
+  local moved = {}
+  for _, lot in ipairs(acct.lots) do
+    local micros = min(lot.left, acct.available)
+    if lot.expire_ms <= part.now_ms and micros > 0 then
+      local sum = lot.voided and 'voided' or 'expired'
+      lot.left, acct.available, acct[sum] = lot.left - micros, acct.available - micros, acct[sum] + micros
+      moved[#moved + 1] = lot.id .. '\31' .. digits(micros) .. '\31' .. sum
+    end
+  end
+  note(part, 'lots_expired', nonce .. 'x', 'tenant=' .. acct.tenant .. '\nlots=' .. concat(moved, '\30') .. money_lines(acct))
+end
+
+-- Take debited money out of the lots, oldest first; what no lot has is owed to the next one.
+local function pay_from_lots(acct, micros)
+  local paid = {}
+  for _, lot in ipairs(acct.lots) do
+    local part = min(lot.left, micros)
+    if part > 0 then
+      lot.left, micros = lot.left - part, micros - part
+      paid[#paid + 1] = lot.id .. '\31' .. digits(part)
+    end
+  end
+  acct.owed = acct.owed + micros
+  return concat(paid, '\30')
+end
+
+-- Put money into a lot, less what is owed already, where the order of lots wants it.
+local function keep_lot(acct, lot)
+  local owed = min(acct.owed, lot.left)
+  acct.owed, lot.left = acct.owed - owed, lot.left - owed
+  acct.lots[#acct.lots + 1] = lot
+  table.sort(acct.lots, function(a, b)
     if a.expire_ms ~= b.expire_ms then return a.expire_ms < b.expire_ms end
     if a.bought_ms ~= b.bought_ms then return a.bought_ms < b.bought_ms end
     return a.id < b.id
   end)
-  return lots
 end
 
--- Write one lot.
-local function lot_text(lot)
-  return digits(lot.expire_ms) .. ' ' .. digits(lot.bought_ms) .. ' ' .. digits(lot.left) .. ' '
-    .. (lot.voided and '1' or '0')
-end
-
--- Format what changed in the lots: fields to set, and ids of those used up.
-local function lot_changes(lots)
-  local set, gone = {}, {}
-  for _, lot in ipairs(lots or {}) do
-    if lot.left == 0 then
-      table.insert(gone, lot.id)
-    elseif lot_text(lot) ~= lot.was then
-      table.insert(set, lot.id)
-      table.insert(set, lot_text(lot))
-    end
-  end
-  return set, gone
-end
-
--- Keep in the account when its next lot falls due.
-local function remember_due(acct, lots)
-  acct.lots_due_ms = 0
-  for _, lot in ipairs(lots) do
-    if lot.left > 0 and (acct.lots_due_ms == 0 or lot.expire_ms < acct.lots_due_ms) then
-      acct.lots_due_ms = lot.expire_ms
-    end
-  end
-end
-
--- Read more sums of an account that was opened with fewer.
-local function widen(acct)
-  if acct.sums == ALL_SUMS then return end
-  local values = redis.call('HMGET', acct.key, unpack(ALL_SUMS))
-  for i, name in ipairs(ALL_SUMS) do
-    if i > #HELD_SUMS then
-      acct[name] = signed(values[i], name)
-      acct.was[name] = acct[name]
-    end
-  end
-  acct.sums = ALL_SUMS
-end
-
--- Take from lots that are due what no running call holds. Returns the lots if it had to read them.
-local function expire_lots(lots_key, acct, part, nonce, tenant, lots)
-  if acct.lots_due_ms == 0 or acct.lots_due_ms > part.now_ms or (acct.available or 0) <= 0 then return lots end
-  widen(acct)
-  lots = lots or open_lots(lots_key)
-  local moved = {}
-  for _, lot in ipairs(lots) do
-    local micros = math.min(lot.left, math.max(0, acct.available))
-    if lot.expire_ms <= part.now_ms and micros > 0 then
-      local sum = lot.voided and 'voided' or 'expired'
-      lot.left, acct.available, acct[sum] = lot.left - micros, acct.available - micros, acct[sum] + micros
-      table.insert(moved, lot.id .. '\31' .. digits(micros) .. '\31' .. sum)
-    end
-  end
-  remember_due(acct, lots)
-  note(part, 'lots_expired', nonce, {
-    'tenant=' .. tenant, 'lots=' .. table.concat(moved, '\30'),
-    'available=' .. digits(acct.available), 'reserved=' .. digits(acct.reserved),
-  })
-  return lots
-end
-
--- Take debited money out of the lots, oldest first; what no lot has is owed to the next one.
-local function pay_from_lots(acct, lots, micros)
-  local paid = {}
-  for _, lot in ipairs(lots) do
-    local part = math.min(lot.left, micros)
-    if part > 0 then
-      lot.left, micros = lot.left - part, micros - part
-      table.insert(paid, lot.id .. '\31' .. digits(part))
-    end
-  end
-  acct.owed = acct.owed + micros
-  remember_due(acct, lots)
-  return table.concat(paid, '\30')
-end
-
--- Answers -------------------------------------------------------------------------------------
+-- Answers and plans ---------------------------------------------------------------------------
 
 -- Give the stored answer of a record again.
 local function stored_answer(record, status)
-  return {
-    status, record.decision or '', record.times or '', record.outcome or '', record.segments or '',
-    record.uses or '', record.report or '', facts_of(record), record.explanation or '', record.state or '',
-  }
+  return { status, record.decision or '', record.answer or '', record.held or '', record.state or '',
+           facts_of(record), record.explanation or '' }
 end
 
 -- Say what was answered before, if this question or a later one was asked before.
-local function earlier_answer(record, sequence, fingerprint)
-  local last = whole(record.sequence, 'sequence')
+local function earlier_answer(record, asked)
+  local last, content = match(record.asked or '', '^(%d+) (.+)$')
+  if not last then damaged('a call') end
+  local sequence, asked_content = match(asked, '^(%d+) (.+)$')
+  sequence, last = whole(sequence, 'sequence'), whole(last, 'sequence')
   if sequence > last then return nil end
   if sequence < last then return stored_answer(record, 'SUPERSEDED') end
-  if record.fingerprint ~= fingerprint then return { 'REUSED' } end
+  if content ~= asked_content then return { 'REUSED' } end
   return stored_answer(record, 'REPEATED')
 end
 
--- Say when a grant is to be reported on and when it lapses.
-local function times_of(call, now_ms, holds)
-  if not holds then return digits(now_ms) .. ' 0 0', 0 end
-  local validity_ms = (call.to - call.used) * 1000 + REPORT_GRACE_MS
-  if call.used == 0 then validity_ms = call.to * 1000 + RING_LIMIT_MS end
-  local expire_ms = now_ms + 2 * validity_ms
-  return digits(now_ms) .. ' ' .. digits(now_ms + validity_ms) .. ' ' .. digits(expire_ms), expire_ms
-end
-
--- Describe an answer: final, reason, shortfall, and what is left of credits and of the first pool.
-local function outcome_of(call, acct, final, reason, shortfall)
-  local available, pool_left = '-', '-'
-  for _, purse in ipairs(call.purses) do
+-- Describe an answer: when it was given, in how many ms to report and to lapse, whether it is the
+-- last, why not, what credits lack, and what is left of credits and of the first pool.
+local function answer_text(c, acct, part, reason, shortfall)
+  local validity_ms, available, pool_left = 0, '-', '-'
+  if reason == 0 then
+    validity_ms = c.used == 0 and c.to * 1000 + RING_LIMIT_MS or (c.to - c.used) * 1000 + REPORT_GRACE_MS
+  end
+  for _, purse in ipairs(c.purses) do
     if purse.kind == 'C' and acct.available then available = digits(acct.available) end
     if purse.kind == 'P' and pool_left == '-' then pool_left = digits(pool_room(purse, acct)) end
   end
-  return table.concat({ final and '1' or '0', reason, digits(shortfall), available, pool_left }, ' ')
+  local final = reason == 0 and is_final(c, acct) and 1 or 0
+  local expire_ms = EXPIRE_VALIDITIES * validity_ms
+  return format('%d %d %d %d %d %d %s %s', part.now_ms, validity_ms, expire_ms, final, max(0, reason), exact(shortfall),
+    available, pool_left), part.now_ms + expire_ms
 end
 
 -- Say why the walk found nothing: the reason of the last purse, and what credits lack.
-local function refusal_of(call, acct)
+local function refusal_of(c, acct)
   local reason, shortfall = nil, 0
-  for index, purse in ipairs(call.purses) do
+  for index, purse in ipairs(c.purses) do
     reason = purse.reason
     if purse.kind == 'C' then
-      local had = call.granted[index] or 0
-      local need = price_micros(purse, had + 1) - price_micros(purse, had) + (call.to == 0 and purse.fee or 0)
-      if purse.positive and had == 0 then need = math.max(1, need) end
+      local had = min(c.granted[index] or 0, purse.priceable)
+      local need = price_micros(purse, had + 1) - price_micros(purse, had) + (c.to == 0 and purse.fee or 0)
+      if purse.positive and had == 0 then need = max(1, need) end
       local by_balance, by_limit = spendable(purse, acct)
       if by_limit < need and by_limit <= by_balance then reason = SPEND_LIMIT_REACHED end
       if not acct.available and not purse.post_paid then
         reason, by_balance = BALANCE_MISSING, 0
       end
-      shortfall = math.max(0, need - math.min(by_balance, need))
+      shortfall = max(0, need - min(by_balance, need))
     end
   end
-  return tonumber(reason) or damaged('a question without purses'), shortfall
+  return reason or damaged('a question without purses'), shortfall
 end
 
--- Name the report of a call: seconds used, talked beyond grants, not paid by anyone, and whether late.
-local function report_of(call)
-  return table.concat({
-    digits(call.used), digits(call.overrun), digits(call.unpaid_seconds), digits(call.unpaid_micros),
-    call.late and '1' or '0',
-  }, ' ')
+-- Begin a plan of writes.
+local function new_plan(acct, part)
+  return { acct = acct, part = part, indexed = {}, over = {}, calls = {}, known = {} }
 end
 
--- Plan the record of a call with its last answer. `fresh` also writes what a question is asked with.
-local function record_call(plan, key, call, state, question, answer, fresh)
-  local fields = {
-    'state', state, 'sequence', digits(question.sequence), 'fingerprint', question.fingerprint,
-    'decision', question.decision, 'times', answer.times, 'outcome', answer.outcome,
-    'segments', segments_text(call.segments), 'uses', uses_text(call.uses), 'report', report_of(call),
-  }
-  local n = #fields
+-- Plan the record of a call with its last answer; a fresh one also holds what was asked.
+local function record_call(plan, question, c, state, answer)
+  local held = concat({ held_texts(c) }, '|')
+  local fields = { 'state', state, 'asked', question.asked, 'decision', question.decision, 'answer', answer, 'held', held }
+  local n = 10
   local function put(field, value)
     fields[n + 1], fields[n + 2] = field, value
     n = n + 2
   end
-  if fresh then
+  if c.opened ~= question.decision then put('opened', c.opened) end
+  if question.fresh then
     put('gateway', question.gateway)
-    put('opened', call.opened)
-    if call.counted ~= '' then put('counted', call.counted) end
-    if call.unfunded then put('unfunded', '1') end
+    if c.counted then put('counted', c.counted) end
+    if c.unfunded then put('unfunded', '1') end
     if question.explanation ~= '' then put('explanation', question.explanation) end
-    for i = 1, math.ceil(#call.facts / CHUNK_BYTES) do
-      put('facts' .. i, string.sub(call.facts, (i - 1) * CHUNK_BYTES + 1, i * CHUNK_BYTES))
+    local facts, chunk = c.facts, 1
+    for at = 1, #facts, CHUNK_BYTES do
+      put('facts' .. chunk, sub(facts, at, at + CHUNK_BYTES - 1))
+      chunk = chunk + 1
     end
   end
-  table.insert(plan.calls, { key = key, fields = fields, replaced = fresh and question.known, lifetime = answer.lifetime,
-    revived = question.record and question.record.state == 'expired' })
-  return { 'OK', question.decision, answer.times, answer.outcome, fields[14], fields[16], fields[18], '', '', state }
+  plan.calls[#plan.calls + 1] = {
+    key = question.key, fields = fields, replaced = question.fresh and question.known,
+    lifetime = state == 'refused' and REFUSAL_LIFETIME_MS, revived = question.state and not question.live,
+  }
+  return { 'OK', question.decision, answer, held, state, question.fresh and '' or c.facts, '' }
 end
 
--- Describe a change of a call for the journal.
-local function call_body(call, acct, question, tenant, paid)
-  return {
-    'tenant=' .. tenant, 'call=' .. question.member, 'gateway=' .. question.gateway, 'opened=' .. call.opened,
-    'sequence=' .. digits(question.sequence), 'segments=' .. segments_text(call.segments),
-    'uses=' .. uses_text(call.uses), 'report=' .. report_of(call), 'lots=' .. (paid or ''),
-    'before=' .. (call.before or ''), 'unfunded=' .. (call.unfunded and '1' or ''),
-    'available=' .. (acct.available and digits(acct.available) or ''), 'reserved=' .. digits(acct.reserved),
-    'facts=' .. call.facts,
-  }
+-- Plan the journal entry of a change of a call.
+local function note_call(plan, kind, question, c, nonce, paid)
+  local acct, segments, uses, report = plan.acct, held_texts(c)
+  note(plan.part, kind, nonce, 'tenant=' .. acct.tenant .. '\ncall=' .. question.member .. '\ngateway=' .. question.gateway
+    .. '\nopened=' .. c.opened .. '\nasked=' .. question.asked .. '\nsegments=' .. segments .. '\nuses=' .. uses
+    .. '\nbefore=' .. c.before .. '\nreport=' .. report .. '\nunfunded=' .. (c.unfunded and '1' or '') .. '\nlots=' .. paid
+    .. money_lines(acct) .. '\nfacts=' .. c.facts)
 end
 
 -- Write a plan. Everything is formatted before the first command; each hash was read before.
 local function commit(keys, plan)
-  local account_fields = account_changes(plan.acct)
-  local lots_set, lots_gone = lot_changes(plan.lots)
-  local entries = plan.part.entries
-  if #plan.held > 0 then redis.call('ZADD', keys[2], unpack(plan.held)) end
-  for _, entry in ipairs(entries) do
-    redis.call('XADD', keys[3], entry[1], 'meta', entry[2], 'kind', entry[3], 'body', entry[4])
+  local part, changes = plan.part, account_changes(plan.acct)
+  local entries, n = part.entries, #changes
+  if #entries > 0 then
+    changes[n + 1], changes[n + 2] = 'meta',
+      format('%s %d %s %d %d', part.epoch, exact(part.n), part.nonce, part.now_ms, part.small_until_ms)
   end
-  if plan.describe then redis.call('HSET', keys[1], unpack(plan.describe)) end
-  if #account_fields > 0 then redis.call('HSET', keys[1], unpack(account_fields)) end
-  for _, call in ipairs(plan.calls) do
-    if call.replaced then redis.call('DEL', call.key) end
-    redis.call('HSET', call.key, unpack(call.fields))
-    if call.revived then redis.call('PERSIST', call.key) end
-    if call.lifetime then redis.call('PEXPIRE', call.key, call.lifetime) end
+  for i = 1, #plan.known do changes[#changes + 1] = plan.known[i] end
+  if #plan.indexed > 0 then call('ZADD', keys[2], unpack(plan.indexed)) end
+  for i = 1, #entries do
+    local entry = entries[i]
+    call('XADD', keys[3], entry[1], 'meta', entry[2], 'kind', entry[3], 'body', entry[4])
   end
-  if #lots_set > 0 then redis.call('HSET', keys[4], unpack(lots_set)) end
-  if #lots_gone > 0 then redis.call('HDEL', keys[4], unpack(lots_gone)) end
-  if #plan.known > 0 then redis.call('HSET', keys[6], unpack(plan.known)) end
-  if #plan.over > 0 then redis.call('ZREM', keys[2], unpack(plan.over)) end
-  if #entries > 0 and plan.acct.watched_until_ms >= plan.part.now_ms then
-    -- Only a wake-up: who misses it reads the journal a little later.
-    redis.pcall('SPUBLISH', keys[5], entries[#entries][1])
+  if #changes > 0 then call('HSET', keys[1], unpack(changes)) end
+  for i = 1, #plan.calls do
+    local record = plan.calls[i]
+    if record.replaced then call('DEL', record.key) end
+    call('HSET', record.key, unpack(record.fields))
+    if record.revived then call('PERSIST', record.key) end
+    if record.lifetime then call('PEXPIRE', record.key, record.lifetime) end
   end
-end
-
--- Begin a plan of writes.
-local function new_plan(acct, part, lots)
-  return { acct = acct, part = part, lots = lots, held = {}, over = {}, calls = {}, known = {} }
+  if #plan.over > 0 then call('ZREM', keys[2], unpack(plan.over)) end
+  -- Only a wake-up: who misses it reads the journal a little later.
+  if #entries > 0 then redis.pcall('SPUBLISH', keys[3], entries[#entries][1]) end
 end
 
 -- reserve -------------------------------------------------------------------------------------
 
-local LEG_ARGUMENTS = 14
+local HEAD_ARGUMENTS, LEG_ARGUMENTS, HEAD_KEYS, LEG_KEYS = 4, 10, 3, 2
 
 -- Read one leg of a question, and the record that may hold its answer.
 local function read_leg(keys, args, i)
-  local at, k = 5 + (i - 1) * LEG_ARGUMENTS, 5 + (i - 1) * 2
+  local at, k = HEAD_ARGUMENTS + (i - 1) * LEG_ARGUMENTS, HEAD_KEYS + (i - 1) * LEG_KEYS
+  local key = keys[k + 1]
+  local record = read_hash(key)
   local leg = {
-    key = keys[k + 1], member = args[at + 1], gateway = args[at + 2], sequence = whole(args[at + 3], 'sequence'),
-    fingerprint = args[at + 4], decision = args[at + 5], refusal = args[at + 6],
-    wanted = whole(args[at + 7], 'wanted'), floor = whole(args[at + 8], 'floor'), counted = args[at + 9],
-    limit = args[at + 10], facts = args[at + 11], explanation = args[at + 12],
-    used = whole(args[at + 13], 'used'), uses = args[at + 14],
+    key = key, record = record, known = record ~= nil, member = sub(key, -REFERENCE_BYTES) .. ':' .. args[2],
+    gateway = args[at + 1], asked = args[at + 2], decision = args[at + 3], refusal = args[at + 4],
+    wanted = tonumber(args[at + 5]), floor = tonumber(args[at + 6]), running = args[at + 7], facts = args[at + 8],
+    explanation = args[at + 9], announced = args[at + 10], used = 0, fresh = true, kind = 'reserved',
   }
-  leg.record = read_hash(leg.key)
-  leg.known = leg.record ~= nil
-  if leg.record and leg.record.gateway ~= leg.gateway then
+  if leg.announced ~= '' then leg.used = whole(match(leg.announced, '^(%d+)|'), 'used') end
+  if leg.running ~= '' then leg.limit, leg.counted = match(leg.running, '^(%d+) (.+)$') end
+  if record and record.gateway ~= leg.gateway then
     local other = read_hash(keys[k + 2])
-    leg.in_use = leg.record.state == 'live'
-    local answered = other and whole(other.sequence, 'sequence') >= leg.sequence
-    if leg.in_use or answered then
+    leg.in_use = record.state == 'live'
+    if leg.in_use or (other and earlier_answer(other, leg.asked)) then
       leg.key, leg.record, leg.known = keys[k + 2], other, other ~= nil
     else
       leg.record = nil
     end
   end
   return leg
+end
+
+-- Take over what is known of a call before this question: what was reported stays paid.
+local function go_on(c, leg)
+  local before = leg.live
+  if before then
+    c.opened, c.used, c.overrun, c.late = before.opened, before.used, before.overrun, before.late
+    c.unpaid_seconds, c.unpaid_micros = before.unpaid_seconds, before.unpaid_micros
+    if before.list == c.list then c.uses = before.uses end
+  elseif leg.announced ~= '' and not leg.in_use then
+    c.uses = parse_uses(match(leg.announced, '^%d+|(.*)$'))
+    for _, use in pairs(c.uses) do c.used = c.used + use.seconds end
+  end
+  for index, use in pairs(c.uses) do c.granted[index] = use.seconds end
+  c.to, c.granted_until, c.before = c.used, leg.used, uses_text(c.uses)
 end
 
 -- Choose the call a leg speaks of: a new one, one that goes on, or one whose reservation is replaced.
@@ -812,366 +818,323 @@ local function call_of(leg)
   if before and leg.used > 0 and #before.purses > 0 then
     before.late = before.late or record.state == 'expired'
     -- It is paid as it began; the answer is rendered from what is known today.
-    before.facts = string.gsub(leg.facts, '\29[^\29]*\29', function() return '\29' .. before.list .. '\29' end, 1)
+    local call_id, context = match(leg.facts, '^([^\29]*\29)[^\29]*(\29.*)$')
+    before.facts = call_id .. before.list .. context
     return before
   end
-  local call = new_call(leg.facts, leg.live and leg.live.opened or leg.decision, leg.counted)
-  if leg.live then
-    -- Seconds that were reported stay paid by the purses that paid them.
-    call.used, call.overrun, call.late = leg.live.used, leg.live.overrun, leg.live.late
-    call.unpaid_seconds, call.unpaid_micros = leg.live.unpaid_seconds, leg.live.unpaid_micros
-    if leg.live.list == call.list then call.uses = leg.live.uses end
-  elseif not leg.in_use then
-    call.uses = parse_uses(leg.uses)
-    for _, use in pairs(call.uses) do call.used = call.used + use.seconds end
-  end
-  for index, use in pairs(call.uses) do call.granted[index] = use.seconds end
-  call.to, call.granted_until, call.before = call.used, leg.used, uses_text(call.uses)
-  return call
+  local c = new_call(leg.facts, leg.decision, leg.counted)
+  if leg.live or leg.announced ~= '' then go_on(c, leg) end
+  return c
 end
 
 -- Walk for one question; say why not where nothing is granted: reason and shortfall, else 0 and 0.
-local function try_call(question, call, acct, part)
+local function try_call(question, c, acct, part)
   if question.refusal ~= '' then return whole(question.refusal, 'refusal'), 0 end
   if acct.frozen then return FROZEN, 0 end
-  local full = question.limit ~= '' and call.counted ~= '' and acct.count[call.counted] >= whole(question.limit, 'limit')
+  local full = question.limit and c.counted and acct.running[c.counted] >= whole(question.limit, 'limit')
   local objection = full and CONCURRENT_CALLS or question.in_use and CALL_ID_IN_USE
-  local wanted = slice(call, acct, part, question.wanted, question.floor)
-  walk(call, acct, call.used + wanted - call.to)
-  if call.to > call.used then return objection or 0, 0 end
-  local reason, shortfall = refusal_of(call, acct)
+  local wanted = slice(c, acct, part, question.wanted, question.floor)
+  walk(c, acct, c.used + wanted - c.to)
+  if c.to > c.used then return objection or 0, 0 end
+  local reason, shortfall = refusal_of(c, acct)
   if objection and TOLD_LAST[reason] then return objection, 0 end
   return reason, shortfall
 end
 
 -- Say whether something of the partition has lapsed and only waits to be given back.
 local function something_due(expiry, now_ms)
-  return #redis.call('ZRANGEBYSCORE', expiry, '-inf', digits(now_ms), 'LIMIT', 0, 1) > 0
+  return #call('ZRANGEBYSCORE', expiry, '-inf', digits(now_ms), 'LIMIT', 0, 1) > 0
 end
 
--- Plan the outcome of one question for a grant; `lots` are open where the call was reported on.
-local function plan_grant(plan, question, call, tenant, forced)
-  local acct, part, answer = plan.acct, plan.part, {}
+-- Plan the outcome of one question for a grant; where nothing is granted, nothing stays held.
+local function plan_grant(plan, question, c, forced)
+  local acct = plan.acct
   local reason, shortfall
   if forced then
     reason, shortfall = forced.reason, forced.shortfall
   else
-    reason, shortfall = try_call(question, call, acct, part)
+    reason, shortfall = try_call(question, c, acct, plan.part)
   end
-  if reason ~= 0 then give_back(call, acct) end
-  local paid = call.debit > 0 and pay_from_lots(acct, plan.lots, call.debit) or ''
-  answer.outcome = outcome_of(call, acct, reason == 0 and is_final(call, acct), digits(reason), shortfall)
-  local expire_ms
-  answer.times, expire_ms = times_of(call, part.now_ms, reason == 0)
-  local state = reason == 0 and 'live' or call.used > 0 and 'ended' or 'refused'
+  if reason ~= 0 then
+    give_back(c, acct)
+    plan.refused = plan.refused or { reason = reason, shortfall = shortfall }
+    plan.short = plan.short or (question.refusal == '' and not acct.frozen)
+  end
+  local paid = c.debit > 0 and pay_from_lots(acct, c.debit) or ''
+  local answer, expire_ms = answer_text(c, acct, plan.part, reason, shortfall)
+  local state = reason == 0 and 'live' or c.used > 0 and 'ended' or 'refused'
   if state == 'live' then
-    count_running(call, acct, 1)
-    table.insert(plan.held, digits(expire_ms))
-    table.insert(plan.held, question.member)
-    note(part, question.kind, question.decision, call_body(call, acct, question, tenant, paid))
-  elseif question.live or call.used > 0 then
-    table.insert(plan.over, question.member)
-    note(part, 'ended', question.decision, call_body(call, acct, question, tenant, paid))
+    count_running(c, acct, 1)
+    plan.indexed[#plan.indexed + 1], plan.indexed[#plan.indexed + 2] = digits(expire_ms), question.member
+    note_call(plan, question.kind, question, c, question.decision, paid)
+  elseif question.live or c.used > 0 then
+    plan.over[#plan.over + 1] = question.member
+    note_call(plan, 'ended', question, c, question.decision, paid)
   end
-  if state == 'refused' then answer.lifetime = REFUSAL_LIFETIME_MS end
-  if reason ~= 0 and not plan.refused then
-    plan.refused = { reason = reason, shortfall = shortfall }
-  end
-  plan.short = plan.short or (reason ~= 0 and question.refusal == '' and not acct.frozen)
-  return record_call(plan, question.key, call, state, question, answer, question.kind == 'reserved')
-end
-
--- Read the legs and their earlier answers; say which calls are to be decided on, and by which sums.
-local function read_legs(keys, args)
-  local legs, asked, sums = {}, {}, HELD_SUMS
-  for i = 1, whole(args[5], 'legs') do
-    local leg = read_leg(keys, args, i)
-    legs[i], leg.kind = leg, 'reserved'
-    if not string.find(args[4], 'd') and leg.record then
-      leg.reply = earlier_answer(leg.record, leg.sequence, leg.fingerprint)
-    end
-    if not leg.reply then
-      leg.call = call_of(leg)
-      table.insert(asked, leg.call)
-      if leg.live then table.insert(asked, leg.live) end
-      if leg.used > 0 then sums = ALL_SUMS end
-    end
-  end
-  return legs, asked, sums
+  return record_call(plan, question, c, state, answer)
 end
 
 -- Plan one leg: what it held is free again, what was talked is debited, then the purses are asked.
-local function plan_leg(plan, leg, tenant, forced)
-  if leg.live then
-    count_running(leg.live, plan.acct, -1)
-    if leg.call ~= leg.live then give_back(leg.live, plan.acct) end
+local function plan_leg(plan, leg, forced)
+  local c, live = leg.call, leg.live
+  if live then
+    count_running(live, plan.acct, -1)
+    if c ~= live then give_back(live, plan.acct) end
   end
-  if leg.call.is_new then leg.call.unfunded = plan.acct.available == nil end
-  if leg.used > 0 and not leg.in_use then report_used(leg.call, plan.acct, leg.used) end
-  return plan_grant(plan, leg, leg.call, tenant, forced)
+  if c.is_new then c.unfunded = plan.acct.available == nil end
+  if leg.used > 0 and not leg.in_use then report_used(c, plan.acct, leg.used) end
+  return plan_grant(plan, leg, c, forced)
 end
 
 -- Plan all legs. Returns the reply, and the plan if there is one to commit.
 local function plan_reserve(keys, args, forced)
-  local legs, asked, sums = read_legs(keys, args)
-  local replies = { 'OK' }
-  for i, leg in ipairs(legs) do
-    if leg.reply and leg.reply[1] == 'REUSED' then return leg.reply end
-    replies[i + 1] = leg.reply
+  local legs, asked, replies, deep = {}, {}, { 'OK' }, false
+  for i = 1, (#args - HEAD_ARGUMENTS) / LEG_ARGUMENTS do
+    local leg = read_leg(keys, args, i)
+    local reply = leg.record and args[4] ~= 'd' and earlier_answer(leg.record, leg.asked)
+    if reply and reply[1] == 'REUSED' then return reply end
+    legs[i], replies[i + 1] = leg, reply or nil
+    if not reply then
+      leg.call = call_of(leg)
+      asked[#asked + 1] = leg.call
+      if leg.live then asked[#asked + 1] = leg.live end
+      deep = deep or leg.announced ~= ''
+    end
   end
   if #asked == 0 then return replies end
-  local part = open_partition(keys[3], args[1])
-  local acct = part and load_account(keys[1], sums, asked)
+  local part, acct = load(keys, args[1], args[2], asked, deep)
   if not acct then return { 'NO_ACCOUNT' } end
   if acct.digest ~= args[3] then return { 'STALE', acct.digest } end
-  local lots = sums == ALL_SUMS and open_lots(keys[4]) or nil
-  local plan = new_plan(acct, part, expire_lots(keys[4], acct, part, legs[1].decision, args[2], lots))
+  expire_lots(keys, acct, part, legs[1].decision)
+  local plan = new_plan(acct, part)
   for i, leg in ipairs(legs) do
-    replies[i + 1] = leg.reply or plan_leg(plan, leg, args[2], forced)
-  end
-  if plan.short and not forced and not string.find(args[4], 's') and something_due(keys[2], part.now_ms) then
-    return { 'EXPIRE_FIRST' }
+    replies[i + 1] = replies[i + 1] or plan_leg(plan, leg, forced)
   end
   return replies, plan
 end
 
 -- reserve: hold for each leg what its purses give, once per (call, sequence); all legs have one account.
---   KEYS   account, expiry, journal, lots, channel, then per leg: call, other
---   ARGV   now_ms, tenant, facts_digest, mode (d: dry run, a: all or nothing, s: asked after expiring),
---          number of legs, then per leg: member, gateway, sequence, fingerprint, decision_id,
---          reason of the rules or '', wanted_seconds, floor_seconds, field of running calls or '',
---          their limit or '', facts, explanation, used_seconds, uses
+--   KEYS   accounts, expiry, journal, then per leg: call, other
+--   ARGV   now_ms, tenant, facts_digest, mode (d: dry run, a: all or nothing, or empty; in capitals
+--          or S where it was asked after expiring), then per leg: gateway, "sequence fingerprint",
+--          decision_id, reason of the rules or '', wanted_seconds, floor_seconds,
+--          "limit field" of running calls or '', facts, explanation, "used_seconds|uses" or ''
 --   reply  OK and per leg an answer | REUSED | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
 local function reserve(keys, args)
+  if not call then bind() end
+  local mode, second = string.lower(args[4]), string.find(args[4], '%u')
+  args[4] = mode
   local reply, plan = plan_reserve(keys, args)
-  if plan and plan.refused and string.find(args[4], 'a') then
+  if not plan then return reply end
+  if plan.short and not second and something_due(keys[2], plan.part.now_ms) then return { 'EXPIRE_FIRST' } end
+  if plan.refused and mode == 'a' then
     -- One leg does not fit, so none is held: all are refused for its reason.
     reply, plan = plan_reserve(keys, args, plan.refused)
   end
-  if plan and not string.find(args[4], 'd') then commit(keys, plan) end
+  if mode ~= 'd' then commit(keys, plan) end
   return reply
 end
 
 -- Reports -------------------------------------------------------------------------------------
 
--- Read what one question about a call that was granted before looks at.
+-- Read what a question about a call that was granted before looks at, or answer it at once.
 local function open_report(keys, args)
   local question = {
-    key = keys[6], member = args[4], gateway = args[5], sequence = whole(args[6], 'sequence'),
-    fingerprint = args[7], decision = args[8], used = whole(args[9], 'used'), second = args[10] == 's',
+    key = keys[4], member = sub(keys[4], -REFERENCE_BYTES) .. ':' .. args[2], gateway = args[4], asked = args[5],
+    decision = args[6], used = whole(args[7], 'used'), second = args[8] == 's', kind = 'extended',
   }
-  local record = read_hash(keys[6])
+  local record = read_hash(keys[4])
   if not record or record.gateway ~= question.gateway then return nil, { 'NO_CALL' } end
-  local earlier = earlier_answer(record, question.sequence, question.fingerprint)
+  local earlier = earlier_answer(record, question.asked)
   if earlier then return nil, earlier end
-  question.live = record.state == 'live'
-  question.call = record.state ~= 'refused' and open_call(record)
-  question.record = record
+  local state = record.state or damaged('a call')
+  if state ~= 'live' and state ~= 'expired' and state ~= 'ended' then return nil, { 'OVER', state } end
+  question.live, question.state, question.call = state == 'live', state, open_call(record)
+  question.call.late = question.call.late or state == 'expired'
   return question
 end
 
--- Open the plan of a report: partition, account and lots.
-local function open_report_plan(keys, args, call)
-  local part = open_partition(keys[3], args[1])
-  local acct = part and load_account(keys[1], ALL_SUMS, { call })
+-- Begin the plan of a report: the call is taken up where it was left.
+local function open_report_plan(keys, args, question)
+  local part, acct = load(keys, args[1], args[2], { question.call }, true)
   if not acct then return nil, { 'NO_ACCOUNT' } end
   if args[3] ~= '' and acct.digest ~= args[3] then return nil, { 'STALE', acct.digest } end
-  local lots = expire_lots(keys[4], acct, part, args[8], args[2], open_lots(keys[4]))
+  expire_lots(keys, acct, part, question.decision)
   -- Read before the first write, so that the last one, taking the call out of it, cannot fail.
-  redis.call('ZSCORE', keys[2], args[4])
-  return new_plan(acct, part, lots)
+  call('ZSCORE', keys[2], question.member)
+  if question.live then count_running(question.call, acct, -1) end
+  return new_plan(acct, part)
 end
 
--- extend: debit what was used and hold more for a call that goes on; also for one that had lapsed.
---   KEYS   account, expiry, journal, lots, channel, call
---   ARGV   now_ms, tenant, facts_digest or '', member, gateway, sequence, fingerprint, decision_id,
---          used_seconds, s if asked after expiring, reason of the rules or '', wanted_seconds,
---          floor_seconds, limit of running calls or ''
+-- extend: debit what was used and hold more for a call that goes on, also for one that had lapsed.
+--   KEYS   accounts, expiry, journal, call
+--   ARGV   now_ms, tenant, facts_digest, gateway, "sequence fingerprint", decision_id, used_seconds,
+--          s if asked after expiring, reason of the rules or '', wanted_seconds, floor_seconds,
+--          limit of running calls or ''
 --   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
 local function extend(keys, args)
+  if not call then bind() end
   local question, reply = open_report(keys, args)
   if not question then return reply end
-  local call, state = question.call, question.record.state
-  if not call or #call.purses == 0 or state == 'settled' or state == 'released' then return { 'OVER', state } end
-  question.refusal, question.wanted, question.floor = args[11], whole(args[12], 'wanted'), whole(args[13], 'floor')
-  question.kind, question.limit = 'extended', call.counted ~= '' and args[14] or ''
-  local plan, trouble = open_report_plan(keys, args, call)
+  local c = question.call
+  if #c.purses == 0 then return { 'OVER', 'ended' } end
+  question.refusal, question.wanted, question.floor = args[9], whole(args[10], 'wanted'), whole(args[11], 'floor')
+  question.limit = args[12] ~= '' and args[12] or nil
+  local plan, trouble = open_report_plan(keys, args, question)
   if not plan then return trouble end
-  if question.live then count_running(call, plan.acct, -1) end
-  call.late = call.late or state == 'expired'
-  report_used(call, plan.acct, question.used)
-  local answer = plan_grant(plan, question, call, args[2])
-  if plan.short and not question.second and something_due(keys[2], plan.part.now_ms) then
-    return { 'EXPIRE_FIRST' }
-  end
+  report_used(c, plan.acct, question.used)
+  local answer = plan_grant(plan, question, c)
+  if plan.short and not question.second and something_due(keys[2], plan.part.now_ms) then return { 'EXPIRE_FIRST' } end
   commit(keys, plan)
-  answer[8] = call.facts
   return answer
 end
 
 -- Plan the end of a call: nothing is held any more.
-local function plan_end(plan, call, question, state, tenant)
-  local acct = plan.acct
-  if question.live then count_running(call, acct, -1) end
-  give_back(call, acct)
-  local paid = call.debit > 0 and pay_from_lots(acct, plan.lots, call.debit) or ''
-  table.insert(plan.over, question.member)
-  note(plan.part, state, question.decision, call_body(call, acct, question, tenant, paid))
-  local answer = { times = digits(plan.part.now_ms) .. ' 0 0', outcome = outcome_of(call, acct, false, '0', 0) }
-  return record_call(plan, question.key, call, state, question, answer, false)
+local function plan_end(plan, question, state)
+  local acct, c = plan.acct, question.call
+  give_back(c, acct)
+  local paid = c.debit > 0 and pay_from_lots(acct, c.debit) or ''
+  plan.over[1] = question.member
+  note_call(plan, state, question, c, question.decision, paid)
+  -- Below 0 is neither granted nor refused.
+  return record_call(plan, question, c, state, (answer_text(c, acct, plan.part, -1, 0)))
 end
 
 -- settle: debit all that a call used and give back the rest; late also after it lapsed.
---   KEYS   account, expiry, journal, lots, channel, call
---   ARGV   now_ms, tenant, '', member, gateway, sequence, fingerprint, decision_id, used_seconds,
+--   KEYS   accounts, expiry, journal, call
+--   ARGV   now_ms, tenant, '', gateway, "sequence fingerprint", decision_id, used_seconds,
 --          s if asked after expiring
 --   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT | EXPIRE_FIRST
 local function settle(keys, args)
+  if not call then bind() end
   local question, reply = open_report(keys, args)
   if not question then return reply end
-  local call, state = question.call, question.record.state
-  if not call or state == 'settled' or state == 'released' then return { 'OVER', state } end
-  local plan, trouble = open_report_plan(keys, args, call)
+  local plan, trouble = open_report_plan(keys, args, question)
   if not plan then return trouble end
-  call.late = call.late or state == 'expired'
-  local unpaid = call.unpaid_seconds
-  report_used(call, plan.acct, question.used)
-  if call.unpaid_seconds > unpaid and not question.second and something_due(keys[2], plan.part.now_ms) then
-    return { 'EXPIRE_FIRST' }
-  end
-  local answer = plan_end(plan, call, question, 'settled', args[2])
+  local unpaid_seconds = question.call.unpaid_seconds
+  report_used(question.call, plan.acct, question.used)
+  if question.call.unpaid_seconds > unpaid_seconds and not question.second
+    and something_due(keys[2], plan.part.now_ms) then return { 'EXPIRE_FIRST' } end
+  local answer = plan_end(plan, question, 'settled')
   commit(keys, plan)
-  answer[8] = call.facts
   return answer
 end
 
 -- release: give back all that a call holds; the called party never answered.
---   KEYS   account, expiry, journal, lots, channel, call
---   ARGV   now_ms, tenant, '', member, gateway, sequence, fingerprint, decision_id, 0, ''
+--   KEYS   accounts, expiry, journal, call
+--   ARGV   now_ms, tenant, '', gateway, "sequence fingerprint", decision_id, 0, ''
 --   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT
 local function release(keys, args)
+  if not call then bind() end
   local question, reply = open_report(keys, args)
   if not question then return reply end
-  if not question.live then return { 'OVER', question.record.state } end
-  local plan, trouble = open_report_plan(keys, args, question.call)
+  if not question.live then return { 'OVER', question.state } end
+  local plan, trouble = open_report_plan(keys, args, question)
   if not plan then return trouble end
-  local answer = plan_end(plan, question.call, question, 'released', args[2])
+  local answer = plan_end(plan, question, 'released')
   commit(keys, plan)
-  answer[8] = question.call.facts
   return answer
 end
 
 -- expire: give back what one call holds if its time has come; the answer it got stays.
---   KEYS   account, expiry, journal, lots, channel, call
+--   KEYS   accounts, expiry, journal, call
 --   ARGV   now_ms, tenant, member, nonce
 --   reply  1 if it was given back, else 0
 local function expire(keys, args)
-  local tenant, member = args[2], args[3]
-  local part = open_partition(keys[3], args[1])
-  local record = read_hash(keys[6])
-  local score = redis.call('ZSCORE', keys[2], member)
-  local expire_ms = record and record.state == 'live' and string.match(record.times or '', '^%d+ %d+ (%d+)$')
-  if not expire_ms then
-    redis.call('ZREM', keys[2], member)
+  if not call then bind() end
+  local member, record = args[3], read_hash(keys[4])
+  local score = call('ZSCORE', keys[2], member)
+  if not record or record.state ~= 'live' then
+    call('ZREM', keys[2], member)
     return 0
   end
-  local call = open_call(record)
-  local acct = part and load_account(keys[1], HELD_SUMS, { call })
-  if not acct then damaged('account') end
-  if whole(expire_ms, 'times') > part.now_ms then
-    if score ~= expire_ms then redis.call('ZADD', keys[2], expire_ms, member) end
+  local c = open_call(record)
+  local part, acct = load(keys, args[1], args[2], { c }, false)
+  if not acct then damaged('an account') end
+  local decided_ms, lapses_in_ms = match(record.answer or '', '^(%d+) %d+ (%d+) ')
+  if not decided_ms then damaged('a call') end
+  local expire_ms = whole(decided_ms, 'answer') + whole(lapses_in_ms, 'answer')
+  if expire_ms > part.now_ms then
+    if tonumber(score) ~= expire_ms then call('ZADD', keys[2], digits(expire_ms), member) end
     return 0
   end
-  count_running(call, acct, -1)
-  give_back(call, acct)
+  count_running(c, acct, -1)
+  give_back(c, acct)
   local plan = new_plan(acct, part)
-  local question = { member = member, gateway = record.gateway, sequence = whole(record.sequence, 'sequence') }
-  note(part, 'expired', args[4], call_body(call, acct, question, tenant))
-  table.insert(plan.calls, { key = keys[6], fields = { 'state', 'expired' } })
-  table.insert(plan.over, member)
+  note_call(plan, 'expired', { member = member, gateway = record.gateway, asked = record.asked }, c, args[4], '')
+  plan.calls[1] = { key = keys[4], fields = { 'state', 'expired' } }
+  plan.over[1] = member
   commit(keys, plan)
   return 1
 end
 
 -- Accounts ------------------------------------------------------------------------------------
 
--- Add money to an account as a lot; what was owed is paid first.
-local function add_lot(acct, lots, lot)
-  acct.available, acct.funded = (acct.available or 0) + lot.left, acct.funded + lot.left
-  local owed = math.min(acct.owed, lot.left)
-  acct.owed, lot.left = acct.owed - owed, lot.left - owed
-  table.insert(lots, lot)
-  remember_due(acct, lots)
+-- The account that is opened where there was none.
+local function blank_account(tenant, digest)
+  return {
+    tenant = tenant, digest = digest, frozen = false, lots_due_ms = 0, reserved = 0, post_paid = 0, funded = 0, debited = 0,
+    refunded = 0, expired = 0, voided = 0, owed = 0, lots = {}, tally = {}, running = {}, running_was = {},
+  }
 end
 
 -- Plan a lot that nobody knew yet, and its journal entry.
-local function plan_lot(plan, lot, nonce, tenant)
-  local micros = lot.left
-  add_lot(plan.acct, plan.lots, lot)
-  table.insert(plan.known, lot.id)
-  table.insert(plan.known, 'lot ' .. digits(micros) .. ' ' .. digits(lot.expire_ms))
-  note(plan.part, 'topped_up', nonce, {
-    'tenant=' .. tenant, 'lot=' .. lot.id, 'micros=' .. digits(micros), 'expire_ms=' .. digits(lot.expire_ms),
-    'available=' .. digits(plan.acct.available), 'reserved=' .. digits(plan.acct.reserved),
-  })
-end
-
--- The account that is opened where there was none.
-local function blank_account(key, digest)
-  local acct = { key = key, digest = digest, sums = ALL_SUMS, was = {}, tally = {}, count = {}, count_was = {} }
-  for _, name in ipairs(ALL_SUMS) do
-    if name ~= 'available' then acct[name] = 0 end
-  end
-  acct.watched_until_ms, acct.lots_due_ms = 0, 0
-  return acct
+local function plan_lot(plan, lot, nonce)
+  local acct, micros = plan.acct, lot.left
+  acct.available, acct.funded = (acct.available or 0) + micros, acct.funded + micros
+  keep_lot(acct, lot)
+  plan.known = { 'known/' .. acct.tenant .. '/' .. lot.id, format('lot %d %d', micros, lot.expire_ms) }
+  note(plan.part, 'topped_up', nonce, 'tenant=' .. acct.tenant .. '\nlot=' .. lot.id .. '\nmicros=' .. digits(micros)
+    .. '\nexpire_ms=' .. digits(lot.expire_ms) .. money_lines(acct))
 end
 
 -- open: open an account or describe it anew; its opening lot is applied once.
---   KEYS   account, expiry, journal, lots, channel, known
+--   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, currency, facts_digest, prepaid (0 or 1), epoch of a new partition
 --          or '', opening_micros or '', id of the opening lot, its expire_ms
 --   reply  OK | CURRENCY, the account's | NO_PARTITION
 local function open(keys, args)
-  local part = open_partition(keys[3], args[1])
+  if not call then bind() end
+  local tenant, lot_id = args[3], args[9]
+  local part, acct = load(keys, args[1], tenant, {}, true)
   if not part and args[7] == '' then return { 'NO_PARTITION' } end
   part = part or { epoch = digits(whole(args[7], 'epoch')), n = 0, nonce = '-', small_until_ms = 0,
                    now_ms = whole(args[1], 'now_ms'), entries = {} }
-  local acct = load_account(keys[1], ALL_SUMS, {})
-  local was = redis.call('HMGET', keys[1], 'currency', 'prepaid', 'version')
-  if acct and was[1] ~= args[4] then return { 'CURRENCY', was[1] } end
-  local lot_known = redis.call('HEXISTS', keys[6], args[9]) == 1
-  local plan = new_plan(acct or blank_account(keys[1], args[5]), part, open_lots(keys[4]))
-  if not acct or acct.digest ~= args[5] or was[2] ~= args[6] then
-    plan.describe = { 'currency', args[4], 'prepaid', args[6], 'digest', args[5],
-                      'version', digits(whole(was[3] or '0', 'version') + 1) }
-    if not acct then
-      plan.describe[9], plan.describe[10] = 'lots_due_ms', '0'
-    end
-    note(part, acct and 'described' or 'opened', args[2], {
-      'tenant=' .. args[3], 'currency=' .. args[4], 'digest=' .. args[5], 'prepaid=' .. args[6] })
+  local were = call('HMGET', keys[1], 'about/' .. tenant, 'known/' .. tenant .. '/' .. lot_id)
+  local currency, prepaid, version = match(were[1] or '- - 0', '^(%S+) (%S+) (%d+)$')
+  if acct and currency ~= args[4] then return { 'CURRENCY', currency } end
+  local plan = new_plan(acct or blank_account(tenant, args[5]), part)
+  local about
+  if not acct or acct.digest ~= args[5] or prepaid ~= args[6] then
+    about = args[4] .. ' ' .. args[6] .. ' ' .. digits(whole(version, 'about') + 1)
+    plan.acct.digest = args[5]
+    note(part, acct and 'described' or 'opened', args[2], 'tenant=' .. tenant .. '\ncurrency=' .. args[4]
+      .. '\ndigest=' .. args[5] .. '\nprepaid=' .. args[6])
   end
-  if args[8] ~= '' and not lot_known then
-    local lot = { id = args[9], expire_ms = whole(args[10], 'expire_ms'), bought_ms = part.now_ms,
-                  left = whole(args[8], 'micros') }
-    plan_lot(plan, lot, args[2] .. 'l', args[3])
+  if args[8] ~= '' and not were[2] then
+    local lot = { id = lot_id, expire_ms = whole(args[10], 'expire_ms'), bought_ms = part.now_ms, left = whole(args[8], 'micros') }
+    plan_lot(plan, lot, args[2] .. 'l')
+  end
+  if about then
+    plan.known[#plan.known + 1], plan.known[#plan.known + 2] = 'about/' .. tenant, about
   end
   if #part.entries > 0 then commit(keys, plan) end
   return { 'OK' }
 end
 
 -- balance: read an account's sums, after taking from lots that are due.
---   KEYS   account, expiry, journal, lots, channel
+--   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant
---   reply  currency, then the sums in the order of ALL_SUMS | NO_ACCOUNT
+--   reply  currency, prepaid and version; money; totals; lots | NO_ACCOUNT
 local function balance(keys, args)
-  local part = open_partition(keys[3], args[1])
-  local acct = part and load_account(keys[1], ALL_SUMS, {})
+  if not call then bind() end
+  local tenant = args[3]
+  local part, acct = load(keys, args[1], tenant, {}, true)
   if not acct then return { 'NO_ACCOUNT' } end
-  local lots = expire_lots(keys[4], acct, part, args[2], args[3])
-  if lots then commit(keys, new_plan(acct, part, lots)) end
-  local reply = { redis.call('HGET', keys[1], 'currency') }
-  for _, name in ipairs(ALL_SUMS) do table.insert(reply, acct[name] and digits(acct[name]) or '') end
-  return reply
+  expire_lots(keys, acct, part, args[2])
+  if #part.entries > 0 then commit(keys, new_plan(acct, part)) end
+  local values = call('HMGET', keys[1], 'about/' .. tenant, 'money/' .. tenant, 'totals/' .. tenant, 'lots/' .. tenant)
+  return { values[1], values[2], values[3], values[4] or '', acct.frozen and '1' or '0', acct.digest }
 end
 
 redis.register_function('callgate_v1_reserve', reserve)

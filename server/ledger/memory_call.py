@@ -192,7 +192,7 @@ class Purses:
     def _pool_room(self, purse: PoolPurse) -> int:
         sizes = {counter.name: counter.size_seconds for counter in purse.counters}
         for name, size in sizes.items():
-            if self._account.tallies[pool_field(purse.period, name, purse.pool_id)].done >= size:
+            if self._account.tallies[pool_field(self._call.key.tenant_id, purse.period, name, purse.pool_id)].done >= size:
                 return 0
         tally = self._pool_tally(purse)
         return max(0, sizes[purse.counter] - tally.done - tally.held)
@@ -325,13 +325,13 @@ class Purses:
         )
 
     def _pool_tally(self, purse: PoolPurse) -> Tally:
-        return self._account.tallies[pool_field(purse.period, purse.counter, purse.pool_id)]
+        return self._account.tallies[pool_field(self._call.key.tenant_id, purse.period, purse.counter, purse.pool_id)]
 
     def _spend_tally(self, purse: CreditsPurse) -> Tally | None:
         limit = purse.spend_limit
         if limit is None:
             return None
-        return self._account.tallies[spend_field(limit.period, limit.account_id)]
+        return self._account.tallies[spend_field(self._call.key.tenant_id, limit.period, limit.account_id)]
 
 
 def call_end(call: ModelCall) -> int:

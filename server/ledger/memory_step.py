@@ -211,7 +211,7 @@ def _begin(request: ReserveRequest, *, known_uses: bool) -> ModelCall:
         purses=request.purses,
         context=request.context,
         opened=request.question.decision_id,
-        counted="" if concurrency is None else running_field(concurrency.account_id),
+        counted="" if concurrency is None else running_field(request.question.call.tenant_id, concurrency.account_id),
         uses={use.purse_index: use for use in uses},
     )
     call.used_seconds = sum(use.seconds for use in uses)

@@ -9,7 +9,7 @@ from typing import Any
 
 from server.ledger import keys, wire
 from server.ledger.answers import Answer, Balance
-from server.ledger.questions import ExtendRequest, OpenAccount, Question, ReserveRequest
+from server.ledger.questions import CallKey, ExtendRequest, OpenAccount, Question, ReserveRequest
 from server.ledger.store_call import named_trouble
 from server.ledger.trouble import (
     AccountUnknown,
@@ -61,19 +61,18 @@ class RedisLedger:
         opening = account.opening_balance_micros
         if opening is not None:
             wire.require_whole(opening_balance_micros=opening)
-        of_tenant = keys.account_keys(account.tenant_id)
-        of_call = of_tenant.for_call(of_tenant.known)
+        of_partition = keys.keys_of(account.tenant_id).all()
         arguments = (
-            *(self._now_ms(), _nonce(), account.tenant_id, account.currency),
+            *(self._now_ms(), _nonce(), keys.tenant_name(account.tenant_id), account.currency),
             *(account.facts_digest, int(account.prepaid)),
             "" if self._open_partition else FIRST_EPOCH,
             "" if opening is None else opening,
             *(keys.opening_lot(account.tenant_id), account.opening_expire_ms),
         )
-        status, *rest = await self._call("open", of_call, arguments)
+        status, *rest = await self._call("open", of_partition, arguments)
         if status == b"NO_PARTITION" and self._open_partition:
             await self._open_partition(keys.partition_of(account.tenant_id))
-            status, *rest = await self._call("open", of_call, arguments)
+            status, *rest = await self._call("open", of_partition, arguments)
         if status == b"NO_PARTITION":
             raise LedgerUnavailable("the partition was lost while it was opened")
         if status == b"CURRENCY":
@@ -85,21 +84,21 @@ class RedisLedger:
         return (await self._reserve((request,), mode))[0]
 
     async def _reserve(self, requests: Sequence[ReserveRequest], mode: str) -> list[Answer]:
-        question = requests[0].question
-        tenant_id = question.call.tenant_id
-        of_calls, legs = [], []
+        first = requests[0].question
+        tenant_id = first.call.tenant_id
+        function_keys, legs = list(keys.keys_of(tenant_id).all()), []
         for request in requests:
-            reference, call_key, other_key = _call_keys(request.question)
-            of_calls += [call_key, other_key]
-            legs += _leg_arguments(request, reference)
-        function_keys = keys.account_keys(tenant_id).for_call(*of_calls)
-        head = (self._now_ms(), tenant_id, question.facts_digest)
-        reply = await self._call("reserve", function_keys, (*head, mode, len(requests), *legs))
+            function_keys += _leg_keys(request.question.call)
+            legs += _leg_arguments(request)
+
+        async def ask(mode: str) -> Any:
+            head = (self._now_ms(), keys.tenant_name(tenant_id), first.facts_digest, mode)
+            return await self._call("reserve", function_keys, (*head, *legs))
+
+        reply = await ask(mode)
         if reply[0] == b"EXPIRE_FIRST":
             await self._expire_all(keys.partition_of(tenant_id))
-            reply = await self._call(
-                "reserve", function_keys, (*head, mode + "s", len(requests), *legs)
-            )
+            reply = await ask(mode.upper() or "S")
         _raise_trouble(reply, tenant_id)
         return [
             wire.read_answer(part, request)
@@ -147,28 +146,27 @@ class RedisLedger:
         """Read one account. Raises `AccountUnknown`."""
         reply = await self._call(
             "balance",
-            keys.account_keys(tenant_id).for_call(),
-            (self._now_ms(), _nonce(), tenant_id),
+            keys.keys_of(tenant_id).all(),
+            (self._now_ms(), _nonce(), keys.tenant_name(tenant_id)),
         )
         _raise_trouble(reply, tenant_id)
-        return wire.read_sums(tenant_id, reply)
+        return wire.read_balance(tenant_id, reply)
 
     async def _report(
         self, function: str, question: Question, used_seconds: int, *more: Argument
     ) -> Sequence[bytes]:
         tenant_id = question.call.tenant_id
-        reference, call_key, _ = _call_keys(question)
-        function_keys = keys.account_keys(tenant_id).for_call(call_key)
+        function_keys = (*keys.keys_of(tenant_id).all(), _leg_keys(question.call)[0])
 
         async def ask(second: str) -> Any:
             return await self._call(
                 function,
                 function_keys,
                 (
-                    *(self._now_ms(), tenant_id, question.facts_digest if more else ""),
-                    keys.expiry_member(tenant_id, reference),
-                    *(question.call.gateway_id, question.sequence, question.fingerprint),
-                    *(question.decision_id, used_seconds, second, *more),
+                    *(self._now_ms(), keys.tenant_name(tenant_id)),
+                    *(question.facts_digest if more else "", question.call.gateway_id),
+                    *(f"{question.sequence} {question.fingerprint}", question.decision_id),
+                    *(used_seconds, second, *more),
                 ),
             )
 
@@ -188,8 +186,8 @@ class RedisLedger:
         reference, tenant_id = keys.parse_expiry_member(member)
         given_back: int = await self._call(
             "expire",
-            keys.account_keys(tenant_id).for_call(keys.call_key(tenant_id, reference)),
-            (now_ms, tenant_id, member, _nonce()),
+            (*keys.keys_of(tenant_id).all(), keys.call_key(tenant_id, reference)),
+            (now_ms, keys.tenant_name(tenant_id), member, _nonce()),
         )
         return given_back
 
@@ -233,22 +231,24 @@ def _raise_trouble(reply: Sequence[bytes], tenant_id: str) -> None:
         raise LedgerUnavailable("reservations lapse faster than they are collected")
 
 
-def _call_keys(question: Question) -> tuple[str, str, str]:
-    call = question.call
+def _leg_keys(call: CallKey) -> tuple[str, str]:
     reference = keys.call_reference(call.tenant_id, call.call_id)
-    return reference, keys.call_key(call.tenant_id, reference), keys.other_gateway_key(call)
+    return keys.call_key(call.tenant_id, reference), keys.other_gateway_key(call)
 
 
-def _leg_arguments(request: ReserveRequest, reference: str) -> list[Argument]:
-    question = request.question
-    counted, limit = wire.concurrency_arguments(request)
-    refusal = "" if request.refusal is None else int(request.refusal)
+def _leg_arguments(request: ReserveRequest) -> list[Argument]:
+    question, refusal = request.question, request.refusal
     return [
-        *(keys.expiry_member(question.call.tenant_id, reference), question.call.gateway_id),
-        *(question.sequence, question.fingerprint, question.decision_id, refusal),
-        *(request.want_seconds, request.floor_seconds, counted, limit),
-        *(wire.facts_text(request), request.explanation, request.used_seconds),
-        wire.uses_text(request.uses),
+        question.call.gateway_id,
+        f"{question.sequence} {question.fingerprint}",
+        question.decision_id,
+        "" if refusal is None else int(refusal),
+        request.want_seconds,
+        request.floor_seconds,
+        wire.running_text(request),
+        wire.facts_text(request),
+        request.explanation,
+        wire.announced_text(request),
     ]
 
 

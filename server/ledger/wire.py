@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from policy.decision import CreditsPurse, FreePurse, PoolPurse, Purse, Reason
 from policy.rating import MAX_WHOLE_NUMBER
@@ -16,57 +15,44 @@ from server.ledger.trouble import LedgerDamaged
 # ASCII's own separators: no identifier may hold a control character.
 UNIT, PURSE, GROUP = "\x1f", "\x1e", "\x1d"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SUMS = (
-    "available_micros",
-    "reserved_micros",
-    "post_paid_micros",
-    "funded_micros",
-    "debited_micros",
-    "refunded_micros",
-    "expired_micros",
-    "voided_micros",
-    "owed_micros",
-)
-
 
 def facts_text(request: ReserveRequest) -> str:
     """Write what a call is asked with: its id, its purses, the context of its answer.
 
     Raises `ValueError` where an identifier holds a control character.
     """
-    call_id = request.question.call.call_id
+    call = request.question.call
+    purses = PURSE.join([purse_text(purse, call.tenant_id) for purse in request.purses])
     context = UNIT.join(request.context)
-    _refuse_control_characters(call_id, *request.context)
-    return f"{call_id}{GROUP}{PURSE.join(map(purse_text, request.purses))}{GROUP}{context}"
+    _refuse_control_characters(call.call_id, *request.context)
+    return f"{call.call_id}{GROUP}{purses}{GROUP}{context}"
 
 
-def purse_text(purse: Purse) -> str:
+def purse_text(purse: Purse, tenant_id: str) -> str:
     """Write one purse as the functions read it."""
     if isinstance(purse, FreePurse):
         return "F"
     if isinstance(purse, PoolPurse):
-        return _pool_text(purse)
-    return _credits_text(purse)
+        return _pool_text(purse, tenant_id)
+    return _credits_text(purse, tenant_id)
 
 
-def _pool_text(purse: PoolPurse) -> str:
-    _refuse_control_characters(purse.pool_id, purse.period, purse.counter)
+def _pool_text(purse: PoolPurse, tenant_id: str) -> str:
     sizes = {counter.name: counter.size_seconds for counter in purse.counters}
     # The tally this call is counted on comes first, then those that can stop the plan as well.
     names = [purse.counter, *(name for name in sizes if name != purse.counter)]
-    parts = ["P", str(int(purse.exhausted_reason))]
-    for name in names:
-        parts += [pool_field(purse.period, name, purse.pool_id), str(sizes[name])]
-    return UNIT.join(parts)
+    fields = [pool_field(tenant_id, purse.period, name, purse.pool_id) for name in names]
+    _refuse_control_characters(*fields)
+    sized = [f"{field}{UNIT}{sizes[name]}" for field, name in zip(fields, names, strict=True)]
+    return UNIT.join(["P", str(int(purse.exhausted_reason)), *sized])
 
 
-def _credits_text(purse: CreditsPurse) -> str:
-    rate, limit = purse.rate, purse.spend_limit
+def _credits_text(purse: CreditsPurse, tenant_id: str) -> str:
+    rate, limit, field = purse.rate, purse.spend_limit, ""
     needs_positive = purse.exhausted_reason is Reason.TOLL_FREE_NEEDS_CREDIT and not purse.post_paid
-    field = ""
     if limit is not None:
-        _refuse_control_characters(limit.account_id, limit.period)
-        field = spend_field(limit.period, limit.account_id)
+        field = spend_field(tenant_id, limit.period, limit.account_id)
+        _refuse_control_characters(field)
     return (
         f"C{UNIT}{rate.micros_per_minute}{UNIT}{rate.connection_fee_micros}"
         f"{UNIT}{rate.first_increment_seconds}{UNIT}{rate.next_increment_seconds}"
@@ -76,19 +62,22 @@ def _credits_text(purse: CreditsPurse) -> str:
     )
 
 
-def concurrency_arguments(request: ReserveRequest) -> tuple[str, str]:
-    """Name the field that counts the account's running calls, and its limit."""
-    if request.concurrency is None:
-        return "", ""
-    return running_field(request.concurrency.account_id), str(request.concurrency.limit)
+def running_text(request: ReserveRequest) -> str:
+    """Write how many calls the account may have running, and the field that counts them."""
+    limit = request.concurrency
+    if limit is None:
+        return ""
+    field = running_field(request.question.call.tenant_id, limit.account_id)
+    _refuse_control_characters(field)
+    return f"{limit.limit} {field}"
 
 
-def uses_text(uses: Iterable[Use]) -> str:
-    """Write what purses paid so far."""
-    return ",".join(
-        f"{use.purse_index} {use.seconds} {use.micros}"
-        for use in sorted(uses, key=lambda use: f"{use.purse_index} {use.seconds} {use.micros}")
-    )
+def announced_text(request: ReserveRequest) -> str:
+    """Write what is said of a call that runs already: seconds used, and what purses paid."""
+    if request.used_seconds == 0 and not request.uses:
+        return ""
+    uses = sorted(f"{use.purse_index} {use.seconds} {use.micros}" for use in request.uses)
+    return f"{request.used_seconds}|{','.join(uses)}"
 
 
 def read_answer(reply: Sequence[bytes], request: ReserveRequest | None = None) -> Answer:
@@ -97,34 +86,37 @@ def read_answer(reply: Sequence[bytes], request: ReserveRequest | None = None) -
     Raises `LedgerDamaged` where the stored answer is not what it must be.
     """
     try:
-        return _read_answer([part.decode() for part in reply[:8]], reply, request)
-    except (ValueError, IndexError, KeyError) as error:
+        return _read_answer([part.decode() for part in reply[:6]], reply[6], request)
+    except (ValueError, IndexError, KeyError, TypeError) as error:
         raise LedgerDamaged("a stored answer") from error
 
 
 def _read_answer(
-    parts: Sequence[str], reply: Sequence[bytes], request: ReserveRequest | None
+    parts: Sequence[str], explanation: bytes, request: ReserveRequest | None
 ) -> Answer:
-    status, decision_id, times, outcome, segments, uses, report, facts = parts
-    decided, report_by, expires = map(int, times.split(" "))
-    final, reason, shortfall, available, pool_left = outcome.split(" ")
+    status, decision_id, answer, held, state, facts = parts
+    decided, report_in, lapses_in, final, reason, shortfall, *left = answer.split(" ")
+    segments, uses, report = held.split("|")
     used, overrun, unpaid_seconds, unpaid_micros, late = map(int, report.split(" "))
-    state = reply[9].decode()
-    fresh = request is not None and status == "OK"
-    explained = request is not None and status == "REPEATED"
+    decide_time_ms, available, pool_left = int(decided), *left
+    if request is not None and status == "OK":
+        context, explanation = request.context, request.explanation
+    else:
+        context = _context(facts)
+        explanation = explanation if request is not None and status == "REPEATED" else b""
     return Answer(
         decision_id=decision_id,
-        decide_time_ms=decided,
-        segments=tuple(Segment(*numbers) for numbers in _rows(segments)),
+        decide_time_ms=decide_time_ms,
+        segments=tuple([Segment(*numbers) for numbers in _rows(segments)]),
         final=final == "1",
         reason=None if reason == "0" else Reason(int(reason)),
         shortfall_micros=int(shortfall),
         available_micros=None if available == "-" else int(available),
         pool_left_seconds=None if pool_left == "-" else int(pool_left),
-        report_by_ms=report_by,
-        expire_time_ms=expires,
-        context=request.context if fresh and request else _context(facts),
-        explanation=request.explanation if fresh and request else reply[8] if explained else b"",
+        report_by_ms=0 if report_in == "0" else decide_time_ms + int(report_in),
+        expire_time_ms=0 if lapses_in == "0" else decide_time_ms + int(lapses_in),
+        context=context,
+        explanation=explanation,
         superseded=status == "SUPERSEDED",
         # The answer to the last question is as it was, also where the call lapsed since.
         state="live" if state == "expired" and status == "REPEATED" else state,
@@ -137,13 +129,28 @@ def _read_answer(
     )
 
 
-def read_sums(tenant_id: str, reply: Sequence[bytes]) -> Balance:
-    """Read the sums of an account."""
-    currency, *texts = (part.decode() for part in reply)
-    sums: dict[str, Any] = {
-        name: int(text) if text else None for name, text in zip(_SUMS, texts, strict=True)
-    }
-    return Balance(tenant_id=tenant_id, currency=currency, **sums)
+def read_balance(tenant_id: str, reply: Sequence[bytes]) -> Balance:
+    """Read the sums of an account. Raises `LedgerDamaged`."""
+    try:
+        about, money, totals, *_ = (part.decode() for part in reply)
+        available, reserved, post_paid = money.split(" ")
+        funded, debited, refunded, expired, voided, owed = map(int, totals.split(" "))
+        currency = about.split(" ")[0]
+    except ValueError as error:
+        raise LedgerDamaged(f"the account of {tenant_id}") from error
+    return Balance(
+        tenant_id=tenant_id,
+        currency=currency,
+        available_micros=None if available == "-" else int(available),
+        reserved_micros=int(reserved),
+        funded_micros=funded,
+        debited_micros=debited,
+        expired_micros=expired,
+        refunded_micros=refunded,
+        voided_micros=voided,
+        post_paid_micros=int(post_paid),
+        owed_micros=owed,
+    )
 
 
 def require_whole(**amounts: int) -> None:

@@ -20,7 +20,7 @@ async def test_the_archive_knows_an_account_as_the_ledger_does(house: House) -> 
     ledger, archive = await house.balance(), (await house.image()).account
     assert archive.debited_micros == ledger.debited_micros > 0
     assert archive.balance_micros == ledger.balance_micros
-    assert (await house.image()).tallies == (("pool/2027-01/domestic/plan-1", 45),)
+    assert (await house.image()).tallies == (("pool/2027-01/domestic/contoso/plan-1", 45),)
 
 
 async def test_a_trimmed_journal_keeps_the_entry_it_is_joined_by(house: House) -> None:

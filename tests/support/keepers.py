@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ledgers import ManualClock, a_question, an_account
-from policy.decision import CreditsPurse, PoolPurse, Purse
+from policy.decision import CreditsPurse, PayerKind, PoolPurse, Purse
+from policy.rate import Rate
 from server.archive import AccountImage, Archive, Database
 from server.keeper.figures import Figures
 from server.keeper.keeper import Keeper, KeeperParts
@@ -19,29 +20,43 @@ from server.ledger.keeping import Keeping
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store
+from server.translation.context import AskedCall, CallContext, ToldPurse, pack
 
 PARTITION = partition_of("contoso")
 SMALL_MS = 300_000
-_DESCRIBED = (
-    *("1", "user", "adele", "+390612345678", "user_out", "IT", "Italy", "catalogue-1", "facts-1"),
-    *("USD", "", "rate-1", "60000", "0", "60", "60", "US", "+14255550100"),
-)
 JOURNAL_MAX_ENTRIES = 1_000
 
 
 def context_of(*purses: Purse) -> tuple[str, ...]:
     """Describe a call of adele to Rome as an answer's context does."""
-    told = list(_DESCRIBED)
-    for purse in purses:
-        match purse:
-            case PoolPurse():
-                told += ["pool", purse.capability, purse.pool_id, purse.counter, purse.period]
-            case CreditsPurse():
-                told += ["credits", purse.capability, "", "", ""]
-            case _:
-                told += ["free", purse.capability, "", "", ""]
-    text = "|".join(told)
-    return tuple(text[at : at + 64] for at in range(0, len(text), 64))
+    described = CallContext(
+        payer_kind=PayerKind.USER,
+        account_id="adele",
+        called_number="+390612345678",
+        call_type="user_out",
+        country="IT",
+        label="Italy",
+        catalogue_version="catalogue-1",
+        directory_version="facts-1",
+        currency="USD",
+        origin_assumed=False,
+        rate=Rate("rate-1", "USD", 60_000, 0, 60, 60),
+        location="US",
+        own_number="+14255550100",
+        asked=AskedCall("user_call", "", "", "", ""),
+        purses=tuple(map(_told, purses)),
+    )
+    return pack(described)
+
+
+def _told(purse: Purse) -> ToldPurse:
+    match purse:
+        case PoolPurse():
+            return ToldPurse("pool", purse.capability, purse.pool_id, purse.counter, purse.period)
+        case CreditsPurse():
+            return ToldPurse("credits", purse.capability)
+        case _:
+            return ToldPurse("free", purse.capability)
 
 
 @dataclass(slots=True)
