@@ -171,7 +171,7 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
     # Time and ending -------------------------------------------------------------------------
 
     @override
-    def time_remaining(self) -> float | None:  # type: ignore[override]
+    def time_remaining(self) -> float | None:  # type: ignore[override] # As grpcio.
         """Return the seconds until the deadline, None without one; never negative."""
         # The stub promises a float always, which grpcio does not keep either.
         return self._stream.time_remaining_seconds()
