@@ -1,0 +1,46 @@
+"""Every method of the contract is served, and by its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import grpc
+import pytest
+
+from callgate.v1 import authorization_pb2, credits_pb2
+from server.authorization import Authorization
+from server.credits import Credits
+from server.observation.metrics import Metrics
+from server.transport import TransportServer
+
+
+class Registrations:
+    """A server that only remembers what was added to it."""
+
+    def __init__(self) -> None:
+        self.methods: dict[str, set[str]] = {}
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Leave it: the other way adds the same."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        self.methods[service] = set(handlers)
+
+
+@pytest.mark.parametrize(
+    ("servicer", "descriptor"),
+    [
+        (Authorization, authorization_pb2.DESCRIPTOR.services_by_name["AuthorizationService"]),
+        (Credits, credits_pb2.DESCRIPTOR.services_by_name["CreditService"]),
+    ],
+)
+def test_every_method_of_a_service_is_served(servicer: type[Any], descriptor: Any) -> None:
+    registrations = Registrations()
+    parts = dict.fromkeys(servicer.__slots__) | {"metrics": Metrics()}
+
+    servicer(**parts).register(cast("TransportServer", registrations))
+
+    assert registrations.methods == {
+        descriptor.full_name: {method.name for method in descriptor.methods}
+    }
