@@ -1,6 +1,8 @@
 """Clients that break the protocol or flood us: their connection ends, nobody else's does."""
 
 import asyncio
+import contextlib
+import random
 import struct
 from typing import Any
 
@@ -326,3 +328,65 @@ async def test_a_window_of_one_call_that_overflows_ends_its_connection(served: S
 
         assert await goes_away(raw) == FLOW_CONTROL_ERROR
         assert await still_serves(served)
+
+
+def session(raw: RawClient) -> bytes:
+    """The bytes of a client that does a little of everything."""
+    frames = [
+        SettingsFrame(0),
+        raw.headers(1, request_fields(grpc_timeout="1S")),
+        DataFrame(1, framed(b""), flags=["END_STREAM"]),
+        raw.headers(3, request_fields(DUPLEX)),
+        DataFrame(3, framed(pb.StreamingOutputCallRequest(payload=pb.Payload(body=b"x" * 50)))),
+        raw.headers(5, request_fields("/nobody.Serves/This")),
+        PingFrame(0, b"12345678"),
+        WindowUpdateFrame(0, window_increment=1_000),
+        DataFrame(5, framed(b"")),
+        RstStreamFrame(3, CANCEL),
+        raw.headers(7, request_fields(grpc_encoding="gzip")),
+        DataFrame(7, framed(b"\0", flag=1), flags=["END_STREAM"]),
+        raw.headers(9, request_fields(DUPLEX)),
+    ]
+    return PREFACE + b"".join(frame.serialize() for frame in frames)
+
+
+def mutilated(data: bytes, chance: random.Random) -> bytes:
+    """Change a few bytes, or lose, repeat or swap pieces."""
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 4)):
+        at, length = chance.randrange(len(PREFACE), len(changed)), chance.randint(1, 30)
+        match chance.randrange(4):
+            case 0:
+                changed[at] = chance.randrange(256)
+            case 1:
+                del changed[at : at + length]
+            case 2:
+                changed[at:at] = changed[at : at + length]
+            case _:
+                changed[at:at] = chance.randbytes(length)
+    return bytes(changed)
+
+
+@only_nghttp2
+async def test_mutilated_sessions_harm_nobody_else(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connected(served.port) as raw:
+        whole = session(raw)
+
+    for seed in range(300):
+        chance = random.Random(seed)
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        data = mutilated(whole, chance)
+        cut = chance.randrange(len(data))
+        writer.write(data[:cut])
+        await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionError, RuntimeError):  # It may be cut off by then.
+            writer.write(data[cut:])
+            writer.write_eof()
+            await asyncio.wait_for(reader.read(), 5)
+        writer.transport.abort()
+
+    assert await still_serves(served)
+    errors = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+    assert errors == []

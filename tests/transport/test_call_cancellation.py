@@ -287,3 +287,17 @@ async def test_a_client_that_closes_its_half_of_the_socket_is_gone(served: Serve
         raw._writer.write_eof()
 
         await asyncio.wait_for(served.servicer.endings.get(), 5)
+
+
+async def test_each_of_many_deadlines_ends_its_own_call(raw: RawClient) -> None:
+    timeouts = {1: "400m", 3: "50m", 5: "200m", 7: "100m"}
+    ended: list[int] = []
+
+    for stream_id, patience in timeouts.items():
+        fields = request_fields(STREAMING_OUTPUT, grpc_timeout=patience)
+        raw.call(stream_id, fields, never_ending())
+    while len(ended) < len(timeouts):
+        await asyncio.sleep(0.001)
+        ended += [n for n, answer in raw.answers.items() if answer.ended and n not in ended]
+
+    assert ended == [3, 7, 5, 1]

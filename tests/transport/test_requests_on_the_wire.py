@@ -219,10 +219,12 @@ def _continuation(stream_id: int, block: bytes, *, end: bool) -> bytes:
 async def test_metadata_beyond_the_limit_ends_the_call_and_not_the_connection(
     transport: Any,
 ) -> None:
-    async with serving(transport, max_metadata_bytes=4_000) as served:
-        async with connected(served.port) as raw:
-            answer = await raw.ask(1, [*request_fields(), ("x-large", "v" * 4_000)], EMPTY)
-            after = await raw.ask(3, request_fields(), EMPTY)
+    async with (
+        serving(transport, max_metadata_bytes=4_000) as served,
+        connected(served.port) as raw,
+    ):
+        answer = await raw.ask(1, [*request_fields(), ("x-large", "v" * 4_000)], EMPTY)
+        after = await raw.ask(3, request_fields(), EMPTY)
 
-            assert answer.status == 8
-            assert after.status == 0
+        assert answer.status == 8
+        assert after.status == 0
