@@ -36,6 +36,16 @@ def serve(settings_file: Path | None) -> None:
     _serve(settings_file)
 
 
+@main.command()
+@click.pass_obj
+def keeper(settings_file: Path | None) -> None:
+    """Keep until SIGTERM or SIGINT: archive, expire, rebuild. Several may run; one works."""
+    settings = _load(settings_file)
+    from server.keeper_app import keep
+
+    sys.exit(keep(settings))
+
+
 @main.command("settings")
 def show_settings() -> None:
     """Print every setting with its meaning, as in docs/settings.md."""
@@ -56,6 +66,9 @@ def check_data(settings_file: Path | None) -> None:
 
 def _serve(settings_file: Path | None) -> None:
     settings = _load(settings_file)
+    if settings_file is not None:
+        # The keeper beside the server reads the same settings.
+        os.environ[FILE_VARIABLE] = str(settings_file)
     # Imported once the settings are right: a wrong one is told at once, not after the libraries.
     from server.app import serve as serve_until_stopped
 

@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 
 from policy.facts import Tenant
 from server.accounts import Accounts
+from server.archive import Archive, ArchiveUnusable
 from server.authorization import SERVICE as AUTHORIZATION
 from server.authorization import Authorization
 from server.catching_up import CatchingUp
@@ -32,6 +33,10 @@ from server.emergency import EmergencyDoor
 from server.facts import FactsFolders, FactsKeeper, FactsReport, InvalidFacts
 from server.health import LEDGER_SERVICE, LedgerHealth
 from server.keeper.expiry import Expiry
+from server.keeper.fill import JournalFill
+from server.keeper_app import make_recovery, open_archive
+from server.keeper_child import KeeperChild
+from server.ledger.journal import JournalReader
 from server.ledger.keys import partition_of
 from server.ledger.probe import probe
 from server.ledger.redis_ledger import RedisLedger
@@ -47,11 +52,19 @@ from server.store import (
     StoreRefused,
     StoreUnavailable,
 )
-from server.translation.answer import advice_of
+from server.translation.advice import advice_of
 from server.transport import AddressUnusable, TransportOptions, TransportServer, make_server
 
 EXIT_CANNOT_START = 1
 
+CANNOT_START = (
+    AddressUnusable,
+    ArchiveUnusable,
+    EmbeddedServerError,
+    InvalidFacts,
+    OSError,
+    StoreRefused,
+)
 _MS = 1_000
 _NS_PER_MS = 1_000_000
 # How long a start waits for a Redis that is not there, before it serves emergencies without.
@@ -66,7 +79,14 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         uvloop.run(_serve_until_stopped(settings))
-    except (InvalidFacts, EmbeddedServerError, StoreRefused, AddressUnusable, OSError) as error:
+    except (
+        InvalidFacts,
+        EmbeddedServerError,
+        StoreRefused,
+        AddressUnusable,
+        ArchiveUnusable,
+        OSError,
+    ) as error:
         _log.error("Cannot start: %s", error)
         return EXIT_CANNOT_START
     return 0
@@ -93,6 +113,7 @@ class Engine:
     metrics: Metrics
     clock: StoreClock
     ledger: RedisLedger
+    fill: JournalFill
     accounts: Accounts
     # What health checks are told, and what watches the ledger for them.
     told: grpc_health.aio.HealthServicer
@@ -115,19 +136,22 @@ class Engine:
 async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]]:
     """Run an engine, on the port that is yielded with it, while the block lasts; then drain it.
 
-    Raises `InvalidFacts`, `EmbeddedServerError`, `StoreRefused`, `AddressUnusable` and `OSError`. A
+    Raises `InvalidFacts`, `EmbeddedServerError`, `StoreRefused`, `ArchiveUnusable`,
+    `AddressUnusable` and `OSError`. A
     Redis that is away is no reason not to start: emergency numbers are granted without it.
     """
     async with AsyncExitStack() as stack:
         store, store_name = await _open_store(settings, stack)
-        engine = _build(settings, store, store_name)
+        archive = open_archive(settings)
+        stack.push_async_callback(archive.close)
+        engine = _build(settings, store, store_name, archive=archive)
         engine.facts.load()
         engine.records.start()
         stack.callback(engine.records.close)
         await engine.told.set(LEDGER_SERVICE, _STATUS.NOT_SERVING)
         await _wait_for_ledger(engine.watch)
         expiry = Expiry(engine.ledger, lambda: _partitions(engine.facts), engine.metrics)
-        for duty in (engine.clock.keep(), engine.watch.run(), expiry.run()):
+        for duty in (engine.clock.keep(), engine.watch.run(), engine.fill.run(), expiry.run()):
             stack.push_async_callback(_cancel, asyncio.create_task(duty))
         engine.facts.start()
         stack.push_async_callback(engine.facts.stop)
@@ -136,7 +160,10 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
 
 
 async def _open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Store, str]:
-    """Connect to the store, or start one of our own; the text names it to an operator."""
+    """Connect to the store, or start one of our own; the text names it to an operator.
+
+    The keeper beside us, if there is to be one, starts with it and ends before it.
+    """
     if settings.redis_url:
         url = settings.redis_url
         parts = urlsplit(url)
@@ -149,12 +176,17 @@ async def _open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Store,
         url, name = embedded.url, f"The store in {folder}"
     store = Store(url)
     stack.push_async_callback(store.close)
+    if settings.run_keeper:
+        keeper = KeeperChild(url)
+        keeper.start()
+        stack.push_async_callback(keeper.stop)
     return store, name
 
 
-def _build(settings: Settings, store: Store, store_name: str) -> Engine:
+def _build(settings: Settings, store: Store, store_name: str, *, archive: Archive) -> Engine:
     clock, metrics = StoreClock(store), Metrics()
-    ledger = RedisLedger(store, clock)
+    recovery = make_recovery(settings, store, clock, archive=archive)
+    ledger = RedisLedger(store, clock, recovery.open_partition)
 
     async def announce(tenant: Tenant) -> bool:
         return await accounts.announce(tenant)
@@ -189,6 +221,9 @@ def _build(settings: Settings, store: Store, store_name: str) -> Engine:
         metrics=metrics,
         clock=clock,
         ledger=ledger,
+        fill=JournalFill(
+            JournalReader(store), lambda: _partitions(facts), settings.journal_max_entries
+        ),
         accounts=accounts,
         told=told,
         watch=LedgerHealth(prepare, lambda: probe(store), tell),
@@ -246,6 +281,7 @@ def _register(engine: Engine, transport: TransportServer) -> None:
         catching_up=CatchingUp(engine.facts, settings.deadline_ms / _MS),
         ledger=engine.ledger,
         ledger_is_up=lambda: engine.watch.up,
+        journal_is_full=engine.fill.is_full,
         now_ms=engine.clock.now_ms,
         deadline=Deadline(settings.deadline_ms / _MS),
         slice_seconds=settings.slice_seconds,

@@ -60,6 +60,8 @@ class Decider:
     catching_up: CatchingUp
     ledger: Ledger
     ledger_is_up: Callable[[], bool]
+    # Whether the journal of a tenant takes no more calls, because the archive is away.
+    journal_is_full: Callable[[str], bool]
     now_ms: Callable[[], int]
     deadline: Deadline
     slice_seconds: int
@@ -101,6 +103,8 @@ class Decider:
     async def _decide(self, question: CallQuestion) -> _Told:
         snapshot = self.facts.current
         call, tenant = find_tenant(question.call, snapshot.directory)
+        if self.journal_is_full(tenant.tenant_id):
+            raise LedgerUnavailable("the journal is full until the archive answers again")
         try:
             return await self._ask(question, call, Facts(snapshot.catalogue, tenant))
         except FactsStale as stale:
@@ -114,7 +118,7 @@ class Decider:
 
     async def _ask(self, question: CallQuestion, call: Call, facts: Facts) -> _Told:
         verdict = admit(call, facts, self.now_ms(), explain=question.explain)
-        context = call_context(verdict, facts)
+        context = call_context(call, verdict, facts)
         asked = self._question(question, call, facts)
         request = self._request(question, asked, verdict, context=pack(context))
         try:

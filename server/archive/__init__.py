@@ -22,6 +22,7 @@ from server.archive.changes import (
 )
 from server.archive.database import Database, archive_url
 from server.archive.images import AccountImage, ArchivedCall, ArchivedUse, ClosedPartition
+from server.archive.replay import ArchivedEntry, JournalSpan
 from server.archive.trouble import (
     ArchiveError,
     ArchiveUnavailable,
@@ -37,6 +38,7 @@ __all__ = [
     "ArchiveUnavailable",
     "ArchiveUnusable",
     "ArchivedCall",
+    "ArchivedEntry",
     "ArchivedPurse",
     "ArchivedUse",
     "CallChange",
@@ -46,6 +48,7 @@ __all__ = [
     "ClosedPartition",
     "Database",
     "Entry",
+    "JournalSpan",
     "LotAdded",
     "LotsTaken",
     "PartitionReopened",

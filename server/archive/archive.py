@@ -21,6 +21,7 @@ from server.archive.images import (
     image_of,
     may_be_open,
 )
+from server.archive.replay import ArchivedEntry, JournalSpan, read_span
 from server.archive.rows import load_book, load_partition, plain_row, store_book
 from server.archive.trouble import PositionMoved
 from server.archive.usage import Origin
@@ -108,6 +109,10 @@ class Archive:
         return await self._database.read(
             lambda connection: {(row[0], row[1]) for row in connection.execute(query)}
         )
+
+    async def journal(self, span: JournalSpan) -> tuple[str | None, list[ArchivedEntry]]:
+        """Read archived entries, and the nonce of the one before them; None: it is not archived."""
+        return await self._database.read(lambda connection: read_span(connection, span))
 
     async def find_call(self, tenant_id: str, gateway_id: str, call_id: str) -> ArchivedCall | None:
         """Find what was debited for a call that did not end by its own report."""

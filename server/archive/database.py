@@ -6,6 +6,7 @@ SQL runs in threads, not in an asynchronous driver: docs/decisions/archive.md ha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -146,6 +147,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _migrate(engine: Engine) -> None:
+    # It tells of each step, which is for who writes migrations.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(files("server.archive").joinpath("migrations")))
     with engine.begin() as connection:

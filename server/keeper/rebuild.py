@@ -82,12 +82,13 @@ class Rebuild:
         await self._reopen(
             partition, position, reopening, small_ms=self._small_ms if was_open else 0
         )
-        _log.warning(
-            "Partition %d begins epoch %d with %d accounts from the archive.",
-            partition,
-            position.epoch,
-            len(closed.accounts),
-        )
+        if was_open:
+            _log.warning(
+                "Partition %d begins epoch %d with %d accounts from the archive.",
+                partition,
+                position.epoch,
+                len(closed.accounts),
+            )
         return Position(position.epoch, reopening.n, reopening.nonce)
 
     async def _close(self, partition: int, position: Position) -> tuple[Position, list[str]]:

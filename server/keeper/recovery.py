@@ -20,6 +20,7 @@ class Recovery:
         self._journal = journal
         self._archive = archive
         self._rebuild = rebuild
+        self._migrated = False
 
     async def open_partition(self, partition: int) -> None:
         """See to it that a partition is open, filled from the archive where it has to be.
@@ -39,5 +40,8 @@ class Recovery:
         raise LedgerUnavailable(f"partition {partition} is being filled from the archive")
 
     async def _open(self, partition: int) -> None:
+        if not self._migrated:
+            await self._archive.migrate()
+            self._migrated = True
         position = (await self._archive.positions()).get(partition)
         await self._rebuild.rebuild(partition, position)

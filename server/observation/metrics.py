@@ -120,7 +120,7 @@ HELP = {
 }
 
 
-def serve_metrics(address: Address, page: MetricsPage) -> tuple[WSGIServer, Thread]:
+def serve_metrics(address: Address, page: Collector) -> tuple[WSGIServer, Thread]:
     """Serve the page over HTTP from a thread of its own. Raises OSError if the port is taken."""
     registry = CollectorRegistry()
     registry.register(page)

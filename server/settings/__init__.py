@@ -99,6 +99,29 @@ class Settings:
         "The Redis (7.0 or newer) or Valkey that holds the money. Empty: an embedded Valkey in "
         "`data_folder`, which ends with the engine and starts with what it held.",
     ] = ""
+    archive_url: Annotated[
+        str,
+        kinds.archive_url(),
+        "The database that outlives Redis: journal, accounts, usage records. Empty: a SQLite file "
+        "in `data_folder`.",
+    ] = ""
+    journal_max_entries: Annotated[
+        int,
+        kinds.whole(1_000, 100_000_000),
+        "Entries a partition's journal may hold while the archive is away; then new calls that are "
+        "metered are UNAVAILABLE. An alarm is raised at 80 %.",
+    ] = 2_000_000
+    run_keeper: Annotated[
+        bool,
+        kinds.flag(),
+        "Run a keeper beside the server, as a process of its own that ends with it. Off where "
+        "keepers run apart, as `python -m server keeper`.",
+    ] = True
+    keeper_metrics_listen: Annotated[
+        Address | None,
+        kinds.address_or_none(),
+        "Where Prometheus reads the keeper's metrics, over HTTP. Off if empty.",
+    ] = None
     # --- How it answers ---------------------------------------------------------------------
     deadline_ms: Annotated[
         int,
@@ -265,7 +288,7 @@ def _from_environment(
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    for name in ("listen", "metrics_listen"):
+    for name in ("listen", "metrics_listen", "keeper_metrics_listen"):
         where: Address | None = getattr(settings, name)
         if where is not None and not where.is_loopback and not settings.insecure_listen:
             yield (

@@ -147,6 +147,18 @@ def countries() -> Kind[tuple[str, ...]]:
     return Kind('countries (ISO 3166-1 alpha-2), ["US", "IT"] or "US,IT"', read)
 
 
+def archive_url() -> Kind[str]:
+    """Read the URL of a database, or nothing. It may hold a password, so it is never shown."""
+
+    def read(value: object) -> str:
+        schemes = ("sqlite:///", "postgresql://", "postgres://")
+        if value != "" and not str(value).startswith(schemes):
+            raise ValueError(value)
+        return str(value)
+
+    return Kind("a URL of sqlite:/// or postgresql://", read, is_secret=True)
+
+
 def redis_url() -> Kind[str]:
     """Read where Redis is, or nothing."""
 

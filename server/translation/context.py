@@ -18,7 +18,7 @@ from policy.decision import (
     Purse,
     Refusal,
 )
-from policy.facts import Facts, Tenant
+from policy.facts import Call, CallKind, Facts, Tenant
 from policy.rate import Rate
 
 # The ledger keeps no control characters, and an id may hold any other: so it is escaped.
@@ -27,8 +27,9 @@ _SEPARATOR, _ESCAPE = "|", "%"
 _MAX_BYTES = 64
 _MAX_UTF8_BYTES = 4
 _LAYOUT = "1"
-_RATE_AT, _PERSON_AT, _FIXED_FIELDS = 11, 16, 18
+_RATE_AT, _PERSON_AT, _ASKED_AT, _FIXED_FIELDS = 11, 16, 18, 23
 _PURSE_FIELDS = 5
+_CALLBACK = "!"
 
 
 class ToldPurse(NamedTuple):
@@ -39,6 +40,22 @@ class ToldPurse(NamedTuple):
     pool_id: str = ""
     counter: str = ""
     period: str = ""
+
+
+class AskedCall(NamedTuple):
+    """What was asked of a call: enough to ask the rules again while it runs.
+
+    What the answer says as well is left empty: `called_number` where it is the far end's, and
+    `account_ids` where the payer alone was named.
+    """
+
+    kind: str
+    called_number: str
+    calling_number: str
+    # Between spaces, which no id holds; one space where the question named nobody.
+    account_ids: str
+    # A country; "!" after it where the call answers an emergency call.
+    location: str
 
 
 class CallContext(NamedTuple):
@@ -58,11 +75,12 @@ class CallContext(NamedTuple):
     # Where the account that pays is at home, and its own number: usage records name them.
     location: str
     own_number: str
+    asked: AskedCall
     purses: tuple[ToldPurse, ...]
 
 
-def call_context(verdict: Admission | Refusal, facts: Facts) -> CallContext:
-    """Gather what an answer needs of what the rules said."""
+def call_context(call: Call, verdict: Admission | Refusal, facts: Facts) -> CallContext:
+    """Gather what an answer needs of what was asked and of what the rules said."""
     payer, destination = verdict.payer, verdict.destination
     admitted = verdict if isinstance(verdict, Admission) else None
     return CallContext(
@@ -78,6 +96,7 @@ def call_context(verdict: Admission | Refusal, facts: Facts) -> CallContext:
         admitted.origin_assumed if admitted else False,
         admitted.rate if admitted else None,
         *_person(payer, facts.tenant),
+        _asked(call, verdict),
         tuple([_told(purse) for purse in admitted.purses]) if admitted else (),
     )
 
@@ -92,6 +111,7 @@ def pack(context: CallContext) -> tuple[str, ...]:
         *_rate(context.rate),
         context.location,
         context.own_number,
+        *context.asked,
     ]
     for purse in context.purses:
         fields += purse
@@ -104,7 +124,7 @@ def unpack(strings: tuple[str, ...]) -> CallContext:
     assert fields[0] == _LAYOUT, f"a context of layout {fields[0]!r} is not known here"
     payer_kind, account_id, called_number, call_type, country, label = fields[1:7]
     catalogue_version, directory_version, currency, assumed = fields[7:_RATE_AT]
-    location, own_number = fields[_PERSON_AT:_FIXED_FIELDS]
+    location, own_number = fields[_PERSON_AT:_ASKED_AT]
     return CallContext(
         PayerKind(payer_kind) if payer_kind else None,
         account_id,
@@ -119,12 +139,43 @@ def unpack(strings: tuple[str, ...]) -> CallContext:
         _read_rate(currency, fields[_RATE_AT:_PERSON_AT]),
         location,
         own_number,
+        AskedCall(*fields[_ASKED_AT:_FIXED_FIELDS]),
         tuple(
             [
                 ToldPurse(*fields[at : at + _PURSE_FIELDS])
                 for at in range(_FIXED_FIELDS, len(fields), _PURSE_FIELDS)
             ]
         ),
+    )
+
+
+def call_again(tenant_id: str, context: CallContext) -> Call:
+    """Build the question that a call was admitted by, as the rules are asked it again."""
+    asked = context.asked
+    kind = CallKind(asked.kind)
+    called_number = asked.called_number or context.called_number
+    return Call(
+        kind,
+        tenant_id,
+        called_number,
+        calling_number=asked.calling_number,
+        account_ids=tuple((asked.account_ids or context.account_id).split()),
+        service_number=called_number if kind is CallKind.SERVICE_NUMBER else "",
+        location=asked.location.removesuffix(_CALLBACK),
+        emergency_callback=asked.location.endswith(_CALLBACK),
+    )
+
+
+def _asked(call: Call, verdict: Admission | Refusal) -> AskedCall:
+    called_number = call.service_number or call.called_number
+    account_ids = " ".join(call.account_ids) or " "
+    payer_id = verdict.payer.account_id if verdict.payer else ""
+    return AskedCall(
+        call.kind,
+        "" if called_number == verdict.called_number else called_number,
+        call.calling_number,
+        "" if account_ids == payer_id else account_ids,
+        call.location + (_CALLBACK if call.emergency_callback else ""),
     )
 
 

@@ -1,0 +1,49 @@
+"""Watching how full journals are, so that nothing is granted that could not be kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from server.ledger import LedgerUnavailable
+from server.ledger.journal import JournalReader
+from server.ledger.keys import partition_of
+
+_ROUND_SECONDS = 1.0
+
+
+class JournalFill:
+    """Knows, a second late at most, which partitions take no more metered calls.
+
+    Nothing is trimmed before it is archived, so a journal grows while the archive is away. Reports
+    about calls that run are taken all the same: their number is bounded by those calls.
+    """
+
+    def __init__(
+        self, journal: JournalReader, partitions: Callable[[], Iterable[int]], most_entries: int
+    ) -> None:
+        self._journal = journal
+        self._partitions = partitions
+        self._most_entries = most_entries
+        self._full: frozenset[int] = frozenset()
+
+    def is_full(self, tenant_id: str) -> bool:
+        """Tell whether the journal of a tenant's partition is full."""
+        return bool(self._full) and partition_of(tenant_id) in self._full
+
+    async def run(self) -> None:
+        """Look round after round, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_ROUND_SECONDS)
+
+    async def look(self) -> None:
+        """Look once; while the ledger is away, what was seen last counts."""
+        try:
+            lengths = {each: await self._journal.length(each) for each in self._partitions()}
+        except LedgerUnavailable:
+            return
+        # The entry by which a journal is joined to the archive is no burden.
+        self._full = frozenset(
+            partition for partition, length in lengths.items() if length > self._most_entries
+        )

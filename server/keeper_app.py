@@ -1,0 +1,156 @@
+"""Where the parts of a keeper are built, joined, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import uvloop
+
+from server.archive import Archive, ArchiveUnavailable, ArchiveUnusable, Database, archive_url
+from server.keeper.figures import Figures
+from server.keeper.keeper import Keeper, KeeperParts
+from server.keeper.page import KeeperPage
+from server.keeper.rebuild import Rebuild
+from server.keeper.recovery import Recovery
+from server.ledger.journal import JournalReader
+from server.ledger.keeping import Keeping
+from server.ledger.redis_ledger import RedisLedger
+from server.observation.metrics import serve_metrics
+from server.settings import Settings
+from server.store import EmbeddedServer, Store, StoreClock, StoreUnavailable
+
+EXIT_CANNOT_START = 1
+# Between two looks at a store or an archive that is not there yet.
+_RETRY_SECONDS = 1.0
+_MS = 1_000
+
+_log = logging.getLogger("callgate.keeper")
+
+
+def keep(settings: Settings) -> int:
+    """Keep until SIGTERM or SIGINT; the result is the exit status of the process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s keeper: %(message)s")
+    try:
+        uvloop.run(_keep_until_stopped(settings))
+    except (ArchiveUnusable, OSError) as error:
+        _log.error("Cannot start: %s", error)
+        return EXIT_CANNOT_START
+    return 0
+
+
+async def _keep_until_stopped(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running_parts(settings) as parts:
+        figures = Figures(settings.journal_max_entries)
+        working = asyncio.create_task(_work(parts, figures, settings))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+
+
+async def _work(parts: KeeperParts, figures: Figures, settings: Settings) -> None:
+    await _wait_for_archive(parts.archive)
+    async with AsyncExitStack() as stack:
+        address = settings.keeper_metrics_listen
+        if address is not None:
+            httpd, _ = serve_metrics(address, KeeperPage(figures, parts.now_ms))
+            stack.callback(httpd.server_close)
+            stack.push_async_callback(asyncio.to_thread, httpd.shutdown)
+        await Keeper(parts, figures).run()
+
+
+@asynccontextmanager
+async def running_parts(settings: Settings) -> AsyncIterator[KeeperParts]:
+    """Join the parts that a keeper, and whoever looks after it, works with.
+
+    The store's clock has been read when the block begins.
+    """
+    store = Store(store_url(settings))
+    archive = open_archive(settings)
+    clock = StoreClock(store)
+    keeping, journal = Keeping(store), JournalReader(store)
+    await _wait_for_store(clock)
+    reading = asyncio.create_task(clock.keep())
+    try:
+        yield KeeperParts(
+            ledger=RedisLedger(store, clock),
+            journal=journal,
+            keeping=keeping,
+            archive=archive,
+            rebuild=_make_rebuild(settings, store, clock, archive=archive),
+            now_ms=clock.now_ms,
+        )
+    finally:
+        reading.cancel()
+        await archive.close()
+        await store.close()
+
+
+def open_archive(settings: Settings) -> Archive:
+    """Name the archive of the settings; nothing connects yet. Raises `ArchiveUnusable`."""
+    return Archive(Database(archive_url(settings.archive_url, settings.data_folder)))
+
+
+def make_recovery(
+    settings: Settings, store: Store, clock: StoreClock, *, archive: Archive
+) -> Recovery:
+    """Build what opens partitions for a server."""
+    rebuild = _make_rebuild(settings, store, clock, archive=archive)
+    return Recovery(JournalReader(store), archive, rebuild)
+
+
+def _make_rebuild(
+    settings: Settings, store: Store, clock: StoreClock, *, archive: Archive
+) -> Rebuild:
+    return Rebuild(
+        JournalReader(store),
+        Keeping(store),
+        archive,
+        now_ms=clock.now_ms,
+        # Returning calls are told of it by their next report, after a slice at the latest.
+        small_ms=settings.slice_seconds * _MS,
+    )
+
+
+def store_url(settings: Settings) -> str:
+    """Say where the store is: the one of the settings, or the one that an engine embeds."""
+    return settings.redis_url or EmbeddedServer(settings.data_folder / "store").url
+
+
+async def _wait_for_store(clock: StoreClock) -> None:
+    told = False
+    while True:
+        try:
+            await clock.refresh()
+        except StoreUnavailable as error:
+            if not told:
+                _log.warning("Waiting for the store: %s", error)
+            told = True
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            return
+
+
+async def _wait_for_archive(archive: Archive) -> None:
+    told = False
+    while True:
+        try:
+            await archive.migrate()
+        except ArchiveUnavailable as error:
+            if not told:
+                _log.error("Waiting for the archive: %s", error)
+            told = True
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            return
