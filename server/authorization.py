@@ -10,7 +10,8 @@ from server.emergency import EmergencyDoor
 from server.errors import Context
 from server.observation.metrics import Metrics
 from server.translation import limits
-from server.translation.answer import Advice, authorize_response
+from server.translation.advice import Advice
+from server.translation.answer import authorize_response
 from server.translation.question import call_question
 from server.translation.wire import parse_question, serialize_answer
 from server.transport import TransportServer

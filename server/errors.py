@@ -17,7 +17,14 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from server.ledger import LedgerDamaged, LedgerUnavailable, RequestReused
+from server.ledger import (
+    CallAnswered,
+    CallOver,
+    CallUnknown,
+    LedgerDamaged,
+    LedgerUnavailable,
+    RequestReused,
+)
 from server.store import StoreUnavailable
 
 DOMAIN = "callgate.v1"
@@ -66,6 +73,14 @@ class FactsBehind(Exception):
         self.tenant_id = tenant_id
 
 
+class StreamReplaced(Exception):
+    """A newer stream of the same gateway took over."""
+
+
+class BridgeTooSlow(Exception):
+    """A bridge does not take what it is sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """How one kind of error travels. `retry_ms` is set where asking again may help."""
@@ -95,6 +110,28 @@ TABLE: Mapping[type[Exception], Failure] = {
         "REQUEST_REUSED",
         "This call_id and sequence were asked before with another content; "
         "a new question takes the next sequence.",
+    ),
+    CallUnknown: Failure(
+        grpc.StatusCode.NOT_FOUND,
+        "CALL_UNKNOWN",
+        "No such call of this gateway is known. If it runs, announce it again: AuthorizeCall with "
+        "running_call.",
+    ),
+    CallOver: Failure(
+        grpc.StatusCode.NOT_FOUND, "CALL_ENDED", "This call is over; nothing was changed."
+    ),
+    CallAnswered: Failure(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "CALL_ANSWERED",
+        "Use of this call was reported; settle it.",
+    ),
+    StreamReplaced: Failure(
+        grpc.StatusCode.ABORTED, "REPLACED", "A newer stream of this gateway took over."
+    ),
+    BridgeTooSlow: Failure(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "READER_TOO_SLOW",
+        "This stream does not take what it is sent. Open it again and announce the calls.",
     ),
     LedgerUnavailable: _NO_LEDGER,
     StoreUnavailable: _NO_LEDGER,
@@ -162,6 +199,8 @@ def _metadata(error: Exception) -> dict[str, str]:
             return {"field": error.field}
         case FactsBehind() | AccountMissing():
             return {"tenant_id": error.tenant_id}
+        case CallOver():
+            return {"state": error.state}
         case _:
             return {}
 

@@ -668,7 +668,7 @@ class AuthorizeCallResponse(_message.Message):
     """The version of the tenant's users, licences and numbers the decision was made with."""
     superseded: _builtins.bool
     """The question was older than the last one about this call: nothing was changed, and this is the
-    call's state now.
+    call's state now. No outcome: the call is over.
     """
     origin_assumed: _builtins.bool
     """The origin of a toll-free call is unknown or withheld, and the tenant's setting chose the rate."""
@@ -1330,7 +1330,10 @@ class ExtendCallRequest(_message.Message):
 
     @_builtins.property
     def requested_duration(self) -> _duration_pb2.Duration:
-        """How much more the caller would like; at most 24 hours. Absent: the server's slice. Zero: only report."""
+        """How long beyond `used_duration` the caller would like to go on; whole seconds, at most 24 hours. The
+        server may grant less (a slice), and never takes back what it granted. Absent: the server's slice.
+        Zero: only report; nothing more is granted.
+        """
 
     def __init__(
         self,
@@ -1363,17 +1366,22 @@ class ExtendCallResponse(_message.Message):
     DECIDE_TIME_FIELD_NUMBER: _builtins.int
     FAILURE_HANDLING_FIELD_NUMBER: _builtins.int
     SUPERSEDED_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """Names this decision."""
     superseded: _builtins.bool
-    """The question was older than the last one about this call; this is the call's state now."""
+    """The question was older than the last one about this call; this is the call's state now. No outcome:
+    the call is over.
+    """
+    late: _builtins.bool
+    """The report came after the reservation had expired."""
     @_builtins.property
     def grant(self) -> Global___Grant:
         """The call may last `granted_duration` seconds since its answer, all slices together."""
 
     @_builtins.property
     def refusal(self) -> Global___Refusal:
-        """No more time; the grant before stands to its end."""
+        """No more time: end the call. Nothing is held for it any more."""
 
     @_builtins.property
     def usages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Usage]:
@@ -1397,10 +1405,11 @@ class ExtendCallResponse(_message.Message):
         decide_time: _timestamp_pb2.Timestamp | None = ...,
         failure_handling: Global___FailureHandling | None = ...,
         superseded: _builtins.bool = ...,
+        late: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "failure_handling", b"failure_handling", "grant", b"grant", "outcome", b"outcome", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "decision_id", b"decision_id", "failure_handling", b"failure_handling", "grant", b"grant", "outcome", b"outcome", "refusal", b"refusal", "superseded", b"superseded", "usages", b"usages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "decision_id", b"decision_id", "failure_handling", b"failure_handling", "grant", b"grant", "late", b"late", "outcome", b"outcome", "refusal", b"refusal", "superseded", b"superseded", "usages", b"usages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["grant", "refusal"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
@@ -1419,6 +1428,7 @@ class SettleCallRequest(_message.Message):
     CALL_ID_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     USED_DURATION_FIELD_NUMBER: _builtins.int
+    UNKNOWN_CALL_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The payer's tenant."""
     gateway_id: _builtins.str
@@ -1431,6 +1441,14 @@ class SettleCallRequest(_message.Message):
     def used_duration(self) -> _duration_pb2.Duration:
         """Seconds since answer, cumulative, rounded up to whole seconds; 0 where nobody answered."""
 
+    @_builtins.property
+    def unknown_call(self) -> Global___AuthorizeCallRequest:
+        """What the call was, as AuthorizeCall would have been asked, for a call that was set up while no answer
+        came; its tenant, gateway and `call_id` may be left empty. Looked at only where the call is
+        CALL_UNKNOWN and the engine is set to charge such calls: it is then charged as far as rules and
+        purses allow.
+        """
+
     def __init__(
         self,
         *,
@@ -1439,10 +1457,11 @@ class SettleCallRequest(_message.Message):
         call_id: _builtins.str = ...,
         sequence: _builtins.int = ...,
         used_duration: _duration_pb2.Duration | None = ...,
+        unknown_call: Global___AuthorizeCallRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["used_duration", b"used_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["unknown_call", b"unknown_call", "used_duration", b"used_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "gateway_id", b"gateway_id", "sequence", b"sequence", "tenant_id", b"tenant_id", "used_duration", b"used_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "gateway_id", b"gateway_id", "sequence", b"sequence", "tenant_id", b"tenant_id", "unknown_call", b"unknown_call", "used_duration", b"used_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1710,7 +1729,9 @@ class ControlHello(_message.Message):
     """The bridge. Its newest stream wins."""
     @_builtins.property
     def tenant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Whose calls it carries; debits and deadlines of these tenants' calls of this gateway are pushed."""
+        """Whose calls it carries, at most 1,000 tenants; debits and deadlines of these tenants' calls of this
+        gateway are pushed. Questions may be about calls of other tenants as well.
+        """
 
     def __init__(
         self,
@@ -1728,7 +1749,7 @@ Global___ControlHello: _TypeAlias = ControlHello  # noqa: Y015
 
 @_typing.final
 class ControlQuestion(_message.Message):
-    """One question or report of a bridge."""
+    """One question or report of a bridge. Its `gateway_id` may be left empty: it is the stream's."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1740,7 +1761,7 @@ class ControlQuestion(_message.Message):
     RELEASE_CALL_FIELD_NUMBER: _builtins.int
     ANNOUNCEMENT_FIELD_NUMBER: _builtins.int
     item_id: _builtins.int
-    """The bridge's own number for it, unique among its unanswered questions of this stream."""
+    """The bridge's own number for it, from 1, unique among its unanswered questions of this stream."""
     @_builtins.property
     def authorize_call(self) -> Global___AuthorizeCallRequest:
         """May this call be placed?"""
@@ -1940,25 +1961,57 @@ class ControlError(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    RETRY_DELAY_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     """The gRPC status code it would have had as a unary RPC."""
     message: _builtins.str
     """What is wrong and what to do."""
     reason: _builtins.str
     """The reason of `google.rpc.ErrorInfo`, such as "CALL_UNKNOWN"."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The metadata of `google.rpc.ErrorInfo`, such as the field that is wrong."""
+
+    @_builtins.property
+    def retry_delay(self) -> _duration_pb2.Duration:
+        """When asking again may help: how long to wait. Absent where it cannot."""
+
     def __init__(
         self,
         *,
         code: _builtins.int = ...,
         message: _builtins.str = ...,
         reason: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        retry_delay: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "metadata", b"metadata", "reason", b"reason", "retry_delay", b"retry_delay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

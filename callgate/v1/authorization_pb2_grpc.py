@@ -122,11 +122,15 @@ class AuthorizationServiceServicer:
     def ExtendCall(self, request, context):
         """Reports the use so far of a running call and asks for more time.
 
-        Debits the seconds used that were not debited yet, then grants the next slice on top of the time
-        already granted. Idempotent by `sequence` like AuthorizeCall. A refusal leaves the time already
-        granted standing. NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its
-        tail, or the call ended long ago); announce it again with AuthorizeCall and `running_call`.
-        NOT_FOUND `CALL_ENDED`: it was settled, released or expired; a Settle of the whole use is still taken.
+        Debits the seconds used that were not debited yet, asks the rules again, then grants the next slice
+        on top of the time already granted. Idempotent by `sequence` like AuthorizeCall. A refusal ends the
+        grant: nothing is held for the call any more; it comes only where no granted time is left, or where
+        the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
+        under the next sequence. A call whose reservation had expired goes on, marked `late`.
+
+        NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or the call
+        ended long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it
+        was settled, released or never granted; the error's `state` says which.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,6 +143,10 @@ class AuthorizationServiceServicer:
         reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
         (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
         expired is charged the same way and marked `late`.
+
+        NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND
+        `CALL_UNKNOWN`: the engine does not know this call and nothing was charged; an engine may be set to
+        charge it all the same, see `unknown_call`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,7 +156,8 @@ class AuthorizationServiceServicer:
         """Ends a call whose called party never answered: gives back all it held and charges nothing.
 
         Idempotent by `sequence`. A call with use already reported is not released but must be settled:
-        FAILED_PRECONDITION `CALL_ANSWERED`.
+        FAILED_PRECONDITION `CALL_ANSWERED`. NOT_FOUND `CALL_UNKNOWN` and `CALL_ENDED` as in ExtendCall; a
+        call that expired holds nothing that could be given back, and is `CALL_ENDED` too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,8 +168,9 @@ class AuthorizationServiceServicer:
 
         ALL_OR_NOTHING: every leg is granted, or every leg is refused and nothing is held. AS_MANY_AS_FIT:
         legs are tried in order. Each leg has its own `call_id` and `sequence`, and the answers come in the
-        order of the legs. INVALID_ARGUMENT names a leg whose payer belongs to another tenant. Emergency legs
-        are granted whatever becomes of the others.
+        order of the legs. INVALID_ARGUMENT names a leg that is wrong, or whose payer belongs to another
+        tenant. Emergency legs are granted whatever becomes of the others: where those fail, by a mistake or
+        by trouble, the answers of the others have no outcome, and they are to be asked for again alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,7 +179,8 @@ class AuthorizationServiceServicer:
     def ControlCalls(self, request_iterator, context):
         """Carries every question and report of one bridge, and brings back answers, debits, deadlines and orders.
 
-        One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED`. Many items a
+        One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED` within a second or
+        two, whichever server it is on. Many items a
         message both ways; answers name their item and come in any order. A stream that ends costs nothing
         but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
         partial announcement never ends a call.
@@ -179,8 +190,8 @@ class AuthorizationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCalls(self, request, context):
-        """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry. A call
-        that begins or ends while pages are read may be missing or listed once.
+        """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry.
+        A call that begins or ends while pages are read may be missing; now and then one is listed twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

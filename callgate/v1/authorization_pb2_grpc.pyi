@@ -62,11 +62,15 @@ class AuthorizationServiceStub:
     ExtendCall: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ExtendCallRequest, _authorization_pb2.ExtendCallResponse]
     """Reports the use so far of a running call and asks for more time.
 
-    Debits the seconds used that were not debited yet, then grants the next slice on top of the time
-    already granted. Idempotent by `sequence` like AuthorizeCall. A refusal leaves the time already
-    granted standing. NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its
-    tail, or the call ended long ago); announce it again with AuthorizeCall and `running_call`.
-    NOT_FOUND `CALL_ENDED`: it was settled, released or expired; a Settle of the whole use is still taken.
+    Debits the seconds used that were not debited yet, asks the rules again, then grants the next slice
+    on top of the time already granted. Idempotent by `sequence` like AuthorizeCall. A refusal ends the
+    grant: nothing is held for the call any more; it comes only where no granted time is left, or where
+    the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
+    under the next sequence. A call whose reservation had expired goes on, marked `late`.
+
+    NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or the call
+    ended long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it
+    was settled, released or never granted; the error's `state` says which.
     """
     SettleCall: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.SettleCallRequest, _authorization_pb2.SettleCallResponse]
     """Ends a call: debits the seconds used and gives back the rest of what was held.
@@ -75,32 +79,39 @@ class AuthorizationServiceStub:
     reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
     (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
     expired is charged the same way and marked `late`.
+
+    NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND
+    `CALL_UNKNOWN`: the engine does not know this call and nothing was charged; an engine may be set to
+    charge it all the same, see `unknown_call`.
     """
     ReleaseCall: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ReleaseCallRequest, _authorization_pb2.ReleaseCallResponse]
     """Ends a call whose called party never answered: gives back all it held and charges nothing.
 
     Idempotent by `sequence`. A call with use already reported is not released but must be settled:
-    FAILED_PRECONDITION `CALL_ANSWERED`.
+    FAILED_PRECONDITION `CALL_ANSWERED`. NOT_FOUND `CALL_UNKNOWN` and `CALL_ENDED` as in ExtendCall; a
+    call that expired holds nothing that could be given back, and is `CALL_ENDED` too.
     """
     AuthorizeCalls: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.AuthorizeCallsRequest, _authorization_pb2.AuthorizeCallsResponse]
     """Admits several legs that one tenant pays for, in one atomic step.
 
     ALL_OR_NOTHING: every leg is granted, or every leg is refused and nothing is held. AS_MANY_AS_FIT:
     legs are tried in order. Each leg has its own `call_id` and `sequence`, and the answers come in the
-    order of the legs. INVALID_ARGUMENT names a leg whose payer belongs to another tenant. Emergency legs
-    are granted whatever becomes of the others.
+    order of the legs. INVALID_ARGUMENT names a leg that is wrong, or whose payer belongs to another
+    tenant. Emergency legs are granted whatever becomes of the others: where those fail, by a mistake or
+    by trouble, the answers of the others have no outcome, and they are to be asked for again alone.
     """
     ControlCalls: _grpc.StreamStreamMultiCallable[_authorization_pb2.ControlCallsRequest, _authorization_pb2.ControlCallsResponse]
     """Carries every question and report of one bridge, and brings back answers, debits, deadlines and orders.
 
-    One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED`. Many items a
+    One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED` within a second or
+    two, whichever server it is on. Many items a
     message both ways; answers name their item and come in any order. A stream that ends costs nothing
     but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
     partial announcement never ends a call.
     """
     ListCalls: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ListCallsRequest, _authorization_pb2.ListCallsResponse]
-    """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry. A call
-    that begins or ends while pages are read may be missing or listed once.
+    """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry.
+    A call that begins or ends while pages are read may be missing; now and then one is listed twice.
     """
     GetEmergencyNumbers: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.GetEmergencyNumbersRequest, _authorization_pb2.GetEmergencyNumbersResponse]
     """Returns the emergency numbers of one location or of all, for a caller to keep and to let pass
@@ -141,11 +152,15 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     ExtendCall: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ExtendCallRequest, _authorization_pb2.ExtendCallResponse]  # type: ignore[assignment]
     """Reports the use so far of a running call and asks for more time.
 
-    Debits the seconds used that were not debited yet, then grants the next slice on top of the time
-    already granted. Idempotent by `sequence` like AuthorizeCall. A refusal leaves the time already
-    granted standing. NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its
-    tail, or the call ended long ago); announce it again with AuthorizeCall and `running_call`.
-    NOT_FOUND `CALL_ENDED`: it was settled, released or expired; a Settle of the whole use is still taken.
+    Debits the seconds used that were not debited yet, asks the rules again, then grants the next slice
+    on top of the time already granted. Idempotent by `sequence` like AuthorizeCall. A refusal ends the
+    grant: nothing is held for the call any more; it comes only where no granted time is left, or where
+    the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
+    under the next sequence. A call whose reservation had expired goes on, marked `late`.
+
+    NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or the call
+    ended long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it
+    was settled, released or never granted; the error's `state` says which.
     """
     SettleCall: _aio.UnaryUnaryMultiCallable[_authorization_pb2.SettleCallRequest, _authorization_pb2.SettleCallResponse]  # type: ignore[assignment]
     """Ends a call: debits the seconds used and gives back the rest of what was held.
@@ -154,32 +169,39 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
     (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
     expired is charged the same way and marked `late`.
+
+    NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND
+    `CALL_UNKNOWN`: the engine does not know this call and nothing was charged; an engine may be set to
+    charge it all the same, see `unknown_call`.
     """
     ReleaseCall: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ReleaseCallRequest, _authorization_pb2.ReleaseCallResponse]  # type: ignore[assignment]
     """Ends a call whose called party never answered: gives back all it held and charges nothing.
 
     Idempotent by `sequence`. A call with use already reported is not released but must be settled:
-    FAILED_PRECONDITION `CALL_ANSWERED`.
+    FAILED_PRECONDITION `CALL_ANSWERED`. NOT_FOUND `CALL_UNKNOWN` and `CALL_ENDED` as in ExtendCall; a
+    call that expired holds nothing that could be given back, and is `CALL_ENDED` too.
     """
     AuthorizeCalls: _aio.UnaryUnaryMultiCallable[_authorization_pb2.AuthorizeCallsRequest, _authorization_pb2.AuthorizeCallsResponse]  # type: ignore[assignment]
     """Admits several legs that one tenant pays for, in one atomic step.
 
     ALL_OR_NOTHING: every leg is granted, or every leg is refused and nothing is held. AS_MANY_AS_FIT:
     legs are tried in order. Each leg has its own `call_id` and `sequence`, and the answers come in the
-    order of the legs. INVALID_ARGUMENT names a leg whose payer belongs to another tenant. Emergency legs
-    are granted whatever becomes of the others.
+    order of the legs. INVALID_ARGUMENT names a leg that is wrong, or whose payer belongs to another
+    tenant. Emergency legs are granted whatever becomes of the others: where those fail, by a mistake or
+    by trouble, the answers of the others have no outcome, and they are to be asked for again alone.
     """
     ControlCalls: _aio.StreamStreamMultiCallable[_authorization_pb2.ControlCallsRequest, _authorization_pb2.ControlCallsResponse]  # type: ignore[assignment]
     """Carries every question and report of one bridge, and brings back answers, debits, deadlines and orders.
 
-    One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED`. Many items a
+    One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED` within a second or
+    two, whichever server it is on. Many items a
     message both ways; answers name their item and come in any order. A stream that ends costs nothing
     but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
     partial announcement never ends a call.
     """
     ListCalls: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ListCallsRequest, _authorization_pb2.ListCallsResponse]  # type: ignore[assignment]
-    """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry. A call
-    that begins or ends while pages are read may be missing or listed once.
+    """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry.
+    A call that begins or ends while pages are read may be missing; now and then one is listed twice.
     """
     GetEmergencyNumbers: _aio.UnaryUnaryMultiCallable[_authorization_pb2.GetEmergencyNumbersRequest, _authorization_pb2.GetEmergencyNumbersResponse]  # type: ignore[assignment]
     """Returns the emergency numbers of one location or of all, for a caller to keep and to let pass
@@ -229,11 +251,15 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_authorization_pb2.ExtendCallResponse, _abc.Awaitable[_authorization_pb2.ExtendCallResponse]]:
         """Reports the use so far of a running call and asks for more time.
 
-        Debits the seconds used that were not debited yet, then grants the next slice on top of the time
-        already granted. Idempotent by `sequence` like AuthorizeCall. A refusal leaves the time already
-        granted standing. NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its
-        tail, or the call ended long ago); announce it again with AuthorizeCall and `running_call`.
-        NOT_FOUND `CALL_ENDED`: it was settled, released or expired; a Settle of the whole use is still taken.
+        Debits the seconds used that were not debited yet, asks the rules again, then grants the next slice
+        on top of the time already granted. Idempotent by `sequence` like AuthorizeCall. A refusal ends the
+        grant: nothing is held for the call any more; it comes only where no granted time is left, or where
+        the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
+        under the next sequence. A call whose reservation had expired goes on, marked `late`.
+
+        NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or the call
+        ended long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it
+        was settled, released or never granted; the error's `state` says which.
         """
 
     @_abc_1.abstractmethod
@@ -248,6 +274,10 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
         (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
         expired is charged the same way and marked `late`.
+
+        NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND
+        `CALL_UNKNOWN`: the engine does not know this call and nothing was charged; an engine may be set to
+        charge it all the same, see `unknown_call`.
         """
 
     @_abc_1.abstractmethod
@@ -259,7 +289,8 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends a call whose called party never answered: gives back all it held and charges nothing.
 
         Idempotent by `sequence`. A call with use already reported is not released but must be settled:
-        FAILED_PRECONDITION `CALL_ANSWERED`.
+        FAILED_PRECONDITION `CALL_ANSWERED`. NOT_FOUND `CALL_UNKNOWN` and `CALL_ENDED` as in ExtendCall; a
+        call that expired holds nothing that could be given back, and is `CALL_ENDED` too.
         """
 
     @_abc_1.abstractmethod
@@ -272,8 +303,9 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         ALL_OR_NOTHING: every leg is granted, or every leg is refused and nothing is held. AS_MANY_AS_FIT:
         legs are tried in order. Each leg has its own `call_id` and `sequence`, and the answers come in the
-        order of the legs. INVALID_ARGUMENT names a leg whose payer belongs to another tenant. Emergency legs
-        are granted whatever becomes of the others.
+        order of the legs. INVALID_ARGUMENT names a leg that is wrong, or whose payer belongs to another
+        tenant. Emergency legs are granted whatever becomes of the others: where those fail, by a mistake or
+        by trouble, the answers of the others have no outcome, and they are to be asked for again alone.
         """
 
     @_abc_1.abstractmethod
@@ -284,7 +316,8 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_authorization_pb2.ControlCallsResponse], _abc.AsyncIterator[_authorization_pb2.ControlCallsResponse]]:
         """Carries every question and report of one bridge, and brings back answers, debits, deadlines and orders.
 
-        One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED`. Many items a
+        One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED` within a second or
+        two, whichever server it is on. Many items a
         message both ways; answers name their item and come in any order. A stream that ends costs nothing
         but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
         partial announcement never ends a call.
@@ -296,8 +329,8 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authorization_pb2.ListCallsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authorization_pb2.ListCallsResponse, _abc.Awaitable[_authorization_pb2.ListCallsResponse]]:
-        """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry. A call
-        that begins or ends while pages are read may be missing or listed once.
+        """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry.
+        A call that begins or ends while pages are read may be missing; now and then one is listed twice.
         """
 
     @_abc_1.abstractmethod

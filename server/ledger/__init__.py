@@ -22,6 +22,7 @@ from server.ledger.questions import (
 )
 from server.ledger.trouble import (
     AccountUnknown,
+    CallAnswered,
     CallOver,
     CallUnknown,
     CurrencyChanged,
@@ -61,6 +62,12 @@ class Ledger(Protocol):
         `FactsStale`, `CallUnknown`, `CallOver`.
         """
 
+    async def look(self, call: CallKey) -> Answer:
+        """Read a call as it stands, changing nothing: its last answer, marked superseded.
+
+        Raises `CallUnknown`.
+        """
+
     async def settle(self, question: Question, used_seconds: int) -> Answer:
         """Debit all that a call used, late also after it lapsed, and give back the rest.
 
@@ -70,7 +77,8 @@ class Ledger(Protocol):
     async def release(self, question: Question) -> Answer:
         """Give back all a call holds: the called party never answered. Costs nothing.
 
-        Raises `RequestReused`, `CallUnknown`, `CallOver`.
+        The segments of the answer are those given back. Raises `RequestReused`, `CallUnknown`,
+        `CallOver`, and `CallAnswered` where use was reported.
         """
 
     async def expire(self, tenant_partition: int, limit: int) -> int:
@@ -85,6 +93,7 @@ __all__ = [
     "AccountUnknown",
     "Answer",
     "Balance",
+    "CallAnswered",
     "CallKey",
     "CallOver",
     "CallUnknown",

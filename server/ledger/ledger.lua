@@ -369,7 +369,7 @@ local function new_call(facts, opened, counted)
   return {
     facts = facts, list = list, purses = parse_purses(list), opened = opened, counted = counted, unfunded = false,
     is_new = true, uses = {}, granted = {}, segments = {}, used = 0, to = 0, granted_until = 0, debit = 0,
-    overrun = 0, unpaid_seconds = 0, unpaid_micros = 0, late = false, before = '',
+    overrun = 0, unpaid_seconds = 0, unpaid_micros = 0, late = false, before = '', held_before = '',
   }
 end
 
@@ -383,6 +383,7 @@ local function open_call(record)
   c.used, c.overrun = whole(used, 'held'), whole(overrun, 'held')
   c.unpaid_seconds, c.unpaid_micros = whole(unpaid_seconds, 'held'), whole(unpaid_micros, 'held')
   c.segments, c.uses, c.to = parse_segments(segments), parse_uses(uses), c.used
+  c.before, c.held_before = uses, record.state == 'live' and segments or ''
   for index, use in pairs(c.uses) do c.granted[index] = use.seconds end
   c.granted_until = #c.segments > 0 and c.segments[#c.segments].to or c.used
   -- What is over holds nothing; its segments are those of its last answer.
@@ -735,8 +736,9 @@ local function note_call(plan, kind, question, c, nonce, paid)
   local acct, segments, uses, report = plan.acct, held_texts(c)
   note(plan.part, kind, nonce, 'tenant=' .. acct.tenant .. '\ncall=' .. question.member .. '\ngateway=' .. question.gateway
     .. '\nopened=' .. c.opened .. '\nasked=' .. question.asked .. '\nsegments=' .. segments .. '\nuses=' .. uses
-    .. '\nbefore=' .. c.before .. '\nreport=' .. report .. '\nunfunded=' .. (c.unfunded and '1' or '') .. '\nlots=' .. paid
-    .. money_lines(acct) .. '\nfacts=' .. c.facts)
+    .. '\nbefore=' .. c.before .. '\nheld_before=' .. c.held_before
+    .. (c.other_purses and '\nother_purses=' .. c.other_purses or '') .. '\nreport=' .. report
+    .. '\nunfunded=' .. (c.unfunded and '1' or '') .. '\nlots=' .. paid .. money_lines(acct) .. '\nfacts=' .. c.facts)
 end
 
 -- Write a plan. Everything is formatted before the first command; each hash was read before.
@@ -801,7 +803,8 @@ local function go_on(c, leg)
   if before then
     c.opened, c.used, c.overrun, c.late = before.opened, before.used, before.overrun, before.late
     c.unpaid_seconds, c.unpaid_micros = before.unpaid_seconds, before.unpaid_micros
-    if before.list == c.list then c.uses = before.uses end
+    c.held_before = before.held_before
+    if before.list == c.list then c.uses = before.uses else c.other_purses = before.list end
   elseif leg.announced ~= '' and not leg.in_use then
     c.uses = parse_uses(match(leg.announced, '^%d+|(.*)$'))
     for _, use in pairs(c.uses) do c.used = c.used + use.seconds end
@@ -835,7 +838,8 @@ local function try_call(question, c, acct, part)
   local objection = full and CONCURRENT_CALLS or question.in_use and CALL_ID_IN_USE
   local wanted = slice(c, acct, part, question.wanted, question.floor)
   walk(c, acct, c.used + wanted - c.to)
-  if c.to > c.used then return objection or 0, 0 end
+  -- A mere report needs no more than it has.
+  if c.to > c.used or question.wanted == 0 then return objection or 0, 0 end
   local reason, shortfall = refusal_of(c, acct)
   if objection and TOLD_LAST[reason] then return objection, 0 end
   return reason, shortfall
@@ -992,10 +996,13 @@ end
 -- Plan the end of a call: nothing is held any more.
 local function plan_end(plan, question, state)
   local acct, c = plan.acct, question.call
+  local held = c.segments
   give_back(c, acct)
   local paid = c.debit > 0 and pay_from_lots(acct, c.debit) or ''
   plan.over[1] = question.member
   note_call(plan, state, question, c, question.decision, paid)
+  -- The answer to a release tells what was given back.
+  if state == 'released' then c.segments = held end
   -- Below 0 is neither granted nor refused.
   return record_call(plan, question, c, state, (answer_text(c, acct, plan.part, -1, 0)))
 end
@@ -1023,12 +1030,13 @@ end
 -- release: give back all that a call holds; the called party never answered.
 --   KEYS   accounts, expiry, journal, call
 --   ARGV   now_ms, tenant, '', gateway, "sequence fingerprint", decision_id, 0, ''
---   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT
+--   reply  an answer | REUSED | NO_CALL | OVER, state | ANSWERED | NO_ACCOUNT
 local function release(keys, args)
   if not call then bind() end
   local question, reply = open_report(keys, args)
   if not question then return reply end
   if not question.live then return { 'OVER', question.state } end
+  if question.call.used > 0 then return { 'ANSWERED' } end
   local plan, trouble = open_report_plan(keys, args, question)
   if not plan then return trouble end
   local answer = plan_end(plan, question, 'released')

@@ -12,9 +12,17 @@ from server.ledger.keys import opening_lot, partition_of
 from server.ledger.memory_account import Account, Lot
 from server.ledger.memory_call import ModelCall, Purses
 from server.ledger.memory_step import Step, Wish
-from server.ledger.questions import CallKey, ExtendRequest, OpenAccount, Question, ReserveRequest
+from server.ledger.questions import (
+    CallKey,
+    ExtendRequest,
+    OpenAccount,
+    Question,
+    ReserveRequest,
+    looking,
+)
 from server.ledger.trouble import (
     AccountUnknown,
+    CallAnswered,
     CallOver,
     CallUnknown,
     CurrencyChanged,
@@ -89,6 +97,12 @@ class MemoryLedger:
             raise CallOver(call.state)
         return self._take(build, question)
 
+    async def look(self, call: CallKey) -> Answer:
+        """Read a call as it stands, changing nothing."""
+        answer = self._earlier(looking(call))
+        assert answer is not None
+        return answer
+
     async def settle(self, question: Question, used_seconds: int) -> Answer:
         """Debit all that a call used and give back the rest."""
 
@@ -111,6 +125,8 @@ class MemoryLedger:
         state = self._calls[question.call.tenant_id, question.call.call_id].state
         if state != "live":
             raise CallOver(state)
+        if self._calls[question.call.tenant_id, question.call.call_id].used_seconds > 0:
+            raise CallAnswered
         step, call = self._open_report(question)
         step.resume(call)
         step.end(question, call, "released")

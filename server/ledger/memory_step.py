@@ -128,9 +128,13 @@ class Step:
 
     def end(self, question: Question, call: ModelCall, state: str) -> None:
         """End a call: nothing is held any more."""
+        held = call.segments
         Purses(self.account, call).give_back()
         call.state = state
         self.note(state)
+        if state == "released":
+            # The answer to a release tells what was given back.
+            call.segments = held
         self._answer(question, call, (None, 0))
         self.calls.append((call, False))
 
@@ -152,7 +156,8 @@ class Step:
         purses = Purses(self.account, call)
         wanted = purses.slice(wish.want_seconds, wish.floor_seconds)
         purses.walk(call.used_seconds + wanted - call.to_second)
-        if call.to_second > call.used_seconds:
+        # A mere report needs no more than it has.
+        if call.to_second > call.used_seconds or wish.want_seconds == 0:
             return objection, 0
         reason, shortfall = purses.refusal()
         if objection is not None and reason in _TOLD_LAST:
@@ -211,7 +216,9 @@ def _begin(request: ReserveRequest, *, known_uses: bool) -> ModelCall:
         purses=request.purses,
         context=request.context,
         opened=request.question.decision_id,
-        counted="" if concurrency is None else running_field(request.question.call.tenant_id, concurrency.account_id),
+        counted=""
+        if concurrency is None
+        else running_field(request.question.call.tenant_id, concurrency.account_id),
         uses={use.purse_index: use for use in uses},
     )
     call.used_seconds = sum(use.seconds for use in uses)

@@ -39,6 +39,11 @@ class Question:
     facts_digest: str
 
 
+def looking(call: CallKey) -> Question:
+    """Ask as what is older than any question about a call: the answer is how the call stands."""
+    return Question(call, 0, "-", "-", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """What one purse paid of one call so far, the connection fee included."""

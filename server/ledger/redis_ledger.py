@@ -9,10 +9,18 @@ from typing import Any
 
 from server.ledger import keys, wire
 from server.ledger.answers import Answer, Balance
-from server.ledger.questions import CallKey, ExtendRequest, OpenAccount, Question, ReserveRequest
+from server.ledger.questions import (
+    CallKey,
+    ExtendRequest,
+    OpenAccount,
+    Question,
+    ReserveRequest,
+    looking,
+)
 from server.ledger.store_call import named_trouble
 from server.ledger.trouble import (
     AccountUnknown,
+    CallAnswered,
     CallOver,
     CallUnknown,
     CurrencyChanged,
@@ -119,6 +127,10 @@ class RedisLedger:
         return wire.read_answer(
             await self._report("extend", request.question, request.used_seconds, *more)
         )
+
+    async def look(self, call: CallKey) -> Answer:
+        """Read a call as it stands, changing nothing."""
+        return wire.read_answer(await self._report("release", looking(call), 0))
 
     async def settle(self, question: Question, used_seconds: int) -> Answer:
         """Debit all that a call used and give back the rest."""
@@ -227,6 +239,8 @@ def _raise_trouble(reply: Sequence[bytes], tenant_id: str) -> None:
         raise CallUnknown
     if status == b"OVER":
         raise CallOver(reply[1].decode())
+    if status == b"ANSWERED":
+        raise CallAnswered
     if status == b"EXPIRE_FIRST":
         raise LedgerUnavailable("reservations lapse faster than they are collected")
 

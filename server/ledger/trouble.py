@@ -42,6 +42,10 @@ class CallUnknown(LedgerError):
     """No such call of this gateway is known: never granted, or gone with the tail of a store."""
 
 
+class CallAnswered(LedgerError):
+    """Use of the call was reported; it can be settled, but not released."""
+
+
 class CallOver(LedgerError):
     """The call ended before; `state` says how: settled, released, expired or refused."""
 

@@ -13,7 +13,9 @@ _VERSION = "callgate question 1"
 _SEPARATOR = "\n"
 
 
-def fingerprint(call: Call, tenant: Tenant, *, explain: bool) -> str:
+def fingerprint(
+    call: Call, tenant: Tenant, *, explain: bool, used_seconds: int | None = None
+) -> str:
     """Hash what was asked, with spellings of one number read as that number.
 
     What a spelling means hangs on the country of the user. Where the user is not known (any more)
@@ -32,6 +34,7 @@ def fingerprint(call: Call, tenant: Tenant, *, explain: bool) -> str:
         str(call.requested_seconds),
         "callback" if call.emergency_callback else "",
         "explain" if explain else "",
+        *(() if used_seconds is None else (str(used_seconds),)),
     )
     return sha256(_SEPARATOR.join(fields).encode()).hexdigest()
 

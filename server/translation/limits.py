@@ -18,6 +18,8 @@ _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 MAX_REQUESTED_SECONDS = 86_400
 MAX_RESOURCE_ACCOUNTS = 10
+# A call that lasts longer is a mistake of whoever counts.
+MAX_USED_SECONDS = 2_592_000
 
 
 def tenant_id(value: str) -> str:
@@ -60,6 +62,22 @@ def location(value: str) -> str:
     if value and not _COUNTRY.fullmatch(value):
         raise InvalidRequest("location", "a country of two letters (ISO 3166-1 alpha-2), or empty")
     return value.upper()
+
+
+def used_seconds(value: Duration, field: str = "used_duration") -> int:
+    """Check how long a call was talked: whole seconds of 30 days at most."""
+    if value.nanos or not 0 <= value.seconds <= MAX_USED_SECONDS:
+        raise InvalidRequest(field, f"whole seconds from 0 to {MAX_USED_SECONDS}")
+    return value.seconds
+
+
+def more_seconds(value: Duration) -> int:
+    """Check the wish for more: whole seconds of one day at most; 0 only reports."""
+    if value.nanos or not 0 <= value.seconds <= MAX_REQUESTED_SECONDS:
+        raise InvalidRequest(
+            "requested_duration", f"whole seconds from 0 to {MAX_REQUESTED_SECONDS}, or absent"
+        )
+    return value.seconds
 
 
 def requested_seconds(value: Duration) -> int:

@@ -23,6 +23,8 @@ class CallQuestion(NamedTuple):
     sequence: int
     dry_run: bool
     explain: bool
+    # Of a call that is announced as running: what it used so far. None of a new one.
+    used_seconds: int | None = None
 
 
 def call_question(request: AuthorizeCallRequest) -> CallQuestion:
@@ -37,8 +39,18 @@ def call_question(request: AuthorizeCallRequest) -> CallQuestion:
     call = _call(request)
     if sequence or not dry_run:
         limits.sequence(sequence)
+    used_seconds = None
+    if request.HasField("running_call"):
+        running = request.running_call
+        used_seconds = limits.used_seconds(running.used_duration, "running_call.used_duration")
     return CallQuestion(
-        call, gateway_id, call_id, sequence, dry_run=dry_run, explain=request.explain
+        call,
+        gateway_id,
+        call_id,
+        sequence,
+        dry_run=dry_run,
+        explain=request.explain,
+        used_seconds=used_seconds,
     )
 
 

@@ -13,7 +13,8 @@ from policy.facts import CallKind
 from server.ledger import Answer, Segment
 from server.settings import FailureAction, FinalAction, Settings
 from server.settings.kinds import SuggestedEnding
-from server.translation.answer import Advice, advice_of, authorize_response, explanation_bytes
+from server.translation.advice import Advice, advice_of
+from server.translation.answer import authorize_response, explanation_bytes
 from server.translation.context import call_context, pack, unpack
 
 FACTS = some_facts(a_user("anna", "MCOEV", "MCOPSTN1", "MCOPSTNPP"))
@@ -34,7 +35,7 @@ def an_answer(
         pool_left_seconds=None,
         report_by_ms=NOW_MS + 240_000,
         expire_time_ms=NOW_MS + 480_000,
-        context=pack(call_context(verdict, FACTS)),
+        context=pack(call_context(a_call(), verdict, FACTS)),
     )
 
 
@@ -51,9 +52,9 @@ def admitted(number: str = "+14255550123") -> Admission:
 def test_a_context_survives_its_packing() -> None:
     verdict = admitted()
 
-    context = unpack(pack(call_context(verdict, FACTS)))
+    context = unpack(pack(call_context(a_call(), verdict, FACTS)))
 
-    assert context == call_context(verdict, FACTS)
+    assert context == call_context(a_call(), verdict, FACTS)
     assert context.payer_kind is PayerKind.USER
     assert context.account_id == "anna"
     assert context.called_number == "+14255550123"
@@ -72,7 +73,7 @@ def test_a_context_is_kept_in_short_strings_whatever_its_letters() -> None:
     long = Destination("225", "CI", NumberClass.ORDINARY, "C\u00f4te d\u2019Ivoire \U0001f4de" * 9)
     verdict = Refusal(Reason.DESTINATION_RESTRICTED, None, "+2251234", "user_out", long)
 
-    strings = pack(call_context(verdict, FACTS))
+    strings = pack(call_context(a_call(), verdict, FACTS))
 
     assert max(len(one.encode()) for one in strings) <= 64
     assert unpack(strings).label == long.label
@@ -83,7 +84,7 @@ def test_a_context_keeps_apart_what_it_was_packed_from() -> None:
     payer = Payer(PayerKind.USER, "contoso", "a|b%S|%E%")
     verdict = Refusal(Reason.LICENCE_MISSING, payer, "+39061234", "user|out")
 
-    context = unpack(pack(call_context(verdict, FACTS)))
+    context = unpack(pack(call_context(a_call(), verdict, FACTS)))
 
     assert context.account_id == "a|b%S|%E%"
     assert context.call_type == "user|out"

@@ -27,7 +27,7 @@ EMERGENCY = DecidedEmergency(
 
 def decided(reason: Reason | None = None, call_id: str = "abc") -> Decided:
     call = a_call("+14255550123", calling_number="+14255550199")
-    context = call_context(admit(call, FACTS, NOW_MS), FACTS)
+    context = call_context(call, admit(call, FACTS, NOW_MS), FACTS)
     answer = Answer(
         decision_id="d" * 16,
         decide_time_ms=NOW_MS,

@@ -1,0 +1,142 @@
+"""Parts that several answers share: purses, money, times, a grant, a refusal."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from callgate.v1 import authorization_pb2 as pb
+from callgate.v1.money_pb2 import Money
+from policy.decision import PayerKind
+from policy.rating import price_micros
+from server.ledger import Answer, Use
+from server.translation.advice import Advice
+from server.translation.context import CallContext, ToldPurse
+
+_MS = 1_000
+_NANOS_PER_MS = 1_000_000
+
+_PAYER_KINDS = {
+    PayerKind.USER: pb.PAYER_KIND_USER,
+    PayerKind.ORGANIZER: pb.PAYER_KIND_ORGANIZER,
+    PayerKind.RESOURCE_ACCOUNT: pb.PAYER_KIND_RESOURCE_ACCOUNT,
+    PayerKind.TENANT: pb.PAYER_KIND_TENANT,
+}
+_PURSE_KINDS = {
+    "free": pb.PURSE_KIND_FREE,
+    "pool": pb.PURSE_KIND_POOL,
+    "credits": pb.PURSE_KIND_CREDITS,
+}
+_UNKNOWN_PURSE = ToldPurse("credits", "")
+
+
+def set_grant(grant: pb.Grant, answer: Answer, context: CallContext, *, advice: Advice) -> None:
+    """Tell a grant as it was stored."""
+    # A report that wants nothing more may leave nothing granted beyond it.
+    granted_seconds = answer.segments[-1].to_second if answer.segments else answer.used_seconds
+    grant.granted_duration.seconds = granted_seconds
+    for segment in answer.segments:
+        told = purse_at(context, segment.purse_index)
+        part = grant.segments.add()
+        set_purse(part.purse, told)
+        part.start_offset.seconds = segment.from_second
+        part.end_offset.seconds = segment.to_second
+        if told.kind == "credits":
+            set_money(part.held, segment.held_micros, context.currency)
+    if answer.segments:
+        grant.purse.CopyFrom(grant.segments[0].purse)
+    set_time(grant.report_by_time, answer.report_by_ms)
+    set_time(grant.expire_time, answer.expire_time_ms)
+    if answer.final:
+        grant.final = True
+        grant.final_action = advice.final_action
+        grant.redirect_to = advice.redirect_to
+    _set_price(grant, context)
+    _set_remaining(grant.remaining, answer, context.currency)
+
+
+def set_refusal(
+    refusal: pb.Refusal, answer: Answer, context: CallContext, *, advice: Advice
+) -> None:
+    """Tell a refusal as it was stored."""
+    reason = answer.reason
+    assert reason is not None
+    suggestion = advice.suggestions[reason]
+    # The numbers of the two enums are the same; a test holds them together.
+    refusal.reason = pb.Reason.ValueType(reason)
+    refusal.sip_status = suggestion.sip_status
+    refusal.q850_cause = suggestion.q850_cause
+    refusal.help_text = suggestion.help_text
+    if answer.shortfall_micros:
+        set_money(refusal.shortfall, answer.shortfall_micros, context.currency)
+
+
+def set_payer(payer: pb.Payer, context: CallContext, tenant_id: str) -> None:
+    """Tell whose licences and purses decided."""
+    assert context.payer_kind is not None
+    payer.kind = _PAYER_KINDS[context.payer_kind]
+    payer.tenant_id = tenant_id
+    if context.payer_kind is not PayerKind.TENANT:
+        payer.account_id = context.account_id
+
+
+def purse_at(context: CallContext, index: int) -> ToldPurse:
+    """Find a purse of a call by its place.
+
+    A call that was announced anew is paid as it began, though its purses may be others today.
+    """
+    return context.purses[index] if index < len(context.purses) else _UNKNOWN_PURSE
+
+
+def add_usage(usage: pb.Usage, use: Use, context: CallContext) -> None:
+    """Tell what one purse paid of a call."""
+    told = purse_at(context, use.purse_index)
+    set_purse(usage.purse, told)
+    usage.used_duration.SetInParent()
+    usage.used_duration.seconds = use.seconds
+    set_money(usage.debited, use.micros, context.currency)
+    fee_micros = 0
+    if told.kind == "credits" and context.rate is not None:
+        fee_micros = max(0, use.micros - price_micros(context.rate, use.seconds))
+    set_money(usage.connection_fee, fee_micros, context.currency)
+
+
+def set_purse(purse: pb.Purse, told: ToldPurse) -> None:
+    """Name a purse."""
+    purse.kind = _PURSE_KINDS[told.kind]
+    purse.capability = told.capability
+    purse.pool_id = told.pool_id
+    purse.counter = told.counter
+    purse.period = told.period
+
+
+def set_money(money: Money, micros: int, currency: str) -> None:
+    """Write an amount; zero is written, not left out."""
+    money.micros = micros
+    money.currency_code = currency
+
+
+def set_time(timestamp: Timestamp, time_ms: int) -> None:
+    """Write a time in milliseconds since 1970, UTC."""
+    timestamp.seconds, milliseconds = divmod(time_ms, _MS)
+    timestamp.nanos = milliseconds * _NANOS_PER_MS
+
+
+def _set_price(grant: pb.Grant, context: CallContext) -> None:
+    rate = context.rate
+    if rate is None:
+        return
+    price = grant.price
+    price.rate_id = rate.rate_id
+    set_money(price.per_minute, rate.micros_per_minute, rate.currency)
+    set_money(price.connection_fee, rate.connection_fee_micros, rate.currency)
+    price.first_increment.seconds = rate.first_increment_seconds
+    price.next_increment.seconds = rate.next_increment_seconds
+
+
+def _set_remaining(remaining: pb.Remaining, answer: Answer, currency: str) -> None:
+    remaining.SetInParent()
+    if answer.pool_left_seconds is not None:
+        remaining.pool_duration.SetInParent()
+        remaining.pool_duration.seconds = answer.pool_left_seconds
+    if answer.available_micros is not None:
+        set_money(remaining.available, answer.available_micros, currency)
