@@ -83,6 +83,8 @@ class Connection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         """Act on what the client sent."""
+        if self._wire.is_closing():
+            return
         self._keepalive.heard()
         try:
             self._wire.engine.receive_data(data)

@@ -35,6 +35,7 @@ class Stream:
         method: What it calls.
         task: What answers it, once that runs.
         code: How it ended; None while it lasts.
+        headers_sent: Whether the client has been sent the first half of the answer.
         deadline: When it must be over, in the loop's time; None without one, and after its end.
         abandoned: Whether it ended by its client, its deadline or its connection.
     """
@@ -43,7 +44,6 @@ class Stream:
         "_buffered_bytes",
         "_frames",
         "_half_closed",
-        "_headers_sent",
         "_move_callback",
         "_reader",
         "_reading",
@@ -53,6 +53,7 @@ class Stream:
         "abandoned",
         "code",
         "deadline",
+        "headers_sent",
         "method",
         "request",
         "stream_id",
@@ -75,7 +76,7 @@ class Stream:
         self._buffered_bytes = 0
         self._uncredited_bytes = 0
         self._half_closed = False
-        self._headers_sent = False
+        self.headers_sent = False
         self._writing = False
         self._move_callback: Callable[[], None] | None = None
         self.deadline: float | None = None
@@ -141,14 +142,9 @@ class Stream:
 
     # Sending ---------------------------------------------------------------------------------
 
-    @property
-    def headers_sent(self) -> bool:
-        """Whether the client has been sent the first half of the answer."""
-        return self._headers_sent
-
     def send_headers(self, headers: Headers) -> None:
         """Send the headers of the answer."""
-        self._headers_sent = True
+        self.headers_sent = True
         try:
             self.wire.engine.send_response(self.stream_id, headers)
         except NGH2Error:
@@ -166,18 +162,16 @@ class Stream:
             self.check_open()
         self._flush_soon()
         if wire.engine.queued_body_size(self.stream_id) > wire.options.max_unsent_bytes:
-            self._writing = True
-            await wire.drained(self.stream_id)
-            self._writing = False
+            await self._drained()
         self.check_open()
 
     def answer(self, headers: Headers, sealed: bytes, end: Headers = OK_TRAILERS) -> None:
         """Send the one message of a call and end it: the whole answer to a unary call."""
         engine, stream_id = self.wire.engine, self.stream_id
         try:
-            if not self._headers_sent:
+            if not self.headers_sent:
                 engine.send_response(stream_id, headers)
-                self._headers_sent = True
+                self.headers_sent = True
             engine.send_data(stream_id, sealed)
             engine.send_trailers(stream_id, end)
         except NGH2Error:
@@ -190,7 +184,7 @@ class Stream:
         if self.code is not None:
             return
         try:
-            if self._headers_sent:
+            if self.headers_sent:
                 self.wire.engine.send_trailers(self.stream_id, end)
             else:
                 self.wire.engine.send_response(
@@ -291,6 +285,15 @@ class Stream:
         """Let the client send as much again as has been taken from it."""
         self.wire.credit(self.stream_id, self._uncredited_bytes)
         self._uncredited_bytes = 0
+
+    async def _drained(self) -> None:
+        if self._writing:
+            raise grpc.aio.UsageError("only one may write to a call at a time")
+        self._writing = True
+        try:
+            await self.wire.drained(self.stream_id)
+        finally:
+            self._writing = False
 
     async def _more(self) -> None:
         if self._reading is not None:

@@ -1,8 +1,11 @@
 """Flow control: nobody sends faster than the other side reads, and credit is given back exactly."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from interop import pb
@@ -18,6 +21,7 @@ from raw_http2 import (
     framed,
     request_fields,
 )
+from server.transport import TransportOptions, make_server
 from serving import Served, eventually, only_nghttp2, serving
 
 WINDOW_BYTES = 65_535
@@ -174,6 +178,38 @@ async def test_the_connection_gets_back_what_came_for_a_call_that_was_turned_awa
             await raw.settle()
 
         assert raw.credit[0] >= 20 * 16_000 - WINDOW_BYTES
+
+
+@only_nghttp2
+async def test_two_writers_or_readers_of_one_call_are_told_so(transport: Any) -> None:
+    told: list[str] = []
+
+    async def listen_in(_request: Any, context: Any) -> Any:
+        for operation in (context.read, lambda: context.write(large)):
+            first = asyncio.ensure_future(operation())
+            await asyncio.sleep(0)
+            try:
+                await operation()
+            except grpc.aio.UsageError as error:
+                told.append(str(error))
+            first.cancel()
+        await context.abort(grpc.StatusCode.ABORTED)
+
+    large = b"x" * 10 * WINDOW_BYTES
+    handler: Any = grpc.stream_stream_rpc_method_handler(listen_in)
+    inner = make_server(transport, TransportOptions())
+    inner.add_registered_method_handlers("test.Crowd", {"Call": handler})
+    port = inner.add_insecure_port("127.0.0.1:0")
+    await inner.start()
+
+    async with connected(port) as raw:
+        raw.send(raw.headers(1, request_fields("/test.Crowd/Call")))
+        await raw.until(lambda: 1 in raw.answers)
+        raw.send(WindowUpdateFrame(0, 2**30), WindowUpdateFrame(1, 2**30))
+        await raw.answer(1)
+
+    assert ["read" in told[0], "write" in told[1]] == [True, True]
+    await inner.stop(0)
 
 
 async def test_a_call_that_never_drains_ends_with_its_deadline(
