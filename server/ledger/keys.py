@@ -100,7 +100,7 @@ def parse_expiry_member(member: str) -> tuple[str, str]:
 META_FIELD = "meta"
 
 
-def pool_field(tenant_id: str, period: str, counter: str, pool_id: str) -> str:
+def pool_field(tenant_id: str, period: str, *, counter: str, pool_id: str) -> str:
     """Name the tally of a pool: "debited held" seconds of one period."""
     return f"pool/{period}/{counter}/{tenant_name(tenant_id)}/{pool_id}"
 

@@ -192,7 +192,7 @@ class Purses:
     def _pool_room(self, purse: PoolPurse) -> int:
         sizes = {counter.name: counter.size_seconds for counter in purse.counters}
         for name, size in sizes.items():
-            if self._account.tallies[pool_field(self._call.key.tenant_id, purse.period, name, purse.pool_id)].done >= size:
+            if self._pool_tally(purse, name).done >= size:
                 return 0
         tally = self._pool_tally(purse)
         return max(0, sizes[purse.counter] - tally.done - tally.held)
@@ -324,14 +324,17 @@ class Purses:
             index
         )
 
-    def _pool_tally(self, purse: PoolPurse) -> Tally:
-        return self._account.tallies[pool_field(self._call.key.tenant_id, purse.period, purse.counter, purse.pool_id)]
+    def _pool_tally(self, purse: PoolPurse, counter: str = "") -> Tally:
+        name, tenant_id = counter or purse.counter, self._call.key.tenant_id
+        field = pool_field(tenant_id, purse.period, counter=name, pool_id=purse.pool_id)
+        return self._account.tallies[field]
 
     def _spend_tally(self, purse: CreditsPurse) -> Tally | None:
         limit = purse.spend_limit
         if limit is None:
             return None
-        return self._account.tallies[spend_field(self._call.key.tenant_id, limit.period, limit.account_id)]
+        field = spend_field(self._call.key.tenant_id, limit.period, limit.account_id)
+        return self._account.tallies[field]
 
 
 def call_end(call: ModelCall) -> int:

@@ -16,6 +16,7 @@ from server.ledger.trouble import LedgerDamaged
 UNIT, PURSE, GROUP = "\x1f", "\x1e", "\x1d"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+
 def facts_text(request: ReserveRequest) -> str:
     """Write what a call is asked with: its id, its purses, the context of its answer.
 
@@ -41,10 +42,14 @@ def _pool_text(purse: PoolPurse, tenant_id: str) -> str:
     sizes = {counter.name: counter.size_seconds for counter in purse.counters}
     # The tally this call is counted on comes first, then those that can stop the plan as well.
     names = [purse.counter, *(name for name in sizes if name != purse.counter)]
-    fields = [pool_field(tenant_id, purse.period, name, purse.pool_id) for name in names]
+    fields = [_tally(purse, tenant_id, name) for name in names]
     _refuse_control_characters(*fields)
     sized = [f"{field}{UNIT}{sizes[name]}" for field, name in zip(fields, names, strict=True)]
     return UNIT.join(["P", str(int(purse.exhausted_reason)), *sized])
+
+
+def _tally(purse: PoolPurse, tenant_id: str, counter: str) -> str:
+    return pool_field(tenant_id, purse.period, counter=counter, pool_id=purse.pool_id)
 
 
 def _credits_text(purse: CreditsPurse, tenant_id: str) -> str:

@@ -1,0 +1,200 @@
+"""Random histories of a ledger: a seed decides each step, every ledger takes it, all must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from ledgers import ManualClock, a_rate, an_account, credits_, free, pool
+from policy.decision import ConcurrencyLimit, Purse, Reason
+from server.ledger import (
+    CallKey,
+    ExtendRequest,
+    Ledger,
+    LedgerError,
+    OpenAccount,
+    Question,
+    ReserveRequest,
+)
+from server.ledger.keys import partition_of
+
+TENANTS = ("contoso", "fabrikam", "postpaid")
+CALLS = tuple(f"call-{number}" for number in range(6))
+GATEWAYS = ("sbc-1", "sbc-1", "sbc-1", "sbc-2")
+STEPS = 60
+_REASONS = (Reason.LICENCE_MISSING, Reason.DESTINATION_BLOCKED)
+
+Step = Callable[[Ledger], Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class History:
+    """One seed's steps, told one by one; what was asked before decides what is asked next."""
+
+    random: Random
+    clock: ManualClock
+    digests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TENANTS, 1))
+    sequences: dict[tuple[str, str], int] = field(default_factory=dict)
+    asked: list[tuple[str, Step]] = field(default_factory=list)
+    made: int = 0
+
+    def opening(self) -> list[tuple[str, Step]]:
+        """Open every account: two prepaid ones and one that is invoiced."""
+        balances = {
+            "contoso": self.random.choice((0, 35, 200, 1_500)),
+            "fabrikam": self.random.choice((None, 90, 400)),
+            "postpaid": None,
+        }
+        return [
+            (f"open {tenant} {balance}", self._open(tenant, balance))
+            for tenant, balance in balances.items()
+        ]
+
+    def next_step(self) -> tuple[str, Step]:
+        """Choose the next step; the first word says which."""
+        makers: Sequence[tuple[Callable[[], tuple[str, Step]], int]] = (
+            (self._reserve, 30),
+            (self._reserve_many, 8),
+            (self._extend, 25),
+            (self._settle, 12),
+            (self._release, 6),
+            (self._again, 10),
+            (self._expire, 5),
+            (self._other_facts, 2),
+        )
+        self.clock.pass_seconds(self.random.choice((0, 0, 1, 5, 20, 60, 200, 900)))
+        weights = [weight for _, weight in makers]
+        (maker,) = self.random.choices([maker for maker, _ in makers], weights)
+        name, step = maker()
+        self.asked.append((name, step))
+        return name, step
+
+    def _open(self, tenant: str, balance: int | None) -> Step:
+        account: OpenAccount = an_account(
+            balance,
+            tenant=tenant,
+            digest=f"facts-{self.digests[tenant]}",
+            prepaid=tenant != "postpaid",
+            expire_ms=self.clock.now_ms() + self.random.choice((600, 3_000, 10**6)) * 1_000,
+        )
+        return lambda ledger: ledger.open_account(account)
+
+    def _reserve(self) -> tuple[str, Step]:
+        tenant = self.random.choice(TENANTS)
+        request = self._request(tenant, self.random.choice(CALLS))
+        return f"reserve {request}", lambda ledger: ledger.reserve(request)
+
+    def _reserve_many(self) -> tuple[str, Step]:
+        tenant = self.random.choice(TENANTS)
+        calls = self.random.sample(CALLS, self.random.randint(2, 4))
+        requests = tuple(self._request(tenant, call, dry_runs=False) for call in calls)
+        whole = self.random.random() < 0.5
+        return (
+            f"reserve_many {whole} {requests}",
+            lambda ledger: ledger.reserve_many(requests, all_or_nothing=whole),
+        )
+
+    def _extend(self) -> tuple[str, Step]:
+        question = self._question(self.random.choice(TENANTS), self.random.choice(CALLS), "extend")
+        refusal = self.random.choice(_REASONS) if self.random.random() < 0.1 else None
+        request = ExtendRequest(
+            question,
+            used_seconds=self._seconds(),
+            want_seconds=1 + self._seconds(),
+            refusal=refusal,
+            floor_seconds=self.random.choice((5, 60)),
+            concurrency_limit=self.random.choice((None, 1, 3)),
+        )
+        return f"extend {request}", lambda ledger: ledger.extend(request)
+
+    def _settle(self) -> tuple[str, Step]:
+        question = self._question(self.random.choice(TENANTS), self.random.choice(CALLS), "settle")
+        used = self._seconds()
+        return f"settle {used} {question}", lambda ledger: ledger.settle(question, used)
+
+    def _release(self) -> tuple[str, Step]:
+        question = self._question(self.random.choice(TENANTS), self.random.choice(CALLS), "release")
+        return f"release {question}", lambda ledger: ledger.release(question)
+
+    def _again(self) -> tuple[str, Step]:
+        if not self.asked:
+            return self._reserve()
+        name, step = self.random.choice(self.asked)
+        return f"again {name}", step
+
+    def _expire(self) -> tuple[str, Step]:
+        partition = partition_of(self.random.choice(TENANTS))
+        limit = self.random.choice((1, 100))
+        return f"expire {partition}", lambda ledger: ledger.expire(partition, limit)
+
+    def _other_facts(self) -> tuple[str, Step]:
+        tenant = self.random.choice(TENANTS)
+        self.digests[tenant] += 1
+        return f"facts {tenant}", self._open(tenant, None)
+
+    def _request(self, tenant: str, call: str, *, dry_runs: bool = True) -> ReserveRequest:
+        refusal = self.random.choice(_REASONS) if self.random.random() < 0.1 else None
+        limit = self.random.choice((None, None, 1, 3))
+        return ReserveRequest(
+            question=self._question(tenant, call),
+            purses=() if refusal else self._purses(tenant),
+            refusal=refusal,
+            want_seconds=1 + self._seconds(),
+            context=("adele", str(self.made)),
+            concurrency=None if limit is None else ConcurrencyLimit("adele", limit),
+            explanation=b"why" if self.random.random() < 0.1 else b"",
+            dry_run=dry_runs and self.random.random() < 0.1,
+            floor_seconds=self.random.choice((5, 60)),
+            used_seconds=self._seconds() if self.random.random() < 0.1 else 0,
+        )
+
+    def _purses(self, tenant: str) -> tuple[Purse, ...]:
+        post_paid = tenant == "postpaid"
+        rate = self.random.choice(
+            (
+                a_rate(60, 0, 1, 1),
+                a_rate(100, 3, 30, 6),
+                a_rate(61, 0, 60, 60),
+                a_rate(0, 0, 60, 60),
+                a_rate(7, 11, 7, 13),
+            )
+        )
+        paid = credits_(
+            rate,
+            overdraft=self.random.choice((0, 0, 0, 40)),
+            post_paid=post_paid,
+            limit=self.random.choice((None, None, 150)),
+            reason=self.random.choice((Reason.CREDITS_EXHAUSTED, Reason.TOLL_FREE_NEEDS_CREDIT)),
+        )
+        plan = pool(self.random.choice((0, 45, 300)), other_size=self.random.choice((None, 100)))
+        abroad = pool(100, counter="other", other_size=None)
+        return self.random.choice(
+            ((paid,), (paid,), (plan,), (plan, paid), (plan, paid), (abroad, paid), (free(),))
+        )
+
+    def _question(self, tenant: str, call: str, verb: str = "reserve") -> Question:
+        self.made += 1
+        last = self.sequences.get((tenant, call), 0)
+        sequence = max(1, last + self.random.choice((1, 1, 1, 1, 1, 2, 0, -1)))
+        self.sequences[tenant, call] = max(last, sequence)
+        digest = self.digests[tenant] - (self.random.random() < 0.03)
+        return Question(
+            CallKey(tenant, self.random.choice(GATEWAYS), call),
+            sequence,
+            f"{verb}-{self.random.choice((1, 1, 1, 2))}",
+            f"decision{self.made:08d}",
+            f"facts-{digest}",
+        )
+
+    def _seconds(self) -> int:
+        return self.random.choice((0, 1, 10, 29, 30, 59, 60, 61, 90, 120, 250))
+
+
+async def outcome_of(step: Step, ledger: Ledger) -> Any:
+    """Take one step; the result, or what was raised, as something to compare."""
+    try:
+        return await step(ledger)
+    except LedgerError as error:
+        return (type(error).__name__, str(error))
