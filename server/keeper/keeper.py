@@ -60,11 +60,11 @@ class Keeper:
     async def run(self) -> None:
         """Work until cancelled; then let the lease go, so that another need not wait for it."""
         duties = (
-            _forever(self.hold_lease, _LEASE_ROUND_SECONDS),
-            _forever(self._while_leading(self.discover), _DISCOVERY_ROUND_SECONDS),
-            _forever(self._while_leading(self.drain), _DRAIN_PAUSE_SECONDS),
-            _forever(self._while_leading(self.expire), _EXPIRE_ROUND_SECONDS),
-            _forever(self._while_leading(self.sweep), _SWEEP_ROUND_SECONDS),
+            self._forever(self.hold_lease, _LEASE_ROUND_SECONDS),
+            self._forever(self._while_leading(self.discover), _DISCOVERY_ROUND_SECONDS),
+            self._forever(self._while_leading(self.drain), _DRAIN_PAUSE_SECONDS),
+            self._forever(self._while_leading(self.expire), _EXPIRE_ROUND_SECONDS),
+            self._forever(self._while_leading(self.sweep), _SWEEP_ROUND_SECONDS),
         )
         try:
             await asyncio.gather(*duties)
@@ -159,12 +159,14 @@ class Keeper:
 
         return work
 
+    async def _forever(self, duty: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
+        while True:
+            await self.round(duty)
+            await asyncio.sleep(pause_seconds)
 
-async def _forever(duty: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
-    """Do a duty round after round; a store or an archive that is away ends the round only."""
-    while True:
+    async def round(self, duty: Callable[[], Awaitable[None]]) -> None:
+        """Do a duty once; a store or an archive that is away ends it early."""
         try:
             await duty()
         except (LedgerUnavailable, ArchiveUnavailable, LedgerDamaged) as error:
             _log.debug("A round ended early: %s", error)
-        await asyncio.sleep(pause_seconds)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from ledgers import ManualClock, a_question, an_account
 from policy.decision import CreditsPurse, PayerKind, PoolPurse, Purse
@@ -21,6 +25,8 @@ from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store
 from server.translation.context import AskedCall, CallContext, ToldPurse, pack
+
+Result = TypeVar("Result")
 
 PARTITION = partition_of("contoso")
 SMALL_MS = 300_000
@@ -152,9 +158,50 @@ async def fresh_archive(url: str) -> Archive:
     return archive
 
 
-Scene = Callable[[House], Awaitable[None]]
-SQLITE = "sqlite:///{folder}/archive.sqlite"
-
-
 def sqlite_url(folder: Path) -> str:
-    return SQLITE.format(folder=folder)
+    return f"sqlite:///{folder}/archive.sqlite"
+
+
+class Gate:
+    """Counts a worker's steps once it is armed, holds it before one of them until it is opened."""
+
+    def __init__(self, closed_before: int) -> None:
+        self._closed_before = closed_before
+        self._steps = 0
+        self.armed = False
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def step(self) -> None:
+        self._steps += self.armed
+        if self.armed and self._steps == self._closed_before:
+            self.reached.set()
+            await self.opened.wait()
+
+
+class GatedStore(Store):
+    """A store whose client falls asleep before one of its commands."""
+
+    def __init__(self, url: str, gate: Gate) -> None:
+        super().__init__(url)
+        self._gate = gate
+
+    async def command(self, *parts: str | bytes | int) -> Any:
+        await self._gate.step()
+        return await super().command(*parts)
+
+
+class GatedDatabase(Database):
+    """A database whose client falls asleep before one of its transactions."""
+
+    def __init__(self, url: str, gate: Gate) -> None:
+        super().__init__(url)
+        self._gate = gate
+
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        await self._gate.step()
+        return await super().read(work)
+
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        await self._gate.step()
+        return await super().write(work)
