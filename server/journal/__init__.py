@@ -17,7 +17,7 @@ partition was filled anew as well (`EpochEnded`); it then joins again. See docs/
 from __future__ import annotations
 
 from server.journal.follower import FOLLOWER_LIMIT, Batch, Follower
-from server.journal.movement import CALL_KINDS, Movement, MovedPurse, PurseMove
+from server.journal.movement import CALL_KINDS, MovedPurse, Movement, PurseMove
 from server.journal.place import Place, Standing
 from server.journal.source import JournalSource
 from server.journal.tailer import Tailer

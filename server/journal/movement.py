@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from server.ledger.journal import JournalEntry
+from server.ledger.keys import tenant_of
 from server.ledger.questions import Use
+from server.ledger.wire import GROUP, PURSE, UNIT
 
 # Kinds of entries about a call: each but "expired" is the answer to a question about it.
 CALL_KINDS = frozenset({"reserved", "extended", "settled", "released", "ended", "expired"})
 
+_REMEMBERED_PURSES = 4_096
+_NO_BALANCE = "-"
+
 
 @dataclass(frozen=True, slots=True)
 class MovedPurse:
-    """A purse by name. `kind` is "free", "pool" or "credits"; only a pool has the last three."""
+    """A purse by name. `kind` is "free", "pool" or "credits"; only a pool has the others."""
 
     kind: str
-    capability: str = ""
     pool_id: str = ""
     counter: str = ""
     period: str = ""
+
+
+CREDITS = MovedPurse("credits")
+_FREE = MovedPurse("free")
 
 
 @dataclass(frozen=True, slots=True)
 class PurseMove:
     """By how much one purse changed: what is held of it (negative: given back) and was debited.
 
-    `added_micros` came in with the lot `lot_id`, or (negative) left with it unused.
+    `index` is its place among the purses of the call. `added_micros` came in with the lot `lot_id`,
+    or (negative) left with it unused.
     """
 
     purse: MovedPurse
+    index: int = 0
     held_seconds: int = 0
     held_micros: int = 0
     debited_seconds: int = 0
@@ -41,7 +52,10 @@ class PurseMove:
 
 
 class Movement:
-    """One entry of a journal. What is not asked for is not worked out; what is, once for all."""
+    """One entry of a journal. What is not asked for is not worked out; what is, once for all.
+
+    Where an entry does not tell something, its text is empty and its figure None or 0.
+    """
 
     def __init__(self, entry: JournalEntry) -> None:
         self.entry = entry
@@ -52,56 +66,170 @@ class Movement:
         return self.entry.kind
 
     @cached_property
+    def tenant_id(self) -> str:
+        """Whose account it is; empty for an entry about the partition itself."""
+        first_line = self.entry.body.partition("\n")[0]
+        return tenant_of(first_line.removeprefix("tenant="))
+
+    @cached_property
     def fields(self) -> Mapping[str, str]:
         """The lines of the entry by name, as the ledger wrote them."""
         return self.entry.fields
 
     @property
-    def tenant_id(self) -> str:
-        """Whose account it is; empty for an entry about the partition itself."""
-        raise NotImplementedError
-
-    @property
     def decision_id(self) -> str:
-        """The answer it belongs to; empty for what no call asked for."""
-        raise NotImplementedError
+        """The answer it belongs to; empty for what no question asked for."""
+        asked_for = self.entry.kind in CALL_KINDS and self.entry.kind != "expired"
+        return self.entry.nonce if asked_for else ""
 
     @property
     def gateway_id(self) -> str:
-        """The gateway of the call; empty where none is concerned."""
-        raise NotImplementedError
+        """The gateway of the call."""
+        return self.fields.get("gateway", "")
 
-    @property
+    @cached_property
     def call_id(self) -> str:
-        """The call; empty where none is concerned."""
-        raise NotImplementedError
+        """The call."""
+        return self._facts[0]
 
     @property
-    def moves(self) -> tuple[PurseMove, ...]:
-        """What moved, purse by purse."""
-        raise NotImplementedError
+    def context(self) -> tuple[str, ...]:
+        """What was decided about the call, in the strings that are kept with its answer."""
+        text = self._facts[2]
+        return tuple(text.split(UNIT)) if text else ()
 
-    @property
-    def uses(self) -> tuple[tuple[MovedPurse, Use], ...]:
-        """All that the call was debited so far, purse by purse."""
-        raise NotImplementedError
-
-    @property
+    @cached_property
     def used_seconds(self) -> int:
         """Seconds since answer that were reported of the call so far."""
-        raise NotImplementedError
+        return int(self.fields.get("report", "0").partition(" ")[0])
 
-    @property
+    @cached_property
     def granted_seconds(self) -> int:
         """Seconds since answer that the call may last; what it used, once it is over."""
-        raise NotImplementedError
+        segments = self.fields.get("segments", "")
+        if not segments:
+            return self.used_seconds
+        return int(segments.rpartition(",")[2].split(" ")[2])
+
+    @cached_property
+    def uses(self) -> tuple[tuple[MovedPurse, Use], ...]:
+        """All that the call was debited so far, purse by purse."""
+        purses = _purses(self._facts[1])
+        uses = (Use(index, *paid) for index, paid in _uses(self.fields.get("uses", "")).items())
+        return tuple((purses[use.purse_index], use) for use in uses)
+
+    @cached_property
+    def moves(self) -> tuple[PurseMove, ...]:
+        """What moved, purse by purse; a purse of which nothing moved is left out."""
+        match self.entry.kind:
+            case kind if kind in CALL_KINDS:
+                return tuple(self._call_moves())
+            case "topped_up":
+                micros = int(self.fields["micros"])
+                return (PurseMove(CREDITS, added_micros=micros, lot_id=self.fields["lot"]),)
+            case "lots_expired":
+                return tuple(_lot_moves(self.fields["lots"]))
+            case _:
+                return ()
 
     @property
     def available_micros(self) -> int | None:
-        """What the account can give after the entry; None without a balance, or if not told."""
-        raise NotImplementedError
+        """What the account can give after the entry; None also where there is no balance."""
+        text = self.fields.get("available", "")
+        return int(text) if text not in {"", _NO_BALANCE} else None
 
     @property
     def reserved_micros(self) -> int | None:
         """What the account holds for calls after the entry; None if the entry does not tell."""
-        raise NotImplementedError
+        text = self.fields.get("reserved", "")
+        return int(text) if text else None
+
+    @property
+    def debited_micros(self) -> int:
+        """By how much the entry raised all that was ever debited of the account."""
+        return sum(move.debited_micros for move in self.moves)
+
+    @cached_property
+    def _facts(self) -> tuple[str, str, str]:
+        """Call id, purses, context."""
+        text = self.fields.get("facts", "")
+        if not text:
+            return "", "", ""
+        call_id, purses, context = text.split(GROUP, 2)
+        return call_id, purses, context
+
+    def _call_moves(self) -> Iterator[PurseMove]:
+        """Compare what was held and paid before with what is now."""
+        fields, purses = self.fields, _purses(self._facts[1])
+        before = _Sums(_held(fields["held_before"]), _uses(fields["before"]))
+        if "other_purses" in fields:
+            # Other purses pay from here on; those before give back what they held.
+            yield from _moves(_purses(fields["other_purses"]), before, _Sums({}, before.paid))
+            before = _Sums({}, before.paid)
+        yield from _moves(purses, before, _Sums(_held(fields["segments"]), _uses(fields["uses"])))
+
+
+_Figures = dict[int, tuple[int, int]]
+_NOTHING = (0, 0)
+
+
+class _Sums(NamedTuple):
+    """Seconds and micros by purse: what is held, and what was paid."""
+
+    held: _Figures
+    paid: _Figures
+
+
+def _moves(purses: tuple[MovedPurse, ...], before: _Sums, after: _Sums) -> Iterator[PurseMove]:
+    for index, purse in enumerate(purses):
+        held_seconds, held_micros = _change(index, before.held, after.held)
+        debited_seconds, debited_micros = _change(index, before.paid, after.paid)
+        if held_seconds or held_micros or debited_seconds or debited_micros:
+            yield PurseMove(
+                purse, index, held_seconds, held_micros, debited_seconds, debited_micros
+            )
+
+
+def _change(index: int, before: _Figures, after: _Figures) -> tuple[int, int]:
+    seconds_before, micros_before = before.get(index, _NOTHING)
+    seconds, micros = after.get(index, _NOTHING)
+    return seconds - seconds_before, micros - micros_before
+
+
+def _held(segments: str) -> _Figures:
+    """Sum up segments by purse: seconds and micros."""
+    sums: _Figures = {}
+    for segment in segments.split(",") if segments else ():
+        index, start, end, held = map(int, segment.split(" "))
+        seconds, micros = sums.get(index, _NOTHING)
+        sums[index] = (seconds + end - start, micros + held)
+    return sums
+
+
+def _uses(text: str) -> _Figures:
+    """Read what purses paid: seconds and micros."""
+    rows = (map(int, use.split(" ")) for use in text.split(",")) if text else ()
+    return {index: (seconds, micros) for index, seconds, micros in sorted(map(tuple, rows))}
+
+
+def _lot_moves(text: str) -> Iterator[PurseMove]:
+    for lot in text.split(PURSE) if text else ():
+        _, micros, lot_id = lot.split(" ", 2)
+        yield PurseMove(CREDITS, added_micros=-int(micros), lot_id=lot_id)
+
+
+@lru_cache(_REMEMBERED_PURSES)
+def _purses(text: str) -> tuple[MovedPurse, ...]:
+    """Read the purses of a call; many calls have the same."""
+    return tuple(_purse(purse.split(UNIT)) for purse in text.split(PURSE)) if text else ()
+
+
+def _purse(parts: list[str]) -> MovedPurse:
+    match parts[0]:
+        case "P":
+            _, period, counter, _, pool_id = parts[2].split("/", 4)
+            return MovedPurse("pool", pool_id, counter, period)
+        case "C":
+            return CREDITS
+        case _:
+            return _FREE

@@ -1,25 +1,134 @@
-"""The one task of a process that reads journals as they grow, for all who watch in it."""
+"""The one part of a process that reads journals as they grow, for all who watch in it."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+
+from server.archive import ArchiveError
 from server.journal.follower import Follower
+from server.journal.place import Place
 from server.journal.source import JournalSource
+from server.journal.tail import Tail
+from server.journal.trouble import BeyondRetention, EpochEnded, TailerStopped
+from server.ledger import LedgerDamaged, LedgerUnavailable
+from server.ledger.keys import partition_keys, partition_of
+from server.store import WakeUps
+
+# A wake-up may be lost; its entries are found this much later.
+POLL_SECONDS = 1.0
+# Between two readings of a busy partition: so many entries are handed over at once, not one by one.
+REST_SECONDS = 0.1
+RETRY_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 class Tailer:
     """Reads the partitions that have followers: when woken, and now and then in any case."""
 
-    def __init__(self, source: JournalSource) -> None:
+    def __init__(self, source: JournalSource, wake_ups: WakeUps) -> None:
         self._source = source
+        self._wake_ups = wake_ups
+        self._tails: dict[int, Tail] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        # Two who join one partition at once join one tail.
+        self._joining: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._stopped = False
+        self.too_slow = 0
+
+    @property
+    def followers(self) -> int:
+        """How many follow something now."""
+        return len(set().union(*(tail.followers() for tail in self._tails.values())))
 
     def follower(self, name: str) -> Follower:
-        """Make a follower; `name` tells it from others in metrics and logs."""
+        """Make a follower; `name` tells it from others in logs."""
         return Follower(self, name)
 
+    async def join(self, follower: Follower, tenant_id: str) -> Place:
+        """Give a follower the tenant's entries from a place on. See `Follower.join`."""
+        partition = partition_of(tenant_id)
+        async with self._joining[partition]:
+            if self._stopped:
+                raise TailerStopped
+            standing = await self._source.standing(tenant_id)
+            tail = self._tails.get(partition)
+            if tail is None:
+                tail = self._begin(partition, standing.place)
+            tail.add(follower, standing, tenant_id)
+            return tail.place
+
+    def leave(self, follower: Follower, tenant_ids: Iterable[str]) -> None:
+        """Give a follower no more of these tenants; a partition nobody follows is left alone."""
+        for tenant_id in tenant_ids:
+            partition = partition_of(tenant_id)
+            tail = self._tails.get(partition)
+            if tail is not None:
+                tail.remove(follower, tenant_id)
+                if not tail.is_followed:
+                    self._finish(partition)
+
+    def place_of(self, tenant_id: str) -> Place | None:
+        """Say how far the tenant's partition is read; None where it is no longer."""
+        tail = self._tails.get(partition_of(tenant_id))
+        return tail.place if tail else None
+
     async def run(self) -> None:
-        """Hear wake-ups and read, until cancelled."""
-        raise NotImplementedError
+        """Hear wake-ups, until cancelled; then read no more."""
+        try:
+            await self._wake_ups.run(self._wake)
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Tell every follower that no more will come; they are ended by `TailerStopped`."""
-        raise NotImplementedError
+        self._stopped = True
+        for partition, tail in list(self._tails.items()):
+            tail.end(TailerStopped())
+            self._finish(partition)
+
+    def _begin(self, partition: int, place: Place) -> Tail:
+        tail = self._tails[partition] = Tail(place)
+        self._wake_ups.hear(partition_keys(partition).journal)
+        self._tasks[partition] = asyncio.create_task(self._follow(partition, tail))
+        return tail
+
+    def _finish(self, partition: int) -> None:
+        self._wake_ups.forget(partition_keys(partition).journal)
+        del self._tails[partition]
+        self._tasks.pop(partition).cancel()
+
+    def _wake(self, channel: str) -> None:
+        """Have a partition read, by its channel; all of them, where any may have grown unheard."""
+        for partition, tail in self._tails.items():
+            if not channel or partition_keys(partition).journal == channel:
+                tail.woken.set()
+
+    async def _follow(self, partition: int, tail: Tail) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await tail.woken.wait()
+            tail.woken.clear()
+            try:
+                while await tail.read(self._source):
+                    await _let_take(tail)
+                await asyncio.sleep(REST_SECONDS)
+            except (EpochEnded, BeyondRetention) as ended:
+                tail.end(ended)
+                self._finish(partition)
+            except (LedgerUnavailable, LedgerDamaged, ArchiveError) as error:
+                _log.debug("Partition %d is read later: %s", partition, error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _let_take(tail: Tail) -> None:
+    """Wait until followers took what they were handed; for the slowest not for long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(REST_SECONDS):
+            for follower in tail.followers():
+                await follower.idle()

@@ -11,6 +11,7 @@ from server.store.connection import (
     Timeouts,
 )
 from server.store.embedded import EmbeddedServer, EmbeddedServerError
+from server.store.wakeups import WakeUps
 
 __all__ = [
     "Clock",
@@ -22,4 +23,5 @@ __all__ = [
     "StoreRefused",
     "StoreUnavailable",
     "Timeouts",
+    "WakeUps",
 ]

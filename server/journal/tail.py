@@ -1,0 +1,114 @@
+"""One partition as it is followed: how far it is read, who follows, how the accounts stand."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from server.journal.follower import Batch, Follower
+from server.journal.movement import Movement
+from server.journal.place import Place, Standing
+from server.journal.source import JournalSource, Page
+
+# Entries of one reading: less than a follower may leave untaken, or the quickest would be ended.
+PAGE = 500
+
+
+class Tail:
+    """What is read of one partition, once for all who follow one of its tenants."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.woken = asyncio.Event()
+        self._followers: dict[str, set[Follower]] = {}
+        self._standings: dict[str, Standing] = {}
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether anybody is left to read for."""
+        return bool(self._followers)
+
+    def add(self, follower: Follower, standing: Standing, tenant_id: str) -> None:
+        """Let a follower have what is read of a tenant from now on."""
+        self._followers.setdefault(tenant_id, set()).add(follower)
+        known = self._standings.get(tenant_id)
+        if known is None or known.place.n < standing.place.n:
+            self._standings[tenant_id] = standing
+
+    def remove(self, follower: Follower, tenant_id: str) -> None:
+        """Let a follower have no more of a tenant."""
+        followers = self._followers.get(tenant_id, set())
+        followers.discard(follower)
+        if not followers:
+            self._followers.pop(tenant_id, None)
+            self._standings.pop(tenant_id, None)
+
+    async def read(self, source: JournalSource) -> bool:
+        """Read some more and hand it over; say whether there is still more."""
+        page = await source.after(self.place, limit=PAGE)
+        self._hand_over(page)
+        self.place = page.place
+        return page.more
+
+    def followers(self) -> set[Follower]:
+        """List who follows."""
+        return {one for followers in self._followers.values() for one in followers}
+
+    def end(self, why: Exception) -> None:
+        """Tell all followers that no more will come."""
+        for follower in self.followers():
+            follower.end(why)
+
+    def _hand_over(self, page: Page) -> None:
+        for tenant_id, movements in _by_tenant(page.movements, self._followers):
+            batch = Batch(
+                tenant_id,
+                tuple(movements),
+                _place_after(page.place.partition, movements[-1]),
+                self._stand(tenant_id, movements),
+            )
+            for follower in list(self._followers[tenant_id]):
+                if not follower.take(batch):
+                    self.remove(follower, tenant_id)
+
+    def _stand(self, tenant_id: str, movements: Iterable[Movement]) -> Standing | None:
+        """Say how an account stands after these; None where it was read after them."""
+        standing = self._standings[tenant_id]
+        read_at = standing.place.n
+        for movement in movements:
+            if movement.entry.n > standing.place.n:
+                standing = _after(standing, movement)
+        self._standings[tenant_id] = standing
+        return standing if standing.place.n > read_at else None
+
+
+def _by_tenant(
+    movements: Iterable[Movement], followed: Iterable[str]
+) -> Iterator[tuple[str, list[Movement]]]:
+    wanted = frozenset(followed)
+    found: defaultdict[str, list[Movement]] = defaultdict(list)
+    for movement in movements:
+        if movement.tenant_id in wanted:
+            found[movement.tenant_id].append(movement)
+    yield from found.items()
+
+
+def _after(standing: Standing, movement: Movement) -> Standing:
+    place = _place_after(standing.place.partition, movement)
+    reserved_micros = movement.reserved_micros
+    if reserved_micros is None:
+        return dataclasses.replace(standing, place=place)
+    return Standing(
+        place,
+        standing.currency,
+        movement.available_micros,
+        reserved_micros,
+        standing.debited_micros + movement.debited_micros,
+    )
+
+
+def _place_after(partition: int, movement: Movement) -> Place:
+    entry = movement.entry
+    return Place(partition, entry.epoch, entry.n, entry.nonce)
