@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select, text
 
-from archives import Rows, postgresql_folder, running_postgresql
+from archives import Postgresql, Rows, postgresql_folder, running_postgresql
 from server.archive import Archive, Database
 from server.archive.tables import METADATA
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
+def postgresql() -> Iterator[Postgresql]:
     programs = postgresql_folder()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
-    with running_postgresql(programs) as url:
-        yield url
+    with running_postgresql(programs) as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -29,9 +29,9 @@ def archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/archive.sqlite"
-    url: str = request.getfixturevalue("postgresql")
-    asyncio.run(_drop_all(url))
-    return url
+    server: Postgresql = request.getfixturevalue("postgresql")
+    asyncio.run(_drop_all(server.url))
+    return server.url
 
 
 @pytest.fixture

@@ -45,34 +45,56 @@ def postgresql_folder() -> Path | None:
     return found[-1].parent if found else None
 
 
-@contextmanager
-def running_postgresql(programs: Path) -> Iterator[str]:
-    """Run a PostgreSQL that is thrown away; give the URL of its first database."""
-    # Its socket's path has to be short.
-    folder = Path(tempfile.mkdtemp(prefix="cg-pg-"))
-    as_user: list[str] = []
-    if os.geteuid() == 0:
-        # PostgreSQL refuses to run as root, and comes with a user of its own.
-        shutil.chown(folder, "postgres", "postgres")
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    data = str(folder / "data")
+class Postgresql:
+    """A PostgreSQL that is thrown away; it listens on a socket only."""
 
-    def run(program: str, *arguments: str) -> None:
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        # The path of its socket has to be short.
+        self._folder = Path(tempfile.mkdtemp(prefix="cg-pg-"))
+        self._as_user: list[str] = []
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root, and comes with a user of its own.
+            shutil.chown(self._folder, "postgres", "postgres")
+            self._as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        self._run("initdb", "-U", "callgate", "--auth=trust", "--no-sync", "--encoding=UTF8")
+
+    @property
+    def url(self) -> str:
+        """Where its first database is."""
+        return f"postgresql://callgate@/postgres?host={self._folder}"
+
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off"
+        self._run("pg_ctl", "-w", "-o", options, "-l", str(self._folder / "log"), "start")
+
+    def stop(self) -> None:
+        """Stop it as a crash does."""
+        self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def throw_away(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        data = str(self._folder / "data")
         subprocess.run(
-            [*as_user, str(programs / program), *arguments],
+            [*self._as_user, str(self._programs / program), "-D", data, *arguments],
             check=True,
-            cwd=folder,
+            cwd=self._folder,
             stdout=subprocess.DEVNULL,
         )
 
-    run("initdb", "-D", data, "-U", "callgate", "--auth=trust", "--no-sync", "--encoding=UTF8")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+
+@contextmanager
+def running_postgresql(programs: Path) -> Iterator[Postgresql]:
+    """Run a PostgreSQL while the block lasts."""
+    server = Postgresql(programs)
+    server.start()
     try:
-        run("pg_ctl", "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start")
-        yield f"postgresql://callgate@/postgres?host={folder}"
+        yield server
     finally:
-        run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+        server.stop()
+        server.throw_away()
 
 
 class Journal:
