@@ -50,7 +50,7 @@ class Keeper:
     """Does what nobody waits for. Several may run; all of it is safe when two work at once."""
 
     def __init__(self, parts: KeeperParts, figures: Figures) -> None:
-        self._parts = parts
+        self.parts = parts
         self._drain = Drain(parts.journal, parts.keeping, parts.archive)
         self._sweep = Sweep(parts.keeping, parts.now_ms)
         self._holder = secrets.token_hex(_HOLDER_BYTES)
@@ -70,11 +70,11 @@ class Keeper:
             await asyncio.gather(*duties)
         finally:
             with contextlib.suppress(LedgerUnavailable, LedgerDamaged):
-                await self._parts.keeping.let_lease_go(self._holder)
+                await self.parts.keeping.let_lease_go(self._holder)
 
     async def hold_lease(self) -> None:
         """Take the lease, or hold it for longer."""
-        leads = await self._parts.keeping.hold_lease(self._holder, LEASE_MS)
+        leads = await self.parts.keeping.hold_lease(self._holder, LEASE_MS)
         if leads and not self.figures.leads:
             _log.info("This keeper works now.")
             self.figures.leads = True
@@ -83,7 +83,7 @@ class Keeper:
 
     async def discover(self) -> None:
         """Find partitions that the archive does not know of yet."""
-        for partition in await self._parts.journal.partitions():
+        for partition in await self.parts.journal.partitions():
             self._positions.setdefault(partition, None)
 
     async def drain(self) -> None:
@@ -91,12 +91,12 @@ class Keeper:
         await self._read_positions()
         for partition in sorted(self._positions):
             await self._drain_all(partition)
-        self.figures.look(self._parts.now_ms())
+        self.figures.look(self.parts.now_ms())
 
     async def expire(self) -> None:
         """Give back what lapsed."""
         for partition in sorted(self._positions):
-            given_back = await self._parts.ledger.expire(partition, _EXPIRE_CALLS)
+            given_back = await self.parts.ledger.expire(partition, _EXPIRE_CALLS)
             self.figures.expired_reservations += given_back
 
     async def sweep(self) -> None:
@@ -105,7 +105,7 @@ class Keeper:
 
     async def _read_positions(self) -> None:
         try:
-            self._positions |= await self._parts.archive.positions()
+            self._positions |= await self.parts.archive.positions()
             self.figures.archive_up = True
         except ArchiveUnavailable as error:
             if self.figures.archive_up:
@@ -135,7 +135,7 @@ class Keeper:
             drained = await self._drain.drain(partition, before)
         except PartitionLost as lost:
             _log.error("Partition %d is lost: %s.", partition, lost)
-            self._positions[partition] = await self._parts.rebuild.rebuild(partition, before)
+            self._positions[partition] = await self.parts.rebuild.rebuild(partition, before)
             self.figures.partitions_rebuilt += 1
             return True
         self._positions[partition] = drained.position
@@ -146,10 +146,10 @@ class Keeper:
 
     async def _note_waiting(self, partition: int) -> None:
         position = self._positions[partition]
-        found = await self._parts.journal.read(
+        found = await self.parts.journal.read(
             partition, from_n=position.n + 1 if position else 0, limit=1
         )
-        waiting = await self._parts.journal.length(partition) - bool(position)
+        waiting = await self.parts.journal.length(partition) - bool(position)
         self.figures.note_waiting(partition, waiting, found[0].time_ms if found else None)
 
     def _while_leading(self, duty: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

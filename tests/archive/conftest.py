@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, select, text
+from sqlalchemy import Table, select
 
-from archives import Postgresql, Rows, postgresql_folder, running_postgresql
+from archive_fixtures import archive_url, postgresql
+from archives import Rows
 from server.archive import Archive, Database
-from server.archive.tables import METADATA
 
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Postgresql]:
-    programs = postgresql_folder()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed")
-    with running_postgresql(programs) as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/archive.sqlite"
-    server: Postgresql = request.getfixturevalue("postgresql")
-    asyncio.run(_drop_all(server.url))
-    return server.url
+__all__ = ["archive_url", "postgresql"]
 
 
 @pytest.fixture
@@ -63,14 +44,3 @@ def rows(database: Database) -> Rows:
         )
 
     return read
-
-
-async def _drop_all(url: str) -> None:
-    database = Database(url)
-    try:
-        await database.write(METADATA.drop_all)
-        await database.write(
-            lambda connection: connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
-        )
-    finally:
-        await database.close()

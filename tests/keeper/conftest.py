@@ -1,16 +1,18 @@
-"""An empty Valkey and an empty archive for each test."""
+"""An empty Valkey for each test, and an empty archive of each kind."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
-from keepers import House, fresh_archive, sqlite_url
+from archive_fixtures import archive_url, postgresql
+from keepers import House, fresh_archive
 from server.store import Store
 from server.store.embedded import find_binary
 from stores import empty, running_server
+
+__all__ = ["archive_url", "postgresql"]
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +22,10 @@ def valkey() -> Iterator[str]:
 
 
 @pytest.fixture
-async def house(valkey: str, tmp_path: Path) -> AsyncIterator[House]:
+async def house(valkey: str, archive_url: str) -> AsyncIterator[House]:
     store = Store(valkey)
     await empty(store)
-    archive = await fresh_archive(sqlite_url(tmp_path))
+    archive = await fresh_archive(archive_url)
     yield House(store, archive)
     await archive.close()
     await store.close()
