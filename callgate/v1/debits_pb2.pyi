@@ -34,9 +34,9 @@ class _JournalEntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     JOURNAL_ENTRY_KIND_RESERVATION: _JournalEntryKind.ValueType  # 1
     """A grant holds money or minutes."""
     JOURNAL_ENTRY_KIND_DEBIT: _JournalEntryKind.ValueType  # 2
-    """Used time was paid; what stays held may have changed."""
+    """Used time of a running call was paid; what stays held may have changed."""
     JOURNAL_ENTRY_KIND_RELEASE: _JournalEntryKind.ValueType  # 3
-    """A call ended and gave back what it held."""
+    """A call that nobody answered ended and gave back what it held."""
     JOURNAL_ENTRY_KIND_EXPIRY: _JournalEntryKind.ValueType  # 4
     """A reservation lapsed."""
     JOURNAL_ENTRY_KIND_TOP_UP: _JournalEntryKind.ValueType  # 5
@@ -47,6 +47,8 @@ class _JournalEntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     """A lot came to the end of its life, or was voided."""
     JOURNAL_ENTRY_KIND_ACCOUNT: _JournalEntryKind.ValueType  # 8
     """The account was opened or described anew."""
+    JOURNAL_ENTRY_KIND_SETTLEMENT: _JournalEntryKind.ValueType  # 9
+    """A call ended: what it used was paid, what it still held was given back."""
 
 class JournalEntryKind(_JournalEntryKind, metaclass=_JournalEntryKindEnumTypeWrapper):
     """The kinds of movement."""
@@ -56,9 +58,9 @@ JOURNAL_ENTRY_KIND_UNSPECIFIED: JournalEntryKind.ValueType  # 0
 JOURNAL_ENTRY_KIND_RESERVATION: JournalEntryKind.ValueType  # 1
 """A grant holds money or minutes."""
 JOURNAL_ENTRY_KIND_DEBIT: JournalEntryKind.ValueType  # 2
-"""Used time was paid; what stays held may have changed."""
+"""Used time of a running call was paid; what stays held may have changed."""
 JOURNAL_ENTRY_KIND_RELEASE: JournalEntryKind.ValueType  # 3
-"""A call ended and gave back what it held."""
+"""A call that nobody answered ended and gave back what it held."""
 JOURNAL_ENTRY_KIND_EXPIRY: JournalEntryKind.ValueType  # 4
 """A reservation lapsed."""
 JOURNAL_ENTRY_KIND_TOP_UP: JournalEntryKind.ValueType  # 5
@@ -69,6 +71,8 @@ JOURNAL_ENTRY_KIND_LOT_EXPIRY: JournalEntryKind.ValueType  # 7
 """A lot came to the end of its life, or was voided."""
 JOURNAL_ENTRY_KIND_ACCOUNT: JournalEntryKind.ValueType  # 8
 """The account was opened or described anew."""
+JOURNAL_ENTRY_KIND_SETTLEMENT: JournalEntryKind.ValueType  # 9
+"""A call ended: what it used was paid, what it still held was given back."""
 Global___JournalEntryKind: _TypeAlias = JournalEntryKind  # noqa: Y015
 
 @_typing.final
@@ -88,7 +92,7 @@ class WatchDebitsRequest(_message.Message):
     cursor: _builtins.str
     """Opaque, from an earlier response of the same tenant; empty for what happens from now on."""
     from_beginning: _builtins.bool
-    """With an empty cursor: begin with the oldest entry there is instead of now."""
+    """With an empty cursor: begin with the oldest entry kept of the store's present epoch instead of now."""
     def __init__(
         self,
         *,
@@ -150,7 +154,7 @@ class AccountState(_message.Message):
     DEBITED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def available(self) -> _money_pb2.Money:
-        """What a new call may take."""
+        """What a new call may take; absent where there is no balance."""
 
     @_builtins.property
     def reserved(self) -> _money_pb2.Money:
@@ -158,7 +162,7 @@ class AccountState(_message.Message):
 
     @_builtins.property
     def debited(self) -> _money_pb2.Money:
-        """All that was ever debited."""
+        """All that was ever debited; refunds are not taken off it."""
 
     def __init__(
         self,
@@ -197,7 +201,7 @@ class JournalEntry(_message.Message):
     call_id: _builtins.str
     """The call; empty where none is concerned."""
     lot_id: _builtins.str
-    """The lot a top-up, a voiding or an expiry concerns."""
+    """The lot, where the entry concerns one alone."""
     @_builtins.property
     def entry_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the engine's one clock."""
@@ -236,6 +240,10 @@ class Movement(_message.Message):
     HELD_FIELD_NUMBER: _builtins.int
     DEBITED_DURATION_FIELD_NUMBER: _builtins.int
     DEBITED_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    LOT_ID_FIELD_NUMBER: _builtins.int
+    lot_id: _builtins.str
+    """The lot that `added` is about."""
     @_builtins.property
     def purse(self) -> _authorization_pb2.Purse:
         """The purse."""
@@ -256,6 +264,10 @@ class Movement(_message.Message):
     def debited(self) -> _money_pb2.Money:
         """The money debited, connection fee included; negative for a refund."""
 
+    @_builtins.property
+    def added(self) -> _money_pb2.Money:
+        """The money that came in with a lot, or (negative) left with it unused: it expired or was voided."""
+
     def __init__(
         self,
         *,
@@ -264,10 +276,12 @@ class Movement(_message.Message):
         held: _money_pb2.Money | None = ...,
         debited_duration: _duration_pb2.Duration | None = ...,
         debited: _money_pb2.Money | None = ...,
+        added: _money_pb2.Money | None = ...,
+        lot_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["debited", b"debited", "debited_duration", b"debited_duration", "held", b"held", "held_duration", b"held_duration", "purse", b"purse"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "debited", b"debited", "debited_duration", b"debited_duration", "held", b"held", "held_duration", b"held_duration", "purse", b"purse"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["debited", b"debited", "debited_duration", b"debited_duration", "held", b"held", "held_duration", b"held_duration", "purse", b"purse"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "debited", b"debited", "debited_duration", b"debited_duration", "held", b"held", "held_duration", b"held_duration", "lot_id", b"lot_id", "purse", b"purse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

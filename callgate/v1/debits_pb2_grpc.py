@@ -51,11 +51,16 @@ class DebitServiceServicer:
         without duplicate.
 
         An empty cursor begins with what happens from now on. To resume, pass the last cursor received; what
-        left the store is read from the archive. OUT_OF_RANGE: the cursor is older than the archive keeps.
-        ABORTED `EPOCH_ENDED`: the store was rebuilt since; read the snapshot in the error's metadata
-        and go on from its cursor. RESOURCE_EXHAUSTED `READER_TOO_SLOW`: this reader fell 1,000 entries
-        behind; the metadata has its last cursor. A slow reader never delays a decision. When nothing happens a
-        checkpoint comes every few seconds.
+        left the store is read from the archive. The first response comes at once, if only as a checkpoint;
+        when nothing happens a checkpoint comes every few seconds. A server that stops, or a connection that
+        grew old, ends the stream with a last checkpoint and OK: resume elsewhere, after a random moment.
+
+        OUT_OF_RANGE `CURSOR_EXPIRED`: the cursor is older than what is kept. ABORTED `EPOCH_ENDED`: the store
+        was rebuilt since; the metadata of the error's ErrorInfo is a snapshot (`cursor`, `currency_code`,
+        `available_micros` unless there is no balance, `reserved_micros`, `debited_micros`): take it over and
+        go on from its cursor. RESOURCE_EXHAUSTED `READER_TOO_SLOW`: this reader fell 1,000 entries behind what
+        happens; resume from the last cursor received, which the metadata repeats (`cursor`). A slow reader
+        never delays a decision. UNAVAILABLE: resume.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
