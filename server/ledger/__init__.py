@@ -13,10 +13,13 @@ from server.ledger.answers import Answer, Balance, Segment
 from server.ledger.questions import (
     FLOOR_SECONDS,
     CallKey,
+    DirectDebit,
     ExtendRequest,
     OpenAccount,
     Question,
+    Refund,
     ReserveRequest,
+    TopUp,
     Use,
     fingerprint,
 )
@@ -27,9 +30,12 @@ from server.ledger.trouble import (
     CallUnknown,
     CurrencyChanged,
     FactsStale,
+    FundsMissing,
     LedgerDamaged,
     LedgerError,
     LedgerUnavailable,
+    LotUnknown,
+    RefundTooLarge,
     RequestReused,
 )
 
@@ -84,6 +90,36 @@ class Ledger(Protocol):
     async def expire(self, tenant_partition: int, limit: int) -> int:
         """Give back what lapsed in one partition, `limit` calls at most; say how many."""
 
+    async def top_up(self, lot: TopUp) -> None:
+        """Fund an account with a lot, once per lot id; what is owed is paid out of it first.
+
+        Raises `RequestReused` where the id stands for another lot, `AccountUnknown`.
+        """
+
+    async def void_lot(self, tenant_id: str, lot_id: str) -> None:
+        """Take a lot out of use: what no running call holds at once, the rest as it comes back.
+
+        Safe to repeat. Raises `LotUnknown`, `AccountUnknown`.
+        """
+
+    async def debit(self, debit: DirectDebit) -> None:
+        """Take money that no call holds, once per debit id: all of it or nothing.
+
+        Raises `FundsMissing`, `RequestReused`, `AccountUnknown`.
+        """
+
+    async def refund(self, refund: Refund) -> None:
+        """Give debited money back, once per refund id.
+
+        Raises `RefundTooLarge`, `RequestReused`, `AccountUnknown`.
+        """
+
+    async def freeze(self, tenant_id: str, *, frozen: bool) -> None:
+        """Grant nothing more of an account, or again. What runs keeps what it has been granted.
+
+        Raises `AccountUnknown`.
+        """
+
     async def read_balance(self, tenant_id: str) -> Balance:
         """Read one account. Raises `AccountUnknown`."""
 
@@ -98,17 +134,23 @@ __all__ = [
     "CallOver",
     "CallUnknown",
     "CurrencyChanged",
+    "DirectDebit",
     "ExtendRequest",
     "FactsStale",
+    "FundsMissing",
     "Ledger",
     "LedgerDamaged",
     "LedgerError",
     "LedgerUnavailable",
+    "LotUnknown",
     "OpenAccount",
     "Question",
+    "Refund",
+    "RefundTooLarge",
     "RequestReused",
     "ReserveRequest",
     "Segment",
+    "TopUp",
     "Use",
     "fingerprint",
 ]

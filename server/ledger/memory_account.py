@@ -81,13 +81,14 @@ class Account:
 
     def add_lot(self, lot: Lot) -> None:
         """Fund the account; what is owed is paid out of the new lot at once."""
-        self.available_micros = (self.available_micros or 0) + lot.left_micros
-        self.funded_micros += lot.left_micros
-        self.keep_lot(lot)
-
-    def keep_lot(self, lot: Lot) -> None:
-        """Keep a lot's money for later debits, less what is owed already."""
-        owed = min(self.owed_micros, lot.left_micros)
-        self.owed_micros -= owed
-        lot.left_micros -= owed
+        micros, lot.left_micros = lot.left_micros, 0
+        self.available_micros = (self.available_micros or 0) + micros
+        self.funded_micros += micros
         self.lots[lot.lot_id] = lot
+        self.fill_lot(lot, micros)
+
+    def fill_lot(self, lot: Lot, micros: int) -> None:
+        """Put money into a lot for later debits, less what is owed already."""
+        owed = min(self.owed_micros, micros)
+        self.owed_micros -= owed
+        lot.left_micros += micros - owed

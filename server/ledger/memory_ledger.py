@@ -14,10 +14,13 @@ from server.ledger.memory_call import ModelCall, Purses
 from server.ledger.memory_step import Step, Wish
 from server.ledger.questions import (
     CallKey,
+    DirectDebit,
     ExtendRequest,
     OpenAccount,
     Question,
+    Refund,
     ReserveRequest,
+    TopUp,
     looking,
 )
 from server.ledger.trouble import (
@@ -27,6 +30,10 @@ from server.ledger.trouble import (
     CallUnknown,
     CurrencyChanged,
     FactsStale,
+    FundsMissing,
+    LotUnknown,
+    RefundTooLarge,
+    RequestReused,
 )
 from server.store import Clock
 
@@ -135,6 +142,73 @@ class MemoryLedger:
     async def expire(self, tenant_partition: int, limit: int) -> int:
         """Give back what lapsed in one partition, `limit` calls at most; say how many."""
         return self._expire(tenant_partition, limit)
+
+    async def top_up(self, lot: TopUp) -> None:
+        """Fund an account with a lot, once per lot id."""
+        wire.require_money(lot.micros)
+        what = ("lot", str(lot.micros), str(lot.expire_ms))
+        step = self._open_money(lot.tenant_id, lot.lot_id, what)
+        if step is not None:
+            step.top_up(Lot(lot.lot_id, lot.expire_ms, step.now_ms, lot.micros))
+            self._commit(step)
+
+    async def void_lot(self, tenant_id: str, lot_id: str) -> None:
+        """Take a lot out of use."""
+        step = self._open(tenant_id)
+        if step.account.known.get(lot_id, ("",))[0] != "lot":
+            raise LotUnknown
+        if step.void(lot_id):
+            self._commit(step)
+
+    async def debit(self, debit: DirectDebit) -> None:
+        """Take money that no call holds, once per debit id: all of it or nothing."""
+        wire.require_money(debit.micros)
+        what = ("debit", str(debit.micros))
+        step = self._open_money(debit.tenant_id, debit.debit_id, what)
+        if step is None:
+            return
+        available = step.account.available_micros
+        least = 0 if available is None else available + debit.overdraft_micros
+        if debit.micros > least:
+            self._commit(step)
+            raise FundsMissing(debit.micros - least)
+        step.debit(debit.debit_id, debit.micros)
+        self._commit(step)
+
+    async def refund(self, refund: Refund) -> None:
+        """Give debited money back, once per refund id."""
+        wire.require_money(refund.micros)
+        what = ("refund", str(refund.micros), refund.lot_id)
+        step = self._open_money(refund.tenant_id, refund.refund_id, what)
+        if step is None:
+            return
+        account = step.account
+        if refund.micros > account.debited_micros - account.refunded_micros:
+            raise RefundTooLarge
+        step.refund(refund)
+        self._commit(step)
+
+    async def freeze(self, tenant_id: str, *, frozen: bool) -> None:
+        """Grant nothing more of an account, or again."""
+        if tenant_id not in self._accounts:
+            raise AccountUnknown(tenant_id)
+        step = Step(deepcopy(self._accounts[tenant_id]), self._now_ms(tenant_id))
+        if step.account.frozen != frozen:
+            step.account.frozen = frozen
+            step.note("frozen")
+            self._commit(step)
+
+    def _open_money(self, tenant_id: str, change_id: str, what: tuple[str, ...]) -> Step | None:
+        # None where this very change was made before.
+        account = self._accounts.get(tenant_id)
+        if account is None:
+            raise AccountUnknown(tenant_id)
+        known = account.known.get(change_id)
+        if known is None:
+            return self._open(tenant_id)
+        if known[: len(what)] != what:
+            raise RequestReused
+        return None
 
     async def read_balance(self, tenant_id: str) -> Balance:
         """Read one account. Raises `AccountUnknown`."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from policy.decision import Reason
 from server.ledger.answers import Answer
 from server.ledger.keys import running_field
-from server.ledger.limits import EXPIRE_VALIDITIES
+from server.ledger.limits import EXPIRE_VALIDITIES, REFUND_LIFETIME_MS
 from server.ledger.memory_account import Account, Lot
 from server.ledger.memory_call import ModelCall, Purses
-from server.ledger.questions import Question, ReserveRequest
+from server.ledger.questions import Question, Refund, ReserveRequest
 
+# "lot", its micros and its expiry; a voided one has one part more.
+_LOT_PARTS = 3
 # What is told only where the number of calls and the call id are in order.
 _TOLD_LAST = (
     Reason.ALLOWANCE_EXHAUSTED,
@@ -56,6 +58,57 @@ class Step:
         self.account.known[lot.lot_id] = ("lot", str(lot.left_micros), str(lot.expire_ms))
         self.account.add_lot(lot)
         self.note("topped_up")
+
+    def void(self, lot_id: str) -> bool:
+        """Take a lot out of use; False where it was before."""
+        what = self.account.known[lot_id]
+        if what[-1] == "voided":
+            return False
+        lot = self.account.lots.get(lot_id)
+        if lot is not None and lot.left_micros > 0:
+            lot.voided, lot.expire_ms = True, min(lot.expire_ms, self.now_ms)
+        self.account.known[lot_id] = (*what, "voided")
+        self.note("lot_voided")
+        self.take_from_due_lots()
+        return True
+
+    def debit(self, debit_id: str, micros: int) -> None:
+        """Take money that no call holds."""
+        account = self.account
+        account.available_micros = (account.available_micros or 0) - micros
+        account.debited_micros += micros
+        account.pay_from_lots(micros)
+        account.known[debit_id] = ("debit", str(micros))
+        self.note("debited")
+
+    def refund(self, refund: Refund) -> None:
+        """Give debited money back, into its lot while that lasts."""
+        account = self.account
+        account.refunded_micros += refund.micros
+        account.known[refund.refund_id] = ("refund", str(refund.micros), refund.lot_id)
+        if account.available_micros is None:
+            account.post_paid_micros -= refund.micros
+        else:
+            account.available_micros += refund.micros
+            account.fill_lot(self._lot_for(refund), refund.micros)
+        self.note("refunded")
+
+    def _lot_for(self, refund: Refund) -> Lot:
+        account = self.account
+        lot = account.lots.get(refund.lot_id)
+        has_something = lot is not None and lot.left_micros > 0
+        if lot is not None and has_something and not lot.voided and lot.expire_ms > self.now_ms:
+            return lot
+        known = account.known.get(refund.lot_id, ())
+        is_lot = len(known) == _LOT_PARTS and known[0] == "lot"
+        if is_lot and not has_something and int(known[2]) > self.now_ms:
+            lot = Lot(refund.lot_id, int(known[2]), self.now_ms, 0)
+        else:
+            lot_id = f"refund:{refund.refund_id}"
+            lot = Lot(lot_id, self.now_ms + REFUND_LIFETIME_MS, self.now_ms, 0)
+            account.known[lot_id] = ("lot", str(refund.micros), str(lot.expire_ms))
+        account.lots[lot.lot_id] = lot
+        return lot
 
     def take_from_due_lots(self) -> None:
         """Let due lots expire as far as no running call holds them."""

@@ -112,6 +112,39 @@ class OpenAccount:
     opening_expire_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """One purchase of credits: a lot with an id and an expiry of its own."""
+
+    tenant_id: str
+    lot_id: str
+    micros: int
+    expire_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DirectDebit:
+    """Money taken from an account without a call, as far as `overdraft_micros` below zero."""
+
+    tenant_id: str
+    debit_id: str
+    micros: int
+    overdraft_micros: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money given back for a debit, into the lot it came from.
+
+    If that lot is over, a lot of its own is opened for it, with a short life.
+    """
+
+    tenant_id: str
+    refund_id: str
+    lot_id: str
+    micros: int
+
+
 def fingerprint(fields: Iterable[tuple[str, str]]) -> str:
     """Stand for the content of a question: its named, normalised fields in a fixed order.
 

@@ -11,23 +11,18 @@ from server.ledger import keys, wire
 from server.ledger.answers import Answer, Balance
 from server.ledger.questions import (
     CallKey,
+    DirectDebit,
     ExtendRequest,
     OpenAccount,
     Question,
+    Refund,
     ReserveRequest,
+    TopUp,
     looking,
 )
+from server.ledger.refused import raise_trouble
 from server.ledger.store_call import named_trouble
-from server.ledger.trouble import (
-    AccountUnknown,
-    CallAnswered,
-    CallOver,
-    CallUnknown,
-    CurrencyChanged,
-    FactsStale,
-    LedgerUnavailable,
-    RequestReused,
-)
+from server.ledger.trouble import CurrencyChanged, LedgerUnavailable
 from server.store import Clock, FunctionMissing, Store, StoreUnavailable
 
 LIBRARY = "callgate_v1"
@@ -107,7 +102,7 @@ class RedisLedger:
         if reply[0] == b"EXPIRE_FIRST":
             await self._expire_all(keys.partition_of(tenant_id))
             reply = await ask(mode.upper() or "S")
-        _raise_trouble(reply, tenant_id)
+        raise_trouble(reply, tenant_id)
         return [
             wire.read_answer(part, request)
             for part, request in zip(reply[1:], requests, strict=True)
@@ -154,6 +149,41 @@ class RedisLedger:
             given_back += await self._expire_one(member.decode(), now_ms)
         return given_back
 
+    async def top_up(self, lot: TopUp) -> None:
+        """Fund an account with a lot, once per lot id."""
+        wire.require_money(lot.micros)
+        await self._money("top_up", lot.tenant_id, lot.lot_id, lot.micros, lot.expire_ms)
+
+    async def void_lot(self, tenant_id: str, lot_id: str) -> None:
+        """Take a lot out of use."""
+        await self._money("void_lot", tenant_id, lot_id)
+
+    async def debit(self, debit: DirectDebit) -> None:
+        """Take money that no call holds, once per debit id: all of it or nothing."""
+        wire.require_money(debit.micros)
+        await self._money(
+            "debit", debit.tenant_id, debit.debit_id, debit.micros, debit.overdraft_micros
+        )
+
+    async def refund(self, refund: Refund) -> None:
+        """Give debited money back, once per refund id."""
+        wire.require_money(refund.micros)
+        await self._money(
+            "refund", refund.tenant_id, refund.refund_id, refund.micros, refund.lot_id
+        )
+
+    async def freeze(self, tenant_id: str, *, frozen: bool) -> None:
+        """Grant nothing more of an account, or again."""
+        await self._money("freeze", tenant_id, int(frozen))
+
+    async def _money(self, function: str, tenant_id: str, *more: Argument) -> None:
+        reply = await self._call(
+            function,
+            keys.keys_of(tenant_id).all(),
+            (self._now_ms(), _nonce(), keys.tenant_name(tenant_id), *more),
+        )
+        raise_trouble(reply, tenant_id)
+
     async def read_balance(self, tenant_id: str) -> Balance:
         """Read one account. Raises `AccountUnknown`."""
         reply = await self._call(
@@ -161,7 +191,7 @@ class RedisLedger:
             keys.keys_of(tenant_id).all(),
             (self._now_ms(), _nonce(), keys.tenant_name(tenant_id)),
         )
-        _raise_trouble(reply, tenant_id)
+        raise_trouble(reply, tenant_id)
         return wire.read_balance(tenant_id, reply)
 
     async def _report(
@@ -186,7 +216,7 @@ class RedisLedger:
         if reply[0] == b"EXPIRE_FIRST":
             await self._expire_all(keys.partition_of(tenant_id))
             reply = await ask("s")
-        _raise_trouble(reply, tenant_id)
+        raise_trouble(reply, tenant_id)
         return reply  # type: ignore[no-any-return] # Redis's replies have no type.
 
     async def _expire_all(self, partition: int) -> None:
@@ -225,24 +255,6 @@ class RedisLedger:
 def library_code() -> str:
     """Read the library of functions."""
     return files("server.ledger").joinpath("ledger.lua").read_text()
-
-
-def _raise_trouble(reply: Sequence[bytes], tenant_id: str) -> None:
-    status = reply[0]
-    if status == b"REUSED":
-        raise RequestReused
-    if status == b"STALE":
-        raise FactsStale(reply[1].decode())
-    if status == b"NO_ACCOUNT":
-        raise AccountUnknown(tenant_id)
-    if status == b"NO_CALL":
-        raise CallUnknown
-    if status == b"OVER":
-        raise CallOver(reply[1].decode())
-    if status == b"ANSWERED":
-        raise CallAnswered
-    if status == b"EXPIRE_FIRST":
-        raise LedgerUnavailable("reservations lapse faster than they are collected")
 
 
 def _leg_keys(call: CallKey) -> tuple[str, str]:

@@ -46,6 +46,22 @@ class CallAnswered(LedgerError):
     """Use of the call was reported; it can be settled, but not released."""
 
 
+class LotUnknown(LedgerError):
+    """No lot of this id was ever opened in this account."""
+
+
+class FundsMissing(LedgerError):
+    """The account has less than was to be taken; nothing was taken."""
+
+    def __init__(self, shortfall_micros: int) -> None:
+        super().__init__(str(shortfall_micros))
+        self.shortfall_micros = shortfall_micros
+
+
+class RefundTooLarge(LedgerError):
+    """More than was ever debited cannot be given back."""
+
+
 class CallOver(LedgerError):
     """The call ended before; `state` says how: settled, released, expired or refused."""
 

@@ -165,6 +165,12 @@ def require_whole(**amounts: int) -> None:
             raise ValueError(f"{name} is {amount}; it must be from 0 to {MAX_WHOLE_NUMBER}")
 
 
+def require_money(micros: int) -> None:
+    """Refuse an amount that moves nothing, or more than the ledger can hold."""
+    if not 0 < micros <= MAX_WHOLE_NUMBER:
+        raise ValueError(f"{micros} micros; it must be from 1 to {MAX_WHOLE_NUMBER}")
+
+
 def _by_purse(use: Use) -> int:
     return use.purse_index
 

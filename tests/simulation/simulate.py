@@ -16,6 +16,10 @@ from ledger_playing import Difference, simulate
 from stores import binaries, running_server
 
 
+def _tell(progress: str) -> None:
+    print(f"\r{progress}", end="", flush=True)
+
+
 def main() -> int:
     """Run from the command line; exit status 1 tells of a difference."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,7 +32,7 @@ def main() -> int:
             name: stack.enter_context(running_server(binary)) for name, binary in installed.items()
         }
         try:
-            asyncio.run(simulate(arguments.first, arguments.seeds, urls, progress=True))
+            asyncio.run(simulate(arguments.first, arguments.seeds, urls, _tell))
         except Difference as difference:
             print(f"\n{difference}\n{difference.__cause__ or ''}")
             return 1

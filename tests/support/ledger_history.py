@@ -11,17 +11,21 @@ from ledgers import ManualClock, a_rate, an_account, credits_, free, pool
 from policy.decision import ConcurrencyLimit, Purse, Reason
 from server.ledger import (
     CallKey,
+    DirectDebit,
     ExtendRequest,
     Ledger,
     LedgerError,
     OpenAccount,
     Question,
+    Refund,
     ReserveRequest,
+    TopUp,
 )
 from server.ledger.keys import partition_of
 
 TENANTS = ("contoso", "fabrikam", "postpaid")
 CALLS = tuple(f"call-{number}" for number in range(6))
+LOTS = ("lot-1", "lot-2", "lot-3", "lot-4")
 GATEWAYS = ("sbc-1", "sbc-1", "sbc-1", "sbc-2")
 STEPS = 60
 _REASONS = (Reason.LICENCE_MISSING, Reason.DESTINATION_BLOCKED)
@@ -63,6 +67,11 @@ class History:
             (self._again, 10),
             (self._expire, 5),
             (self._other_facts, 2),
+            (self._top_up, 5),
+            (self._void, 2),
+            (self._debit, 4),
+            (self._refund, 4),
+            (self._freeze, 1),
         )
         self.clock.pass_seconds(self.random.choice((0, 0, 1, 5, 20, 60, 200, 900)))
         weights = [weight for _, weight in makers]
@@ -133,6 +142,43 @@ class History:
         tenant = self.random.choice(TENANTS)
         self.digests[tenant] += 1
         return f"facts {tenant}", self._open(tenant, None)
+
+    def _top_up(self) -> tuple[str, Step]:
+        lot = TopUp(
+            self.random.choice(TENANTS),
+            self.random.choice(LOTS),
+            self.random.choice((20, 100, 700)),
+            self.clock.now_ms() + self.random.choice((0, 300, 4_000)) * 1_000,
+        )
+        return f"{lot}", lambda ledger: ledger.top_up(lot)
+
+    def _void(self) -> tuple[str, Step]:
+        tenant = self.random.choice(TENANTS)
+        lot = self.random.choice((*LOTS, f"opening:{tenant}"))
+        return f"void {tenant} {lot}", lambda ledger: ledger.void_lot(tenant, lot)
+
+    def _debit(self) -> tuple[str, Step]:
+        debit = DirectDebit(
+            self.random.choice(TENANTS),
+            f"debit-{self.random.randint(1, 9)}",
+            self.random.choice((1, 30, 200)),
+            self.random.choice((0, 0, 25)),
+        )
+        return f"{debit}", lambda ledger: ledger.debit(debit)
+
+    def _refund(self) -> tuple[str, Step]:
+        tenant = self.random.choice(TENANTS)
+        refund = Refund(
+            tenant,
+            f"refund-{self.random.randint(1, 9)}",
+            self.random.choice((*LOTS, f"opening:{tenant}")),
+            self.random.choice((1, 10, 60)),
+        )
+        return f"{refund}", lambda ledger: ledger.refund(refund)
+
+    def _freeze(self) -> tuple[str, Step]:
+        tenant, frozen = self.random.choice(TENANTS), self.random.random() < 0.5
+        return f"freeze {tenant} {frozen}", lambda ledger: ledger.freeze(tenant, frozen=frozen)
 
     def _request(self, tenant: str, call: str, *, dry_runs: bool = True) -> ReserveRequest:
         refusal = self.random.choice(_REASONS) if self.random.random() < 0.1 else None

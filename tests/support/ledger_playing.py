@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from ledger_comparison import (
@@ -67,15 +68,16 @@ async def _compare_states(model: MemoryLedger, ledger: RedisLedger, where: str) 
         raise Difference(f"{where}: the journals differ")
 
 
-async def simulate(first: int, seeds: int, urls: dict[str, str], *, progress: bool) -> None:
-    """Play `seeds` histories, beginning with seed `first`."""
+async def simulate(
+    first: int, seeds: int, urls: dict[str, str], tell: Callable[[str], None]
+) -> None:
+    """Play `seeds` histories, beginning with seed `first`; `tell` of the progress."""
     stores = {name: Store(url) for name, url in urls.items()}
     for store in stores.values():
         await RedisLedger(store, ManualClock()).install()
     steps = 0
     for number, seed in enumerate(range(first, first + seeds), start=1):
         steps += await play(seed, stores)
-        if progress and (number % 10 == 0 or number == seeds):
-            print(f"\r{number} of {seeds} histories, {steps} steps", end="", flush=True)
+        tell(f"{number} of {seeds} histories, {steps} steps")
     for store in stores.values():
         await store.close()
