@@ -24,18 +24,27 @@ from server.accounts import Accounts
 from server.archive import Archive, ArchiveUnusable
 from server.authorization import SERVICE as AUTHORIZATION
 from server.authorization import Authorization
+from server.calls.announcing import Announcing
+from server.calls.legs import Legs
+from server.calls.listing import Listing
+from server.calls.reporting import Reporter
+from server.calls.verbs import Verbs
 from server.catching_up import CatchingUp
 from server.credits import SERVICE as CREDITS
 from server.credits import Credits
 from server.deadline import Deadline
+from server.debits import SERVICE as DEBITS
+from server.debits import Debits, Watching
 from server.decider import Decider
 from server.emergency import EmergencyDoor
 from server.facts import FactsFolders, FactsKeeper, FactsReport, InvalidFacts
 from server.health import LEDGER_SERVICE, LedgerHealth
+from server.journal import JournalSource, Tailer
 from server.keeper.expiry import Expiry
 from server.keeper.fill import JournalFill
 from server.keeper_app import make_recovery, open_archive
 from server.keeper_child import KeeperChild
+from server.ledger.calls import CallReader
 from server.ledger.journal import JournalReader
 from server.ledger.keys import partition_of
 from server.ledger.probe import probe
@@ -51,6 +60,8 @@ from server.store import (
     StoreClock,
     StoreRefused,
     StoreUnavailable,
+    Timeouts,
+    WakeUps,
 )
 from server.translation.advice import advice_of
 from server.transport import AddressUnusable, TransportOptions, TransportServer, make_server
@@ -69,6 +80,8 @@ _MS = 1_000
 _NS_PER_MS = 1_000_000
 # How long a start waits for a Redis that is not there, before it serves emergencies without.
 _LEDGER_START_SECONDS = 5.0
+# One reads what was woken, the others what readers missed.
+_WATCHING_CONNECTIONS = 4
 _STATUS = health_pb2.HealthCheckResponse
 
 _log = logging.getLogger("callgate")
@@ -113,8 +126,11 @@ class Engine:
     metrics: Metrics
     clock: StoreClock
     ledger: RedisLedger
+    calls: CallReader
+    archive: Archive
     fill: JournalFill
     accounts: Accounts
+    watching: Watching
     # What health checks are told, and what watches the ledger for them.
     told: grpc_health.aio.HealthServicer
     watch: LedgerHealth
@@ -141,17 +157,21 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
     Redis that is away is no reason not to start: emergency numbers are granted without it.
     """
     async with AsyncExitStack() as stack:
-        store, store_name = await _open_store(settings, stack)
+        store, store_name, url = await _open_store(settings, stack)
         archive = open_archive(settings)
         stack.push_async_callback(archive.close)
-        engine = _build(settings, store, store_name, archive=archive)
+        watching = _make_watching(settings, url, archive=archive, stack=stack)
+        engine = _build(settings, store, store_name, archive=archive, watching=watching)
         engine.facts.load()
         engine.records.start()
         stack.callback(engine.records.close)
         await engine.told.set(LEDGER_SERVICE, _STATUS.NOT_SERVING)
         await _wait_for_ledger(engine.watch)
         expiry = Expiry(engine.ledger, lambda: _partitions(engine.facts), engine.metrics)
-        for duty in (engine.clock.keep(), engine.watch.run(), engine.fill.run(), expiry.run()):
+        for duty in (
+            *(engine.clock.keep(), engine.watch.run(), engine.fill.run(), expiry.run()),
+            watching.tailer.run(),
+        ):
             stack.push_async_callback(_cancel, asyncio.create_task(duty))
         engine.facts.start()
         stack.push_async_callback(engine.facts.stop)
@@ -159,8 +179,8 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
         yield engine, await _serve(engine, stack)
 
 
-async def _open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Store, str]:
-    """Connect to the store, or start one of our own; the text names it to an operator.
+async def _open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Store, str, str]:
+    """Connect to the store, or start one of our own; give it, its name for operators, its URL.
 
     The keeper beside us, if there is to be one, starts with it and ends before it.
     """
@@ -180,10 +200,22 @@ async def _open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Store,
         keeper = KeeperChild(url)
         keeper.start()
         stack.push_async_callback(keeper.stop)
-    return store, name
+    return store, name, url
 
 
-def _build(settings: Settings, store: Store, store_name: str, *, archive: Archive) -> Engine:
+def _make_watching(
+    settings: Settings, url: str, *, archive: Archive, stack: AsyncExitStack
+) -> Watching:
+    """Build what follows journals, on connections of its own: no decision waits behind it."""
+    store = Store(url, Timeouts(connections=_WATCHING_CONNECTIONS))
+    stack.push_async_callback(store.close)
+    source = JournalSource(store, archive)
+    return Watching(Tailer(source, WakeUps(url)), source, settings.checkpoint_seconds)
+
+
+def _build(
+    settings: Settings, store: Store, store_name: str, *, archive: Archive, watching: Watching
+) -> Engine:
     clock, metrics = StoreClock(store), Metrics()
     recovery = make_recovery(settings, store, clock, archive=archive)
     ledger = RedisLedger(store, clock, recovery.open_partition)
@@ -221,10 +253,13 @@ def _build(settings: Settings, store: Store, store_name: str, *, archive: Archiv
         metrics=metrics,
         clock=clock,
         ledger=ledger,
+        calls=CallReader(store),
+        archive=archive,
         fill=JournalFill(
             JournalReader(store), lambda: _partitions(facts), settings.journal_max_entries
         ),
         accounts=accounts,
+        watching=watching,
         told=told,
         watch=LedgerHealth(prepare, lambda: probe(store), tell),
     )
@@ -289,13 +324,28 @@ def _register(engine: Engine, transport: TransportServer) -> None:
         records=engine.records,
         metrics=metrics,
     )
-    Authorization(door, decider, advice_of(settings), metrics).register(transport)
+    Authorization(_verbs(engine, door, decider), metrics).register(transport)
     Credits(engine.accounts, metrics).register(transport)
+    Debits(engine.watching, engine.facts, engine.accounts.store_name, metrics).register(transport)
     # Both transports offer what generated code asks of grpcio's own server.
     grpcio_like = cast("grpc.aio.Server", transport)
     health_pb2_grpc.add_HealthServicer_to_server(engine.told, grpcio_like)
-    names = (AUTHORIZATION, CREDITS, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
+    names = (AUTHORIZATION, CREDITS, DEBITS, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, grpcio_like)
+
+
+def _verbs(engine: Engine, door: EmergencyDoor, decider: Decider) -> Verbs:
+    settings = engine.settings
+    announcing = Announcing(engine.ledger, engine.archive.find_call)
+    return Verbs(
+        door=door,
+        decider=decider,
+        announcing=announcing,
+        reporter=Reporter(decider, announcing, settings.charge_unknown_calls),
+        legs=Legs(decider, announcing),
+        listing=Listing(decider, engine.calls),
+        advice=advice_of(settings),
+    )
 
 
 def _serve_metrics(engine: Engine, stack: AsyncExitStack) -> None:

@@ -1,55 +1,74 @@
-"""The AuthorizationService: emergencies at the door, all else translated and decided."""
+"""The AuthorizationService: each method hands its question to the verb of its name."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from callgate.v1 import authorization_pb2 as pb
-from server.decider import Decider
-from server.emergency import EmergencyDoor
-from server.errors import Context
+from server.calls.verbs import Verbs
+from server.errors import Context, Method
 from server.observation.metrics import Metrics
 from server.translation import limits
-from server.translation.advice import Advice
-from server.translation.answer import authorize_response
-from server.translation.question import call_question
-from server.translation.wire import parse_question, serialize_answer
+from server.translation.wire import (
+    parse_legs,
+    parse_question,
+    serialize_answer,
+    serialize_answers,
+)
 from server.transport import TransportServer
 from server.unary import Unary, serve_unary
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AuthorizationService"].full_name
+
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
     """Answers what `authorization.proto` promises."""
 
-    door: EmergencyDoor
-    decider: Decider
-    advice: Advice
+    verbs: Verbs
     metrics: Metrics
-
-    async def authorize_call(
-        self, request: pb.AuthorizeCallRequest, context: Context
-    ) -> pb.AuthorizeCallResponse:
-        """Admit a call and reserve what pays for its first slice, or refuse it."""
-        emergency = self.door.grant(request)
-        if emergency is not None:
-            return emergency
-        decided = await self.decider.decide(call_question(request), context.time_remaining())
-        tenant_id = decided.call.tenant_id
-        return authorize_response(decided.answer, decided.context, tenant_id, advice=self.advice)
 
     async def get_emergency_numbers(
         self, request: pb.GetEmergencyNumbersRequest, _context: Context
     ) -> pb.GetEmergencyNumbersResponse:
         """List emergency numbers, from memory alone."""
-        return self.door.list_numbers(limits.location(request.location))
+        return self.verbs.door.list_numbers(limits.location(request.location))
 
     def register(self, target: TransportServer) -> None:
         """Serve all of it."""
+        verbs = self.verbs
         methods = {
-            "AuthorizeCall": Unary(self.authorize_call, parse_question, serialize_answer),
+            "AuthorizeCall": Unary(_timed(verbs.authorize_call), parse_question, serialize_answer),
+            "AuthorizeCalls": Unary(
+                _timed(verbs.authorize_calls),
+                parse_legs,
+                serialize_answers,
+            ),
+            "ExtendCall": Unary(
+                _timed(verbs.extend_call),
+                pb.ExtendCallRequest.FromString,
+                pb.ExtendCallResponse.SerializeToString,
+            ),
+            "SettleCall": Unary(
+                _timed(verbs.settle_call),
+                pb.SettleCallRequest.FromString,
+                pb.SettleCallResponse.SerializeToString,
+            ),
+            "ReleaseCall": Unary(
+                _timed(verbs.release_call),
+                pb.ReleaseCallRequest.FromString,
+                pb.ReleaseCallResponse.SerializeToString,
+            ),
+            "ListCalls": Unary(
+                _timed(verbs.list_calls),
+                pb.ListCallsRequest.FromString,
+                pb.ListCallsResponse.SerializeToString,
+            ),
             "GetEmergencyNumbers": Unary(
                 self.get_emergency_numbers,
                 pb.GetEmergencyNumbersRequest.FromString,
@@ -57,3 +76,12 @@ class Authorization:
             ),
         }
         serve_unary(target, SERVICE, methods, count_failure=self.metrics.count_failure)
+
+
+def _timed(verb: Callable[[Q, float | None], Awaitable[A]]) -> Method[Q, A]:
+    """Give a verb what is left of the caller's deadline."""
+
+    async def method(request: Q, context: Context) -> A:
+        return await verb(request, context.time_remaining())
+
+    return method

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from time import perf_counter_ns
+from typing import TypeVar
 
 from policy.admission import admit
 from policy.decision import Admission, Refusal
-from policy.facts import Call, Facts
+from policy.facts import Call, Facts, Tenant
 from server.access import find_tenant
 from server.catching_up import CatchingUp
 from server.deadline import Deadline
+from server.debited import Debited, debited_uses
 from server.errors import AccountMissing, FactsBehind
 from server.facts import FactsKeeper
 from server.ledger import (
@@ -34,6 +36,8 @@ from server.translation.fingerprint import fingerprint
 from server.translation.question import CallQuestion
 
 _NS_PER_US = 1_000
+
+T = TypeVar("T")
 
 # The call with its tenant found, the answer, what it is told by, and whether it was given before.
 _Told = tuple[Call, Answer, CallContext, bool]
@@ -70,8 +74,15 @@ class Decider:
     metrics: Metrics
     next_decision_id: Callable[[], str] = field(default_factory=decision_ids)
 
-    async def decide(self, question: CallQuestion, remaining_seconds: float | None) -> Decided:
+    async def decide(
+        self,
+        question: CallQuestion,
+        remaining_seconds: float | None,
+        debited: Debited = (),
+    ) -> Decided:
         """Decide, reserve or refuse, once per (call, sequence).
+
+        `debited` is what a call that is announced as running had paid before it was forgotten.
 
         Raises `TenantForbidden`, `AccountMissing`, `FactsBehind`, `RequestReused`, and
         `LedgerUnavailable` when the ledger is away or the time is over.
@@ -82,9 +93,21 @@ class Decider:
             raise LedgerUnavailable("the ledger is away")
         try:
             async with self.deadline.timeout(remaining_seconds):
-                call, answer, context, repeated = await self._decide(question)
+                call, answer, context, repeated = await self._decide(question, debited)
         except TimeoutError as error:
             raise LedgerUnavailable("no answer in time") from error
+        return self.keep(question, call, (answer, context, repeated), started_ns=started_ns)
+
+    def keep(
+        self,
+        question: CallQuestion,
+        call: Call,
+        told: tuple[Answer, CallContext, bool],
+        *,
+        started_ns: int,
+    ) -> Decided:
+        """Count and record one decision, and hand it on."""
+        answer, context, repeated = told
         decided = Decided(
             call,
             question.gateway_id,
@@ -100,40 +123,62 @@ class Decider:
         self.records.keep(decided)
         return decided
 
-    async def _decide(self, question: CallQuestion) -> _Told:
-        snapshot = self.facts.current
-        call, tenant = find_tenant(question.call, snapshot.directory)
-        if self.journal_is_full(tenant.tenant_id):
-            raise LedgerUnavailable("the journal is full until the archive answers again")
+    async def with_facts(self, tenant: Tenant, ask: Callable[[Facts], Awaitable[T]]) -> T:
+        """Ask by the facts of a tenant; once more, by those the ledger wants, if it has newer ones.
+
+        Raises `FactsBehind`, `AccountMissing`, and what `ask` raises.
+        """
         try:
-            return await self._ask(question, call, Facts(snapshot.catalogue, tenant))
+            return await ask(Facts(self.facts.current.catalogue, tenant))
         except FactsStale as stale:
             self.metrics.facts_stale += 1
             wanted_digest = stale.wanted_digest
+        except AccountUnknown as error:
+            raise AccountMissing(tenant.tenant_id, self.store_name) from error
         wanted = await self.catching_up.find(tenant.tenant_id, wanted_digest)
         try:
-            return await self._ask(question, call, Facts(self.facts.current.catalogue, wanted))
+            return await ask(Facts(self.facts.current.catalogue, wanted))
         except FactsStale as stale:
             raise FactsBehind(tenant.tenant_id) from stale
 
-    async def _ask(self, question: CallQuestion, call: Call, facts: Facts) -> _Told:
+    def refuse_if_full(self, tenant_id: str) -> None:
+        """Raise `LedgerUnavailable` where a tenant's journal takes no more calls."""
+        if self.journal_is_full(tenant_id):
+            raise LedgerUnavailable("the journal is full until the archive answers again")
+
+    async def _decide(self, question: CallQuestion, debited: Debited) -> _Told:
+        call, tenant = find_tenant(question.call, self.facts.current.directory)
+        self.refuse_if_full(tenant.tenant_id)
+
+        async def ask(facts: Facts) -> _Told:
+            request, context = self.prepare(question, call, facts, debited=debited)
+            answer = await self.ledger.reserve(request)
+            repeated = answer.decision_id != request.question.decision_id
+            # Only a fresh answer is surely told by what was decided just now.
+            return call, answer, unpack(answer.context) if repeated else context, repeated
+
+        return await self.with_facts(tenant, ask)
+
+    def prepare(
+        self, question: CallQuestion, call: Call, facts: Facts, *, debited: Debited = ()
+    ) -> tuple[ReserveRequest, CallContext]:
+        """Ask the rules, and put what they say into a question to the ledger."""
         verdict = admit(call, facts, self.now_ms(), explain=question.explain)
         context = call_context(call, verdict, facts)
         asked = self._question(question, call, facts)
         request = self._request(question, asked, verdict, context=pack(context))
-        try:
-            answer = await self.ledger.reserve(request)
-        except AccountUnknown as error:
-            raise AccountMissing(call.tenant_id, self.store_name) from error
-        repeated = answer.decision_id != asked.decision_id
-        # Only a fresh answer is surely told by what was decided just now.
-        return call, answer, unpack(answer.context) if repeated else context, repeated
+        if question.used_seconds:
+            uses = debited_uses(debited, request.purses)
+            request = replace(request, used_seconds=question.used_seconds, uses=uses)
+        return request, context
 
     def _question(self, question: CallQuestion, call: Call, facts: Facts) -> Question:
         return Question(
             CallKey(call.tenant_id, question.gateway_id, question.call_id),
             question.sequence,
-            fingerprint(call, facts.tenant, explain=question.explain),
+            fingerprint(
+                call, facts.tenant, explain=question.explain, used_seconds=question.used_seconds
+            ),
             self.next_decision_id(),
             facts.tenant.digest,
         )

@@ -17,6 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from server.archive import ArchiveUnavailable
 from server.ledger import (
     CallAnswered,
     CallOver,
@@ -45,6 +46,7 @@ class InvalidRequest(Exception):
     def __init__(self, field: str, fix: str) -> None:
         super().__init__(f"{field}: {fix}")
         self.field = field
+        self.fix = fix
 
 
 class TenantForbidden(Exception):
@@ -79,6 +81,29 @@ class StreamReplaced(Exception):
 
 class BridgeTooSlow(Exception):
     """A bridge does not take what it is sent."""
+
+
+class WatchEnded(Exception):
+    """A stream of debits ends early; `metadata` is what its reader needs to go on."""
+
+    def __init__(self, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.metadata = dict(metadata or {})
+
+
+class StoreEpochEnded(WatchEnded):
+    """The store was filled anew; the metadata is how the account stands now."""
+
+
+class CursorExpired(WatchEnded):
+    """A cursor is older than what is kept."""
+
+
+class WatcherTooSlow(WatchEnded):
+    """A reader fell too far behind."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__({"cursor": cursor})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +158,22 @@ TABLE: Mapping[type[Exception], Failure] = {
         "READER_TOO_SLOW",
         "This stream does not take what it is sent. Open it again and announce the calls.",
     ),
+    StoreEpochEnded: Failure(
+        grpc.StatusCode.ABORTED,
+        "EPOCH_ENDED",
+        "The store was filled anew since. Take over the snapshot in the metadata, and go on from "
+        "its cursor.",
+    ),
+    CursorExpired: Failure(
+        grpc.StatusCode.OUT_OF_RANGE,
+        "CURSOR_EXPIRED",
+        "The cursor is older than what is kept. Begin anew, without a cursor.",
+    ),
+    WatcherTooSlow: Failure(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "READER_TOO_SLOW",
+        "The reader fell 1,000 entries behind. Resume from the last cursor received.",
+    ),
     LedgerUnavailable: _NO_LEDGER,
     StoreUnavailable: _NO_LEDGER,
     LedgerDamaged: Failure(
@@ -142,6 +183,12 @@ TABLE: Mapping[type[Exception], Failure] = {
     ),
     AccountMissing: Failure(
         grpc.StatusCode.UNAVAILABLE, "ACCOUNT_UNKNOWN", retry_ms=_LEDGER_RETRY_MS
+    ),
+    ArchiveUnavailable: Failure(
+        grpc.StatusCode.UNAVAILABLE,
+        "ARCHIVE_UNAVAILABLE",
+        "The archive has to be asked and does not answer. Ask again with the same sequence.",
+        _LEDGER_RETRY_MS,
     ),
     FactsBehind: Failure(grpc.StatusCode.UNAVAILABLE, "FACTS_BEHIND", retry_ms=_FACTS_RETRY_MS),
 }
@@ -171,6 +218,15 @@ def status_of(error: Exception) -> tuple[Failure, Status]:
     return failure, status
 
 
+def counted_status(error: Exception, count: Callable[[str], None]) -> tuple[Failure, Status]:
+    """Build the status of an error, count its reason, and log it whole if it is a bug."""
+    failure, status = status_of(error)
+    count(failure.reason)
+    if failure is _BUG:
+        _log.error("A question met a bug.", exc_info=error)
+    return failure, status
+
+
 def answering_failures(
     method: Method[Question, Answer], count: Callable[[str], None]
 ) -> Method[Question, Answer]:
@@ -183,10 +239,7 @@ def answering_failures(
         try:
             return await method(request, context)
         except Exception as error:  # noqa: BLE001 -- this is where a bug becomes INTERNAL
-            failure, status = status_of(error)
-            count(failure.reason)
-            if failure is _BUG:
-                _log.error("A question met a bug.", exc_info=error)
+            failure, status = counted_status(error, count)
             details = ((DETAILS_KEY, status.SerializeToString()),)
             await context.abort(failure.code, status.message, details)
 
@@ -197,6 +250,8 @@ def _metadata(error: Exception) -> dict[str, str]:
     match error:
         case InvalidRequest():
             return {"field": error.field}
+        case WatchEnded():
+            return error.metadata
         case FactsBehind() | AccountMissing():
             return {"tenant_id": error.tenant_id}
         case CallOver():

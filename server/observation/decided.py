@@ -32,6 +32,21 @@ class Decided(NamedTuple):
     duration_us: int
 
 
+class Reported(NamedTuple):
+    """A report about a call that was granted before: "extend", "settle" or "release"."""
+
+    verb: str
+    tenant_id: str
+    gateway_id: str
+    call_id: str
+    sequence: int
+    answer: Answer
+    # What `answer.context` holds, unpacked.
+    context: CallContext
+    repeated: bool
+    duration_us: int
+
+
 class DecidedEmergency(NamedTuple):
     """An emergency grant, with what else the question said, unchecked."""
 
@@ -44,11 +59,17 @@ class DecidedEmergency(NamedTuple):
     grant: EmergencyGrant
 
 
-def wording(decided: Decided | DecidedEmergency, masks: Masks) -> dict[str, object]:
+Recorded = Decided | Reported | DecidedEmergency
+
+
+def wording(decided: Recorded, masks: Masks) -> dict[str, object]:
     """Put a decision into words and figures, numbers and accounts hidden as the masks say."""
     if isinstance(decided, DecidedEmergency):
         return _emergency(decided, masks)
+    if isinstance(decided, Reported):
+        return _reported(decided, masks)
     return {
+        "verb": "authorize",
         **_asked(decided, masks),
         **_answered(decided.answer, decided.context, masks),
         "repeated": decided.repeated,
@@ -92,15 +113,43 @@ def _answered(answer: Answer, context: CallContext, masks: Masks) -> dict[str, o
             "shortfall_micros": answer.shortfall_micros,
             "currency": context.currency,
         }
-    purses = [context.purses[segment.purse_index] for segment in answer.segments]
+    # A call that was announced anew may be paid by purses that are not found today.
+    purses = [context.purses[s.purse_index : s.purse_index + 1] for s in answer.segments]
     return {
         **said,
         "granted_seconds": answer.granted_seconds,
         "final": answer.final,
-        "purses": [purse.pool_id or purse.kind for purse in purses],
+        "purses": [purse.pool_id or purse.kind for (purse,) in filter(None, purses)],
         "held_micros": sum(segment.held_micros for segment in answer.segments),
         "currency": context.currency,
     }
+
+
+def _reported(reported: Reported, masks: Masks) -> dict[str, object]:
+    answer, context = reported.answer, reported.context
+    return {
+        "verb": reported.verb,
+        "time": _time(answer.decide_time_ms),
+        "tenant_id": reported.tenant_id,
+        "gateway_id": reported.gateway_id,
+        "call_id": reported.call_id,
+        "sequence": reported.sequence,
+        **_answered(answer, context, masks),
+        "outcome": _outcome(answer),
+        "used_seconds": answer.used_seconds,
+        "debited_micros": sum(use.micros for use in answer.uses),
+        "overrun_seconds": answer.overrun_seconds,
+        "unpaid_micros": answer.unpaid_micros,
+        "late": answer.late,
+        "repeated": reported.repeated,
+        "duration_us": reported.duration_us,
+    }
+
+
+def _outcome(answer: Answer) -> str:
+    if answer.reason is not None:
+        return "refusal"
+    return "grant" if answer.state == "live" else answer.state
 
 
 def _emergency(decided: DecidedEmergency, masks: Masks) -> dict[str, object]:

@@ -32,6 +32,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.decisions: Counter[tuple[str, str]] = Counter()
+        self.reports: Counter[tuple[str, str, str]] = Counter()
         self.failures: Counter[str] = Counter()
         self.facts_stale = 0
         self.facts_reload_failures = 0
@@ -43,6 +44,14 @@ class Metrics:
         """Count one answer of the ledger's, and the time from question to answer."""
         reason = answer.reason
         self.decisions["grant" if reason is None else "refusal", reason.name if reason else ""] += 1
+        self.durations[bisect_left(_BUCKETS_US, duration_us)] += 1
+        self.duration_sum_us += duration_us
+
+    def count_report(self, verb: str, answer: Answer, duration_us: int) -> None:
+        """Count one report about a call, its outcome, and the time from report to answer."""
+        reason = answer.reason
+        outcome = "refusal" if reason else "grant" if answer.state == "live" else answer.state
+        self.reports[verb, outcome, reason.name if reason else ""] += 1
         self.durations[bisect_left(_BUCKETS_US, duration_us)] += 1
         self.duration_sum_us += duration_us
 
@@ -69,6 +78,7 @@ class MetricsPage(Collector):
     def collect(self) -> Iterator[Metric]:
         """Build every family anew."""
         yield self._decisions()
+        yield self._reports()
         yield self._failures()
         yield self._durations()
         for name, read in self._counters.items():
@@ -82,6 +92,13 @@ class MetricsPage(Collector):
         )
         for labels, count in list(self._metrics.decisions.items()):
             family.add_metric(labels, count)
+        return family
+
+    def _reports(self) -> CounterMetricFamily:
+        labels = ("verb", "outcome", "reason")
+        family = CounterMetricFamily("callgate_reports", HELP["reports"], labels=labels)
+        for values, count in list(self._metrics.reports.items()):
+            family.add_metric(values, count)
         return family
 
     def _failures(self) -> CounterMetricFamily:
@@ -107,6 +124,7 @@ class MetricsPage(Collector):
 
 HELP = {
     "decisions": "Answers given, by outcome (grant, refusal, emergency) and reason of refusal.",
+    "reports": "Reports about running calls (extend, settle, release), by outcome and reason.",
     "failures": "Questions that got an error, by the reason of its ErrorInfo.",
     "decision_seconds": "From question to answer, emergencies left out.",
     "facts_stale": "Questions decided with facts the ledger no longer agreed with, asked again.",

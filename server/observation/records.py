@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 import msgspec
 
-from server.observation.decided import Decided, DecidedEmergency, wording
+from server.observation.decided import Decided, DecidedEmergency, Recorded, Reported, wording
 from server.observation.masks import Masks
 
 STANDARD_OUTPUT = "-"
@@ -36,8 +36,8 @@ class Records:
         self._path = path
         self._masks = masks
         self._most = most
-        self._grants: deque[Decided] = deque()
-        self._others: deque[Decided | DecidedEmergency] = deque()
+        self._grants: deque[Decided | Reported] = deque()
+        self._others: deque[Recorded] = deque()
         self._encode = msgspec.json.Encoder().encode
         self._file = -1
         self._unwritten = b""
@@ -54,8 +54,8 @@ class Records:
         self._open()
         self._thread.start()
 
-    def keep(self, decided: Decided) -> None:
-        """Keep one decision; never waits, never fails."""
+    def keep(self, decided: Decided | Reported) -> None:
+        """Keep one decision or report; never waits, never fails."""
         self._make_room()
         if decided.answer.reason is None:
             self._grants.append(decided)
@@ -115,8 +115,8 @@ class Records:
                 written = os.write(self._file, self._unwritten)
                 self._unwritten = self._unwritten[written:]
 
-    def _take(self) -> list[Decided | DecidedEmergency]:
-        batch: list[Decided | DecidedEmergency] = []
+    def _take(self) -> list[Recorded]:
+        batch: list[Recorded] = []
         for waiting in (self._others, self._grants):
             while waiting and len(batch) < _BATCH_RECORDS:
                 batch.append(waiting.popleft())

@@ -134,6 +134,12 @@ class Settings:
         kinds.whole(0, 300),
         "After SIGTERM, questions under way have this long to be answered.",
     ] = 10
+    checkpoint_seconds: Annotated[
+        int,
+        kinds.whole(1, 60),
+        "Who watches debits hears something at least this often; when nothing happens, a "
+        "checkpoint to resume from.",
+    ] = 5
     transport: Annotated[
         Transport,
         kinds.choice(Transport),
@@ -163,6 +169,12 @@ class Settings:
         kinds.whole(1, 3_650),
         "How long the balance written in a tenant's file is good for, from its first opening.",
     ] = 365
+    charge_unknown_calls: Annotated[
+        bool,
+        kinds.flag(),
+        "Charge a settlement of a call that nobody knows, if it says what the call was: for calls "
+        "that were set up while no answer came. Off: it is refused, CALL_UNKNOWN.",
+    ] = False
     failure_action: Annotated[
         FailureAction,
         kinds.choice(FailureAction),

@@ -29,6 +29,14 @@ _TEXTS = {
 }
 
 
+_LEG = pb.AuthorizeCallsRequest.LEGS_FIELD_NUMBER
+_HELLO = pb.ControlCallsRequest.HELLO_FIELD_NUMBER
+_QUESTION = pb.ControlCallsRequest.QUESTIONS_FIELD_NUMBER
+_AUTHORIZE = pb.ControlQuestion.AUTHORIZE_CALL_FIELD_NUMBER
+_AUTHORIZE_LEGS = pb.ControlQuestion.AUTHORIZE_CALLS_FIELD_NUMBER
+_ITEM_ID_TAG = pb.ControlQuestion.ITEM_ID_FIELD_NUMBER << 3
+
+
 def parse_question(data: bytes) -> pb.AuthorizeCallRequest:
     """Read a question. Of one that is broken, read the texts up to where it breaks.
 
@@ -39,6 +47,45 @@ def parse_question(data: bytes) -> pb.AuthorizeCallRequest:
         return pb.AuthorizeCallRequest.FromString(data)
     except DecodeError:
         return _salvage(data)
+
+
+def parse_legs(data: bytes) -> pb.AuthorizeCallsRequest:
+    """Read several legs. Of a message that is broken, read each leg as far as it goes.
+
+    Then nothing but emergencies is left of it: no mode is read.
+    """
+    try:
+        return pb.AuthorizeCallsRequest.FromString(data)
+    except DecodeError:
+        legs = [parse_question(part) for number, part in _readable(data) if number == _LEG]
+        return pb.AuthorizeCallsRequest(legs=legs)
+
+
+def parse_control(data: bytes) -> pb.ControlCallsRequest:
+    """Read what a bridge sends. Of a question that is broken, read what it asks as far as it goes.
+
+    It then fails by the name of a field, unless it is an emergency; its neighbours are as sent.
+    """
+    try:
+        return pb.ControlCallsRequest.FromString(data)
+    except DecodeError:
+        request = pb.ControlCallsRequest()
+        for number, part in _readable(data):
+            if number == _HELLO:
+                request.hello.ParseFromString(part)
+            elif number == _QUESTION:
+                request.questions.append(_control_question(part))
+        return request
+
+
+def serialize_answers(answers: pb.AuthorizeCallsResponse) -> bytes:
+    """Write the answers about several legs: the same answers are the same bytes."""
+    return answers.SerializeToString(deterministic=True)
+
+
+def serialize_control(response: pb.ControlCallsResponse) -> bytes:
+    """Write what a bridge gets: the same answers are the same bytes."""
+    return response.SerializeToString(deterministic=True)
 
 
 def serialize_answer(answer: pb.AuthorizeCallResponse) -> bytes:
@@ -59,6 +106,41 @@ def _salvage(data: bytes) -> pb.AuthorizeCallRequest:
         # The rest cannot be read; what came before it stands.
         return request
     return request
+
+
+def _control_question(data: bytes) -> pb.ControlQuestion:
+    try:
+        return pb.ControlQuestion.FromString(data)
+    except DecodeError:
+        question = pb.ControlQuestion(item_id=_item_id(data))
+        for number, part in _readable(data):
+            if number == _AUTHORIZE:
+                question.authorize_call.CopyFrom(parse_question(part))
+            elif number == _AUTHORIZE_LEGS:
+                question.authorize_calls.CopyFrom(parse_legs(part))
+        return question
+
+
+def _item_id(data: bytes) -> int:
+    """Read the number of a broken question, which writers put first; 0 where it is not there."""
+    try:
+        tag, at = _varint(data, 0)
+        return _varint(data, at)[0] if tag == _ITEM_ID_TAG else 0
+    except (IndexError, ValueError):
+        return 0
+
+
+def _readable(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield fields that hold bytes, up to where the message breaks."""
+    fields = _fields(data)
+    while True:
+        try:
+            field = next(fields, None)
+        except (IndexError, ValueError):
+            return
+        if field is None:
+            return
+        yield field
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:

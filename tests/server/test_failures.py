@@ -10,23 +10,39 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from server.archive import ArchiveUnavailable
 from server.errors import (
     DETAILS_KEY,
     TABLE,
     AccountMissing,
+    BridgeTooSlow,
     FactsBehind,
     InvalidRequest,
+    StreamReplaced,
     TenantForbidden,
     answering_failures,
     status_of,
 )
-from server.ledger import LedgerDamaged, LedgerUnavailable, RequestReused
+from server.ledger import (
+    CallAnswered,
+    CallOver,
+    CallUnknown,
+    LedgerDamaged,
+    LedgerUnavailable,
+    RequestReused,
+)
 from server.store import StoreUnavailable
 
 CASES = [
     (InvalidRequest("call_id", "give one"), "INVALID_ARGUMENT", "FIELD_INVALID", False),
     (TenantForbidden(), "PERMISSION_DENIED", "TENANT_FORBIDDEN", False),
     (RequestReused(), "ALREADY_EXISTS", "REQUEST_REUSED", False),
+    (CallUnknown(), "NOT_FOUND", "CALL_UNKNOWN", False),
+    (CallOver("settled"), "NOT_FOUND", "CALL_ENDED", False),
+    (CallAnswered(), "FAILED_PRECONDITION", "CALL_ANSWERED", False),
+    (StreamReplaced(), "ABORTED", "REPLACED", False),
+    (BridgeTooSlow(), "RESOURCE_EXHAUSTED", "READER_TOO_SLOW", False),
+    (ArchiveUnavailable("gone"), "UNAVAILABLE", "ARCHIVE_UNAVAILABLE", True),
     (LedgerUnavailable("gone"), "UNAVAILABLE", "LEDGER_UNAVAILABLE", True),
     (StoreUnavailable("gone"), "UNAVAILABLE", "LEDGER_UNAVAILABLE", True),
     (LedgerDamaged("odd"), "DATA_LOSS", "LEDGER_DAMAGED", False),
@@ -101,6 +117,7 @@ def test_a_wrong_field_and_a_tenant_behind_are_named() -> None:
     for error, metadata in (
         (InvalidRequest("call_id", "give one"), {"field": "call_id"}),
         (FactsBehind("contoso"), {"tenant_id": "contoso"}),
+        (CallOver("released"), {"state": "released"}),
     ):
         info = ErrorInfo()
         status_of(error)[1].details[0].Unpack(info)

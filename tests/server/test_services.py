@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
+from unittest.mock import Mock
 
 import grpc
 import pytest
@@ -37,7 +38,7 @@ class Registrations:
 )
 def test_every_method_of_a_service_is_served(servicer: type[Any], descriptor: Any) -> None:
     registrations = Registrations()
-    parts = dict.fromkeys(servicer.__slots__) | {"metrics": Metrics()}
+    parts = dict.fromkeys(servicer.__slots__, Mock()) | {"metrics": Metrics()}
 
     servicer(**parts).register(cast("TransportServer", registrations))
 

@@ -1,0 +1,102 @@
+"""Several legs that one tenant pays for: one step of the ledger for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+from policy.facts import Call, Facts
+from server.access import find_tenant
+from server.calls.announcing import Announcing
+from server.debited import Debited
+from server.decider import Decider
+from server.errors import InvalidRequest
+from server.ledger import Answer, LedgerUnavailable
+from server.observation.decided import Decided
+from server.translation.context import CallContext, unpack
+from server.translation.question import CallQuestion
+
+_Told = tuple[Answer, CallContext, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One leg and what was found of it before the ledger is asked."""
+
+    question: CallQuestion
+    call: Call
+    debited: Debited
+
+
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """Decides about several calls at once, counts and records each."""
+
+    decider: Decider
+    announcing: Announcing
+
+    async def decide(
+        self,
+        questions: Mapping[int, CallQuestion],
+        remaining_seconds: float | None,
+        *,
+        all_or_nothing: bool,
+    ) -> dict[int, Decided]:
+        """Decide about legs, by their places in the question.
+
+        Raises `InvalidRequest` where they are not legs of one tenant, and what `Decider.decide`
+        raises, then for all of them.
+        """
+        decider = self.decider
+        started_ns = perf_counter_ns()
+        if not decider.ledger_is_up():
+            raise LedgerUnavailable("the ledger is away")
+        try:
+            async with decider.deadline.timeout(remaining_seconds):
+                legs, told = await self._decide(questions, all_or_nothing=all_or_nothing)
+        except TimeoutError as error:
+            raise LedgerUnavailable("no answer in time") from error
+        return {
+            place: decider.keep(leg.question, leg.call, one, started_ns=started_ns)
+            for (place, leg), one in zip(legs.items(), told, strict=True)
+        }
+
+    async def _decide(
+        self, questions: Mapping[int, CallQuestion], *, all_or_nothing: bool
+    ) -> tuple[dict[int, Leg], list[_Told]]:
+        decider = self.decider
+        directory = decider.facts.current.directory
+        found = {place: find_tenant(one.call, directory) for place, one in questions.items()}
+        tenants = [tenant for _, tenant in found.values()]
+        for place, (_, tenant) in found.items():
+            if tenant is not tenants[0]:
+                raise InvalidRequest(f"legs[{place}].tenant_id", "one tenant pays for all legs")
+        decider.refuse_if_full(tenants[0].tenant_id)
+        legs = {
+            place: Leg(
+                questions[place], call, await self._debited(questions[place], tenant.tenant_id)
+            )
+            for place, (call, tenant) in found.items()
+        }
+
+        async def ask(facts: Facts) -> list[_Told]:
+            return await self._ask(list(legs.values()), facts, all_or_nothing=all_or_nothing)
+
+        return legs, await decider.with_facts(tenants[0], ask)
+
+    async def _debited(self, question: CallQuestion, tenant_id: str) -> Debited:
+        return await self.announcing.debited(question, tenant_id)
+
+    async def _ask(self, legs: list[Leg], facts: Facts, *, all_or_nothing: bool) -> list[_Told]:
+        prepared = [
+            self.decider.prepare(leg.question, leg.call, facts, debited=leg.debited) for leg in legs
+        ]
+        answers = await self.decider.ledger.reserve_many(
+            [request for request, _ in prepared], all_or_nothing=all_or_nothing
+        )
+        told = []
+        for (request, context), answer in zip(prepared, answers, strict=True):
+            repeated = answer.decision_id != request.question.decision_id
+            told.append((answer, unpack(answer.context) if repeated else context, repeated))
+        return told

@@ -1,0 +1,144 @@
+"""Reports about running calls: more time, the end, nobody answered. One step of the ledger each."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+from policy.admission import admit
+from policy.decision import Refusal
+from policy.facts import Call, Facts
+from server.access import find_tenant_by_id
+from server.calls.announcing import Announcing
+from server.decider import Decider
+from server.errors import AccountMissing, TenantForbidden
+from server.ledger import (
+    AccountUnknown,
+    Answer,
+    CallUnknown,
+    ExtendRequest,
+    LedgerUnavailable,
+    Question,
+)
+from server.observation.decided import Reported
+from server.translation.context import call_again, unpack
+from server.translation.report import Report
+
+_NS_PER_US = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Takes reports, counts and records them. Keeps nothing of any call.
+
+    All methods raise `CallUnknown`, `CallOver`, `RequestReused`, `TenantForbidden` and
+    `LedgerUnavailable`.
+    """
+
+    decider: Decider
+    announcing: Announcing
+    charge_unknown_calls: bool
+
+    async def extend(self, report: Report, remaining_seconds: float | None) -> Reported:
+        """Debit what was used and take more, if the rules still agree. Raises `FactsBehind` too."""
+        return await self._take("extend", report, self._extend, remaining_seconds=remaining_seconds)
+
+    async def settle(self, report: Report, remaining_seconds: float | None) -> Reported:
+        """Debit all that was used and give back the rest."""
+        return await self._take("settle", report, self._settle, remaining_seconds=remaining_seconds)
+
+    async def release(self, report: Report, remaining_seconds: float | None) -> Reported:
+        """Give back all a call holds. Raises `CallAnswered` where use was reported."""
+        return await self._take(
+            "release", report, self._release, remaining_seconds=remaining_seconds
+        )
+
+    async def _take(
+        self,
+        verb: str,
+        report: Report,
+        work: Callable[[Report, Question], Awaitable[Answer]],
+        *,
+        remaining_seconds: float | None,
+    ) -> Reported:
+        decider, call = self.decider, report.call
+        started_ns = perf_counter_ns()
+        if not decider.ledger_is_up():
+            raise LedgerUnavailable("the ledger is away")
+        decision_id = decider.next_decision_id()
+        question = Question(call, report.sequence, report.fingerprint, decision_id, "")
+        try:
+            async with decider.deadline.timeout(remaining_seconds):
+                answer = await work(report, question)
+        except TimeoutError as error:
+            raise LedgerUnavailable("no answer in time") from error
+        except AccountUnknown as error:
+            raise AccountMissing(call.tenant_id, decider.store_name) from error
+        except CallUnknown:
+            # Which tenants there are is told to nobody.
+            if call.tenant_id not in decider.facts.current.directory.tenants:
+                raise TenantForbidden from None
+            raise
+        reported = Reported(
+            verb,
+            *(call.tenant_id, call.gateway_id, call.call_id, report.sequence),
+            answer=answer,
+            context=unpack(answer.context),
+            repeated=answer.decision_id != decision_id,
+            duration_us=(perf_counter_ns() - started_ns) // _NS_PER_US,
+        )
+        decider.metrics.count_report(verb, answer, reported.duration_us)
+        decider.records.keep(reported)
+        return reported
+
+    async def _extend(self, report: Report, question: Question) -> Answer:
+        decider = self.decider
+        # What the call was is known to the ledger alone; it is read, and nothing is decided on it.
+        before = await decider.ledger.look(report.call)
+        tenant = find_tenant_by_id(report.call.tenant_id, decider.facts.current.directory)
+        decider.refuse_if_full(tenant.tenant_id)
+        call = call_again(tenant.tenant_id, unpack(before.context))
+
+        async def ask(facts: Facts) -> Answer:
+            return await decider.ledger.extend(self._request(report, question, call, facts=facts))
+
+        return await decider.with_facts(tenant, ask)
+
+    def _request(
+        self, report: Report, question: Question, call: Call, *, facts: Facts
+    ) -> ExtendRequest:
+        verdict = admit(call, facts, self.decider.now_ms())
+        slice_seconds = self.decider.slice_seconds
+        wanted = slice_seconds if report.wanted_seconds is None else report.wanted_seconds
+        asked = Question(
+            question.call,
+            question.sequence,
+            question.fingerprint,
+            question.decision_id,
+            facts.tenant.digest,
+        )
+        refusal = verdict.reason if isinstance(verdict, Refusal) else None
+        concurrency = None if isinstance(verdict, Refusal) else verdict.concurrency
+        return ExtendRequest(
+            question=asked,
+            used_seconds=report.used_seconds,
+            want_seconds=min(wanted, slice_seconds),
+            refusal=refusal,
+            concurrency_limit=None if concurrency is None else concurrency.limit,
+        )
+
+    async def _settle(self, report: Report, question: Question) -> Answer:
+        ledger, unknown = self.decider.ledger, report.unknown_call
+        try:
+            return await ledger.settle(question, report.used_seconds)
+        except CallUnknown:
+            if unknown is None or not self.charge_unknown_calls or not report.used_seconds:
+                raise
+        # It is asked about as it would have been at its beginning, then ends as any other.
+        debited = await self.announcing.debited(unknown, unknown.call.tenant_id)
+        await self.decider.decide(unknown._replace(sequence=report.sequence - 1), None, debited)
+        return await ledger.settle(question, report.used_seconds)
+
+    async def _release(self, _: Report, question: Question) -> Answer:
+        return await self.decider.ledger.release(question)

@@ -1,0 +1,124 @@
+"""Each verb of the contract, from request to response, for unary calls and streams alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callgate.v1 import authorization_pb2 as pb
+from server.access import find_tenant
+from server.calls.announcing import Announcing
+from server.calls.legs import Legs
+from server.calls.listing import Listing
+from server.calls.reporting import Reporter
+from server.decider import Decider
+from server.emergency import EmergencyDoor
+from server.errors import counted_status
+from server.observation.decided import Decided
+from server.translation.advice import Advice
+from server.translation.answer import authorize_response
+from server.translation.call_list import list_question, list_response
+from server.translation.legs import check_legs, leg_questions
+from server.translation.question import call_question
+from server.translation.report import extend_report, release_report, settle_report
+from server.translation.report_answer import extend_response, release_response, settle_response
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """Answers questions and reports. What fails raises what `server.errors` has a status for.
+
+    `remaining_seconds` is what is left of the caller's deadline, None without one.
+    """
+
+    door: EmergencyDoor
+    decider: Decider
+    announcing: Announcing
+    reporter: Reporter
+    legs: Legs
+    listing: Listing
+    advice: Advice
+
+    async def authorize_call(
+        self, request: pb.AuthorizeCallRequest, remaining_seconds: float | None
+    ) -> pb.AuthorizeCallResponse:
+        """Admit a call and reserve what pays for its first slice, or refuse it."""
+        emergency = self.door.grant(request)
+        if emergency is not None:
+            return emergency
+        question = call_question(request)
+        if question.used_seconds is None:
+            return self._told(await self.decider.decide(question, remaining_seconds))
+        call, _ = find_tenant(question.call, self.decider.facts.current.directory)
+        debited = await self.announcing.debited(question, call.tenant_id)
+        return self._told(await self.decider.decide(question, remaining_seconds, debited))
+
+    async def authorize_calls(
+        self, request: pb.AuthorizeCallsRequest, remaining_seconds: float | None
+    ) -> pb.AuthorizeCallsResponse:
+        """Admit several legs in one step; emergencies first and whatever becomes of the others."""
+        check_legs(request)
+        answers = {place: self.door.grant(leg) for place, leg in enumerate(request.legs)}
+        granted = {place: answer for place, answer in answers.items() if answer is not None}
+        others = [place for place, answer in answers.items() if answer is None]
+        try:
+            told = await self._other_legs(request, others, remaining_seconds)
+        except Exception as error:
+            if not granted:
+                raise
+            # An emergency never fails with its neighbours; those are asked for again alone.
+            counted_status(error, self.decider.metrics.count_failure)
+            told = {}
+        blank = pb.AuthorizeCallResponse()
+        return pb.AuthorizeCallsResponse(
+            answers=[
+                granted.get(place) or told.get(place) or blank for place in range(len(answers))
+            ]
+        )
+
+    async def list_calls(
+        self, request: pb.ListCallsRequest, remaining_seconds: float | None
+    ) -> pb.ListCallsResponse:
+        """List running calls of one tenant."""
+        wanted = list_question(request)
+        page = await self.listing.page(wanted, remaining_seconds)
+        return list_response(wanted.tenant_id, page)
+
+    async def extend_call(
+        self, request: pb.ExtendCallRequest, remaining_seconds: float | None
+    ) -> pb.ExtendCallResponse:
+        """Debit what was used, and take more."""
+        reported = await self.reporter.extend(extend_report(request), remaining_seconds)
+        return extend_response(reported.answer, reported.context, advice=self.advice)
+
+    async def settle_call(
+        self, request: pb.SettleCallRequest, remaining_seconds: float | None
+    ) -> pb.SettleCallResponse:
+        """Debit all that a call used, and give back the rest."""
+        reported = await self.reporter.settle(settle_report(request), remaining_seconds)
+        return settle_response(reported.answer, reported.context)
+
+    async def release_call(
+        self, request: pb.ReleaseCallRequest, remaining_seconds: float | None
+    ) -> pb.ReleaseCallResponse:
+        """Give back all that a call holds: nobody answered."""
+        reported = await self.reporter.release(release_report(request), remaining_seconds)
+        return release_response(reported.answer, reported.context)
+
+    async def _other_legs(
+        self,
+        request: pb.AuthorizeCallsRequest,
+        places: list[int],
+        remaining_seconds: float | None,
+    ) -> dict[int, pb.AuthorizeCallResponse]:
+        if not places:
+            return {}
+        decided = await self.legs.decide(
+            leg_questions(request, places),
+            remaining_seconds,
+            all_or_nothing=request.mode == pb.LEG_MODE_ALL_OR_NOTHING,
+        )
+        return {place: self._told(one) for place, one in decided.items()}
+
+    def _told(self, decided: Decided) -> pb.AuthorizeCallResponse:
+        tenant_id = decided.call.tenant_id
+        return authorize_response(decided.answer, decided.context, tenant_id, advice=self.advice)

@@ -1,0 +1,123 @@
+"""Reading the calls that run: one of them, or those of a tenant a page at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from server.ledger import keys, wire
+from server.ledger.answers import Answer
+from server.ledger.questions import CallKey
+from server.ledger.store_call import named_trouble, pairs
+from server.ledger.trouble import CallUnknown, LedgerDamaged
+from server.store import Store
+
+# Names looked at in one step of the store, and steps for one page at the most: a partition holds
+# the calls of many tenants, and a page may end with fewer calls than it has room for.
+_NAMES_A_STEP = 500
+_STEPS_A_PAGE = 20
+# Records read at a time.
+_READ_AT_ONCE = 32
+_BEGIN = "0"
+
+
+class PageUnknown(ValueError):
+    """The text does not name a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCall:
+    """A call as the ledger has it: its last answer, and the sequence that was asked."""
+
+    call: CallKey
+    sequence: int
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class CallPage:
+    """Some running calls; `next_page` names those after them, empty where there are no more."""
+
+    calls: tuple[KnownCall, ...]
+    next_page: str
+
+
+class CallReader:
+    """Reads calls. All methods raise `LedgerUnavailable` and `LedgerDamaged`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def read(self, call: CallKey) -> KnownCall:
+        """Read one call, running or over. Raises `CallUnknown`."""
+        found = await self._read(call.tenant_id, keys.call_reference(call.tenant_id, call.call_id))
+        if found is None or found.call.gateway_id != call.gateway_id:
+            raise CallUnknown
+        return found
+
+    async def page(self, tenant_id: str, page: str, limit: int) -> CallPage:
+        """Read at most `limit` running calls of a tenant. Raises `PageUnknown`.
+
+        Every call that runs from the first page to the last is on one of them, rarely on two.
+        """
+        cursor, references = _read_page(page)
+        steps = 0
+        while len(references) < limit and cursor and steps < _STEPS_A_PAGE:
+            cursor, more = await self._scan(tenant_id, cursor)
+            references += more
+            steps += 1
+        found: list[KnownCall] = []
+        for start in range(0, min(limit, len(references)), _READ_AT_ONCE):
+            some = references[start : min(limit, start + _READ_AT_ONCE)]
+            read = await asyncio.gather(*(self._read(tenant_id, one) for one in some))
+            found += [one for one in read if one is not None and one.answer.state == "live"]
+        left = references[limit:]
+        return CallPage(tuple(found), f"{cursor}:{','.join(left)}" if cursor or left else "")
+
+    async def _scan(self, tenant_id: str, cursor: str) -> tuple[str, list[str]]:
+        """Read some names out of the index; no cursor: these were the last."""
+        index, wanted = keys.keys_of(tenant_id).expiry, keys.expiry_member(tenant_id, "*")
+        async with named_trouble():
+            next_cursor, flat = await self._store.command(
+                "ZSCAN", index, cursor, "MATCH", wanted, "COUNT", _NAMES_A_STEP
+            )
+        names = [name.decode() for name in flat[::2]]
+        after = next_cursor.decode() if isinstance(next_cursor, bytes) else str(next_cursor)
+        references = [keys.parse_expiry_member(name)[0] for name in names]
+        return "" if after == _BEGIN else after, references
+
+    async def _read(self, tenant_id: str, reference: str) -> KnownCall | None:
+        async with named_trouble():
+            flat = await self._store.command("HGETALL", keys.call_key(tenant_id, reference))
+        record = {name.decode(): value for name, value in pairs(flat)}
+        try:
+            return _known_call(tenant_id, reference, record) if record else None
+        except (KeyError, ValueError, IndexError) as error:
+            raise LedgerDamaged("the record of a call") from error
+
+
+def _known_call(tenant_id: str, reference: str, record: Mapping[str, bytes]) -> KnownCall | None:
+    chunks: list[bytes] = []
+    while f"facts{len(chunks) + 1}" in record:
+        chunks.append(record[f"facts{len(chunks) + 1}"])
+    facts = b"".join(chunks)
+    stored = [record[name] for name in ("decision", "answer", "held", "state")]
+    call_id = facts.decode().split(wire.GROUP, 1)[0]
+    # A page that somebody made up may name a call of another tenant.
+    if keys.call_reference(tenant_id, call_id) != reference:
+        return None
+    return KnownCall(
+        CallKey(tenant_id, record["gateway"].decode(), call_id),
+        int(record["asked"].split(b" ", 1)[0]),
+        wire.read_answer([b"SUPERSEDED", *stored, facts, b""]),
+    )
+
+
+def _read_page(page: str) -> tuple[str, list[str]]:
+    if not page:
+        return _BEGIN, []
+    cursor, colon, references = page.partition(":")
+    if not colon or not (cursor.isdecimal() or (not cursor and references)):
+        raise PageUnknown(page)
+    return cursor, references.split(",") if references else []

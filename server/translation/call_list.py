@@ -1,0 +1,61 @@
+"""Lists of running calls, from the wire and for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from callgate.v1 import authorization_pb2 as pb
+from server.errors import InvalidRequest
+from server.ledger.calls import CallPage, KnownCall
+from server.translation import limits
+from server.translation.context import unpack
+from server.translation.parts import add_usage, set_payer, set_time
+
+MAX_PAGE_SIZE = 1_000
+DEFAULT_PAGE_SIZE = 100
+# What one page may leave to the next ones, by their references in the store.
+_MAX_PAGE_TOKEN_LENGTH = 32_768
+
+
+class ListQuestion(NamedTuple):
+    """Whose calls to list, from where, and how many at the most."""
+
+    tenant_id: str
+    page: str
+    limit: int
+
+
+def list_question(request: pb.ListCallsRequest) -> ListQuestion:
+    """Translate a question. Raises `InvalidRequest`."""
+    tenant_id = limits.tenant_id(request.tenant_id)
+    if not 0 <= request.page_size <= MAX_PAGE_SIZE:
+        raise InvalidRequest("page_size", f"from 1 to {MAX_PAGE_SIZE}, or 0")
+    if len(request.page_token) > _MAX_PAGE_TOKEN_LENGTH:
+        raise InvalidRequest("page_token", "the next_page_token of the page before")
+    return ListQuestion(tenant_id, request.page_token, request.page_size or DEFAULT_PAGE_SIZE)
+
+
+def list_response(tenant_id: str, page: CallPage) -> pb.ListCallsResponse:
+    """Build the answer."""
+    response = pb.ListCallsResponse(next_page_token=page.next_page)
+    for known in page.calls:
+        _set_call(response.calls.add(), tenant_id, known)
+    return response
+
+
+def _set_call(state: pb.CallState, tenant_id: str, known: KnownCall) -> None:
+    answer, context = known.answer, unpack(known.answer.context)
+    state.gateway_id = known.call.gateway_id
+    state.call_id = known.call.call_id
+    if context.payer_kind is not None:
+        set_payer(state.payer, context, tenant_id)
+    state.called_number = context.called_number
+    state.call_type = context.call_type
+    state.sequence = known.sequence
+    state.used_duration.SetInParent()
+    state.used_duration.seconds = answer.used_seconds
+    granted_seconds = answer.granted_seconds if answer.segments else answer.used_seconds
+    state.granted_duration.seconds = granted_seconds
+    for use in answer.uses:
+        add_usage(state.usages.add(), use, context)
+    set_time(state.expire_time, answer.expire_time_ms)

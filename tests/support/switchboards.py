@@ -1,0 +1,296 @@
+"""An engine inside the test: real store, real gRPC, facts and a clock that the test sets."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
+
+import facts as fact_builders
+from callgate.v1 import authorization_pb2 as pb
+from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
+from ledgers import ManualClock
+from policy.facts import Catalogue, Tenant
+from server.authorization import Authorization
+from server.calls.announcing import Announcing
+from server.calls.legs import Legs
+from server.calls.listing import Listing
+from server.calls.reporting import Reporter
+from server.calls.verbs import Verbs
+from server.catching_up import CatchingUp
+from server.deadline import Deadline
+from server.decider import Decider
+from server.directory import Directory
+from server.emergency import EmergencyDoor
+from server.facts import FactsKeeper, Snapshot
+from server.ledger import Balance, OpenAccount
+from server.ledger.calls import CallReader
+from server.ledger.keys import partition_of
+from server.ledger.redis_ledger import RedisLedger
+from server.observation.masks import Masks
+from server.observation.metrics import Metrics
+from server.observation.records import Records
+from server.settings import Settings
+from server.store import Store
+from server.translation.advice import advice_of
+from server.transport import TransportName, TransportOptions, TransportServer, make_server
+from serving import OWN_CONNECTION
+
+GATEWAY = "bridge-1"
+ITALY = "+390612345678"
+SECONDS = 10.0
+_call_ids = (f"call-{number}@bridge" for number in itertools.count())
+
+
+class FixedFacts:
+    """The facts in use, as a test puts them there; stands in for `FactsKeeper`."""
+
+    def __init__(self, *tenants: Tenant, catalogue: Catalogue | None = None) -> None:
+        catalogue = catalogue or fact_builders.a_catalogue()
+        self.current = Snapshot(catalogue, Directory.of(tenants))
+
+    async def tenant_with_digest(self, tenant_id: str, digest: str) -> Tenant | None:
+        tenant = self.current.directory.tenants.get(tenant_id)
+        return tenant if tenant is not None and tenant.digest == digest else None
+
+
+class NoArchive:
+    """An archive that knows what a test puts there."""
+
+    def __init__(self) -> None:
+        self.calls: dict[tuple[str, str, str], Any] = {}
+
+    async def find_call(self, tenant_id: str, gateway_id: str, call_id: str) -> Any:
+        return self.calls.get((tenant_id, gateway_id, call_id))
+
+
+@dataclass
+class Switchboard:
+    """One store and its clock; engines are served on it, as many as a test wants."""
+
+    store: Store
+    facts: FixedFacts
+    settings: Settings
+    folder: Path
+    clock: ManualClock = field(default_factory=ManualClock)
+    archive: NoArchive = field(default_factory=NoArchive)
+    opened: list[Any] = field(default_factory=list)
+
+    @property
+    def ledger(self) -> RedisLedger:
+        return RedisLedger(self.store, self.clock)
+
+    async def open(self, balance: int | None, tenant_id: str = "contoso") -> None:
+        """Open or re-describe an account as the facts describe its tenant."""
+        tenant = self.facts.current.directory.tenants[tenant_id]
+        expire_ms = self.clock.now_ms() + 365 * 24 * 3_600_000
+        await self.ledger.install()
+        await self.ledger.open_account(
+            OpenAccount(
+                tenant_id,
+                tenant.currency,
+                tenant.digest,
+                True,
+                balance,
+                opening_expire_ms=expire_ms,
+            )
+        )
+
+    async def change(self, tenant_id: str = "contoso", **changes: Any) -> None:
+        """Change facts of a tenant, as a reload does: first the account knows, then the process."""
+        old = self.facts.current.directory.tenants[tenant_id]
+        new = dataclasses.replace(old, digest=f"{old.digest}+", **changes)
+        self.facts.current.directory.put(new)
+        await self.open(None, tenant_id)
+
+    async def balance(self, tenant_id: str = "contoso") -> Balance:
+        return await self.ledger.read_balance(tenant_id)
+
+    async def money(self, tenant_id: str = "contoso") -> tuple[int | None, int, int]:
+        """Read (available, reserved, debited), and see that nothing was lost or made."""
+        balance = await self.balance(tenant_id)
+        spent = balance.debited_micros - balance.refunded_micros + balance.expired_micros
+        there = (balance.available_micros or 0) + balance.reserved_micros
+        assert balance.funded_micros + balance.post_paid_micros == there + spent
+        return balance.available_micros, balance.reserved_micros, balance.debited_micros
+
+    async def expire(self, tenant_id: str = "contoso") -> int:
+        return await self.ledger.expire(partition_of(tenant_id), 100)
+
+    async def journal(self, tenant_id: str = "contoso") -> list[str]:
+        """List the kinds of the entries of a partition, the oldest first."""
+        from server.ledger.journal import JournalReader
+
+        entries = await JournalReader(self.store).read(partition_of(tenant_id))
+        return [entry.kind for entry in entries]
+
+    @contextlib.asynccontextmanager
+    async def serve(self, transport: TransportName = "grpcio") -> AsyncIterator[Served]:
+        """Serve one engine."""
+        inner = make_server(transport, TransportOptions())
+        verbs, metrics = self._verbs()
+        Authorization(verbs, metrics).register(inner)
+        port = inner.add_insecure_port("127.0.0.1:0")
+        await inner.start()
+        served = Served(f"127.0.0.1:{port}", inner, verbs, metrics)
+        try:
+            yield served
+        finally:
+            await served.close()
+            await inner.stop(0)
+
+    def _verbs(self) -> tuple[Verbs, Metrics]:
+        settings, metrics = self.settings, Metrics()
+        facts = cast("FactsKeeper", self.facts)
+        masks = Masks(b"key", digits=4, accounts=False)
+        records = Records(str(self.folder / "records"), masks, most=1_000)
+        door = EmergencyDoor(facts, records, metrics, self.clock.now_ms, ())
+        decider = Decider(
+            facts=facts,
+            catching_up=CatchingUp(facts, SECONDS),
+            ledger=self.ledger,
+            ledger_is_up=lambda: True,
+            journal_is_full=lambda _: False,
+            now_ms=self.clock.now_ms,
+            deadline=Deadline(SECONDS),
+            slice_seconds=settings.slice_seconds,
+            store_name="The store of the test",
+            records=records,
+            metrics=metrics,
+        )
+        announcing = Announcing(self.ledger, self.archive.find_call)
+        verbs = Verbs(
+            door=door,
+            decider=decider,
+            announcing=announcing,
+            reporter=Reporter(decider, announcing, settings.charge_unknown_calls),
+            legs=Legs(decider, announcing),
+            listing=Listing(decider, CallReader(self.store)),
+            advice=advice_of(settings),
+        )
+        return verbs, metrics
+
+
+@dataclass
+class Served:
+    """One engine that is served, and channels to it."""
+
+    target: str
+    inner: TransportServer
+    verbs: Verbs
+    metrics: Metrics
+    channels: list[grpc.aio.Channel] = field(default_factory=list)
+
+    def channel(self) -> grpc.aio.Channel:
+        channel = grpc.aio.insecure_channel(self.target, options=OWN_CONNECTION)
+        self.channels.append(channel)
+        return channel
+
+    @property
+    def stub(self) -> Any:
+        if not self.channels:
+            self.channel()
+        return AuthorizationServiceStub(self.channels[0])
+
+    async def raw(self, method: str, request: Any) -> bytes:
+        """Ask, and get the bytes of the answer."""
+        if not self.channels:
+            self.channel()
+        name = f"/callgate.v1.AuthorizationService/{method}"
+        ask: Any = self.channels[0].unary_unary(name)
+        return cast("bytes", await ask(request.SerializeToString(), timeout=SECONDS))
+
+    async def close(self) -> None:
+        for channel in self.channels:
+            await channel.close()
+
+
+@contextlib.asynccontextmanager
+async def switchboard(url: str, *tenants: Tenant, **settings: Any) -> AsyncIterator[Switchboard]:
+    """Open an empty store for tenants."""
+    store = Store(url)
+    await store.command("FLUSHALL")
+    folder = Path(tempfile.mkdtemp(prefix="cg-"))
+    board = Switchboard(store, FixedFacts(*tenants), Settings(**settings), folder)
+    try:
+        yield board
+    finally:
+        await store.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def adele(*more: Any, **changes: Any) -> Tenant:
+    """Build contoso: adele calls on credits alone, 0.10 a minute, 60/60, unless told otherwise."""
+    user = fact_builders.a_user("adele", "MCOEV", "MCOPSTN_PAYG_2", "MCOPSTNPP")
+    return fact_builders.a_tenant(user, *more, **changes)
+
+
+def authorize(called_number: str = ITALY, **changes: Any) -> pb.AuthorizeCallRequest:
+    """Build a question about a new call of adele; `seconds`, and `user_id`, are short for both."""
+    seconds, user_id = changes.pop("seconds", 60), changes.pop("user_id", "adele")
+    fields: dict[str, Any] = {
+        "tenant_id": "contoso",
+        "gateway_id": GATEWAY,
+        "call_id": next(_call_ids),
+        "sequence": 1,
+        "called_number": called_number,
+        "requested_duration": Duration(seconds=seconds),
+    }
+    kinds = {one.name for one in pb.AuthorizeCallRequest.DESCRIPTOR.oneofs[0].fields}
+    if not kinds & changes.keys():
+        fields["user_call"] = pb.UserCall(user_id=user_id)
+    return pb.AuthorizeCallRequest(**(fields | changes))
+
+
+def _of(call: pb.AuthorizeCallRequest, sequence: int, changes: dict[str, Any]) -> dict[str, Any]:
+    fields = {"tenant_id": call.tenant_id, "gateway_id": call.gateway_id, "call_id": call.call_id}
+    return fields | {"sequence": sequence} | changes
+
+
+def extend(
+    call: pb.AuthorizeCallRequest, sequence: int, used: int, more: int | None = 60, **changes: Any
+) -> pb.ExtendCallRequest:
+    """Build a report on a call, with the wish for more."""
+    if more is not None:
+        changes["requested_duration"] = Duration(seconds=more)
+    return pb.ExtendCallRequest(
+        used_duration=Duration(seconds=used), **_of(call, sequence, changes)
+    )
+
+
+def settle(
+    call: pb.AuthorizeCallRequest, sequence: int, used: int, **changes: Any
+) -> pb.SettleCallRequest:
+    """Build the end of a call."""
+    return pb.SettleCallRequest(
+        used_duration=Duration(seconds=used), **_of(call, sequence, changes)
+    )
+
+
+def release(call: pb.AuthorizeCallRequest, sequence: int, **changes: Any) -> pb.ReleaseCallRequest:
+    """Build the end of a call that nobody answered."""
+    return pb.ReleaseCallRequest(**_of(call, sequence, changes))
+
+
+async def failure(answer: Any) -> tuple[str, str, dict[str, str]]:
+    """Wait for what has to fail: its status, and reason and metadata of its ErrorInfo."""
+    try:
+        await answer
+    except grpc.aio.AioRpcError as error:
+        info = ErrorInfo()
+        status = rpc_status.from_call(cast("grpc.Call", error))
+        if status is not None:
+            status.details[0].Unpack(info)
+        return error.code().name, info.reason, dict(info.metadata)
+    raise AssertionError("it did not fail")
