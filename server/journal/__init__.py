@@ -19,7 +19,7 @@ from __future__ import annotations
 from server.journal.follower import FOLLOWER_LIMIT, Batch, Follower
 from server.journal.movement import CALL_KINDS, MovedPurse, Movement, PurseMove
 from server.journal.place import Place, Standing
-from server.journal.source import JournalSource
+from server.journal.source import JournalSource, Page
 from server.journal.tailer import Tailer
 from server.journal.trouble import BeyondRetention, EpochEnded, FollowerTooSlow, TailerStopped
 
@@ -34,6 +34,7 @@ __all__ = [
     "JournalSource",
     "MovedPurse",
     "Movement",
+    "Page",
     "Place",
     "PurseMove",
     "Standing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ class Batch:
     """
 
     tenant_id: str
+    currency: str
     movements: tuple[Movement, ...]
     place: Place
     standing: Standing | None
@@ -39,8 +40,8 @@ class Follows(Protocol):
     def leave(self, follower: Follower, tenant_ids: Iterable[str]) -> None:
         """Give it no more of them."""
 
-    def place_of(self, tenant_id: str) -> Place | None:
-        """Say how far the tenant's partition is read; None where it is no longer."""
+    def standing_of(self, tenant_id: str) -> Standing | Place | None:
+        """Say how far the tenant's partition is read, and how the account stands, if known."""
 
 
 class Follower:
@@ -52,6 +53,8 @@ class Follower:
         self._tenant_ids: set[str] = set()
         self._batches: deque[Batch] = deque()
         self._end: Exception | None = None
+        # Told at once, while what was handed over may still be taken.
+        self.on_end: Callable[[Exception], None] = _ignore
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -70,8 +73,8 @@ class Follower:
     async def next(self, timeout_seconds: float | None = None) -> Batch | None:
         """Take the next batch; None where nothing happened for so long.
 
-        Batches of one tenant come in order. Raises `FollowerTooSlow`, `EpochEnded` and
-        `TailerStopped`, each after all batches that came before it.
+        Batches of one tenant come in order. Raises `EpochEnded` and `TailerStopped` after all
+        batches that came before them, `FollowerTooSlow` instead of those.
         """
         if not self._batches and self._end is None:
             self._changed.clear()
@@ -89,15 +92,28 @@ class Follower:
         assert self._end is not None, "a follower is told when something changed"
         raise self._end
 
-    def place(self, tenant_id: str) -> Place | None:
-        """Say up to where all entries of a joined tenant were taken; None while some wait."""
-        return None if self._batches else self._tailer.place_of(tenant_id)
+    def reached(self, tenant_id: str) -> Standing | Place | None:
+        """Say up to where all entries of a joined tenant were taken; None while some wait.
+
+        It is a `Standing` where it is known how the account stands there.
+        """
+        return None if self._batches else self._tailer.standing_of(tenant_id)
 
     def leave(self) -> None:
         """Stop following; to be called once, whatever ended it."""
         self._tailer.leave(self, self._tenant_ids)
         self._batches.clear()
         self._idle.set()
+
+    def check(self) -> None:
+        """Raise what ended the follower, if something did."""
+        if self._end is not None:
+            raise self._end
+
+    def check_pace(self) -> None:
+        """Raise `FollowerTooSlow` if that ended the follower."""
+        if isinstance(self._end, FollowerTooSlow):
+            raise self._end
 
     async def idle(self) -> None:
         """Wait until every batch was taken."""
@@ -106,8 +122,9 @@ class Follower:
     def take(self, batch: Batch) -> bool:
         """Be handed a batch; say whether more may come."""
         if self.waiting + len(batch.movements) > FOLLOWER_LIMIT:
-            self.end(FollowerTooSlow())
+            self._batches.clear()
             self._idle.set()
+            self.end(FollowerTooSlow())
             return False
         self._batches.append(batch)
         self._idle.clear()
@@ -117,5 +134,11 @@ class Follower:
 
     def end(self, why: Exception) -> None:
         """Be told that no more will come."""
-        self._end = self._end or why
-        self._changed.set()
+        if self._end is None:
+            self._end = why
+            self._changed.set()
+            self.on_end(why)
+
+
+def _ignore(_: Exception) -> None:
+    """Tell nobody."""

@@ -51,6 +51,7 @@ class JournalSource:
 
         Raises `EpochEnded`, `BeyondRetention` and `ArchiveUnavailable`.
         """
+        # The entry at the place is read again: it tells whether the journal is still the same.
         found = await self._journal.read(place.partition, from_n=place.n, limit=limit + 1)
         if not found:
             await self._explain_nothing(place)

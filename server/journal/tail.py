@@ -45,6 +45,13 @@ class Tail:
             self._followers.pop(tenant_id, None)
             self._standings.pop(tenant_id, None)
 
+    def standing_of(self, tenant_id: str) -> Standing | Place | None:
+        """Say how an account stands at this tail's place; where that is not known, the place."""
+        standing = self._standings.get(tenant_id)
+        if standing is None or standing.place.n > self.place.n:
+            return self.place
+        return dataclasses.replace(standing, place=self.place)
+
     async def read(self, source: JournalSource) -> bool:
         """Read some more and hand it over; say whether there is still more."""
         page = await source.after(self.place, limit=PAGE)
@@ -65,6 +72,7 @@ class Tail:
         for tenant_id, movements in _by_tenant(page.movements, self._followers):
             batch = Batch(
                 tenant_id,
+                self._standings[tenant_id].currency,
                 tuple(movements),
                 _place_after(page.place.partition, movements[-1]),
                 self._stand(tenant_id, movements),

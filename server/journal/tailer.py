@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from server.archive import ArchiveError
 from server.journal.follower import Follower
-from server.journal.place import Place
+from server.journal.place import Place, Standing
 from server.journal.source import JournalSource
 from server.journal.tail import Tail
 from server.journal.trouble import BeyondRetention, EpochEnded, TailerStopped
@@ -38,7 +38,6 @@ class Tailer:
         # Two who join one partition at once join one tail.
         self._joining: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stopped = False
-        self.too_slow = 0
 
     @property
     def followers(self) -> int:
@@ -72,10 +71,10 @@ class Tailer:
                 if not tail.is_followed:
                     self._finish(partition)
 
-    def place_of(self, tenant_id: str) -> Place | None:
-        """Say how far the tenant's partition is read; None where it is no longer."""
+    def standing_of(self, tenant_id: str) -> Standing | Place | None:
+        """Say how far a tenant's partition is read, with how the account stands, if known."""
         tail = self._tails.get(partition_of(tenant_id))
-        return tail.place if tail else None
+        return tail.standing_of(tenant_id) if tail else None
 
     async def run(self) -> None:
         """Hear wake-ups, until cancelled; then read no more."""

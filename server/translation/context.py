@@ -179,6 +179,19 @@ def _asked(call: Call, verdict: Admission | Refusal) -> AskedCall:
     )
 
 
+def with_capability(strings: tuple[str, ...], index: int, purse: ToldPurse) -> ToldPurse:
+    """Add to a purse what licence allowed it, which is told in a context at the purse's place.
+
+    A call that went on under other facts may have a context of other purses: then it is not known.
+    """
+    at = _FIXED_FIELDS + index * _PURSE_FIELDS
+    fields = "".join(strings).split(_SEPARATOR)[at : at + _PURSE_FIELDS]
+    if not fields:
+        return purse
+    told = ToldPurse(*_split(_SEPARATOR.join(fields)))
+    return told if told._replace(capability="") == purse else purse
+
+
 def _join(fields: list[str]) -> str:
     text = _SEPARATOR.join(fields)
     # Nearly always there is nothing to escape.

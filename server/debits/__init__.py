@@ -1,0 +1,71 @@
+"""The DebitService: every movement of a tenant's money, as it happens or from an old cursor on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+
+from callgate.v1 import debits_pb2 as pb
+from server.access import find_tenant_by_id
+from server.debits.stream import Stream, Wanted, Watching
+from server.errors import AccountMissing, Context, answering_failures
+from server.facts import FactsKeeper
+from server.journal import TailerStopped
+from server.ledger import AccountUnknown
+from server.observation.metrics import Metrics
+from server.translation import limits
+from server.translation.cursor import read_cursor
+from server.transport import TransportServer
+
+__all__ = ["SERVICE", "Debits", "Watching"]
+
+SERVICE = pb.DESCRIPTOR.services_by_name["DebitService"].full_name
+
+
+@dataclass(frozen=True, slots=True)
+class Debits:
+    """Answers what `debits.proto` promises."""
+
+    watching: Watching
+    facts: FactsKeeper
+    store_name: str
+    metrics: Metrics
+
+    async def watch_debits(
+        self, request: pb.WatchDebitsRequest, context: Context, transport: TransportServer
+    ) -> None:
+        """Stream a tenant's entries, or those of one of its calls, until somebody ends it."""
+        tenant_id = limits.tenant_id(request.tenant_id)
+        wanted = Wanted(tenant_id, limits.call_id(request.call_id) if request.call_id else "")
+        cursor = read_cursor(request.cursor, tenant_id) if request.cursor else None
+        find_tenant_by_id(tenant_id, self.facts.current.directory)
+        follower = self.watching.tailer.follower(f"{tenant_id} for {context.peer()}")
+        transport.on_move(context, lambda: follower.end(TailerStopped()))
+        stream = Stream(self.watching, follower, wanted, write=context.write)
+        try:
+            await stream.run(cursor, from_beginning=request.from_beginning)
+        except AccountUnknown as error:
+            raise AccountMissing(tenant_id, self.store_name) from error
+        except TailerStopped:
+            # All that was read has been sent: what is left to say is how far.
+            await stream.send_checkpoint()
+        finally:
+            follower.leave()
+
+    def register(self, target: TransportServer) -> None:
+        """Serve all of it."""
+
+        async def watch_debits(request: pb.WatchDebitsRequest, context: Context) -> None:
+            await self.watch_debits(request, context, target)
+
+        handler: grpc.RpcMethodHandler[pb.WatchDebitsRequest, bytes] = (
+            grpc.unary_stream_rpc_method_handler(
+                answering_failures(watch_debits, self.metrics.count_failure),
+                request_deserializer=pb.WatchDebitsRequest.FromString,
+            )
+        )
+        methods = {"WatchDebits": handler}
+        # Either transport takes one of the two and leaves the other alone.
+        target.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+        target.add_registered_method_handlers(SERVICE, methods)
