@@ -6,19 +6,24 @@ It knows neither Redis nor gRPC. See docs/archive.md.
 from __future__ import annotations
 
 from server.archive.archive import Archive
+from server.archive.book import LotRow
 from server.archive.changes import (
     AccountDescribed,
+    AccountFrozen,
     ArchivedPurse,
     CallChange,
     CallDescription,
     CallState,
     Change,
+    DirectDebit,
     Entry,
     LotAdded,
     LotsTaken,
+    LotVoided,
     PartitionReopened,
     Position,
     PurseUse,
+    Refund,
 )
 from server.archive.database import Database, archive_url
 from server.archive.images import AccountImage, ArchivedCall, ArchivedUse, ClosedPartition
@@ -32,6 +37,7 @@ from server.archive.trouble import (
 
 __all__ = [
     "AccountDescribed",
+    "AccountFrozen",
     "AccountImage",
     "Archive",
     "ArchiveError",
@@ -47,13 +53,17 @@ __all__ = [
     "Change",
     "ClosedPartition",
     "Database",
+    "DirectDebit",
     "Entry",
     "JournalSpan",
     "LotAdded",
+    "LotRow",
+    "LotVoided",
     "LotsTaken",
     "PartitionReopened",
     "Position",
     "PositionMoved",
     "PurseUse",
+    "Refund",
     "archive_url",
 ]

@@ -22,6 +22,7 @@ class AccountRow:
     prepaid: bool
     digest: str
     version: int = 0
+    frozen: bool = False
     has_balance: bool = False
     funded_micros: int = 0
     post_paid_micros: int = 0
@@ -53,6 +54,17 @@ class LotRow:
     def order(self) -> tuple[int, int, str]:
         """Oldest first: by expiry, then by purchase."""
         return self.expire_ms, self.purchase_ms, self.lot_id
+
+
+@dataclass(frozen=True, slots=True)
+class MovementRow:
+    """One debit or refund without a call, and how the ledger remembers it."""
+
+    tenant_id: str
+    movement_id: str
+    text: str
+    time_ms: int
+    micros: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,7 @@ class Book:
     accounts: dict[str, AccountRow] = field(default_factory=dict)
     tallies: dict[tuple[str, str], int] = field(default_factory=dict)
     lots: dict[tuple[str, str], LotRow] = field(default_factory=dict)
+    movements: dict[tuple[str, str], MovementRow] = field(default_factory=dict)
     calls: dict[CallId, CallRow] = field(default_factory=dict)
     uses: dict[tuple[str, str, int, int], UseRow] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -139,7 +152,7 @@ def facts_of(change: CallChange) -> CallFacts:
     return CallFacts(change.purses, change.description)
 
 
-def to_values(row: AccountRow | LotRow | CallRow | UseRow) -> dict[str, Any]:
+def to_values(row: AccountRow | LotRow | MovementRow | CallRow | UseRow) -> dict[str, Any]:
     """Write a row as the values of its columns."""
     values = {item.name: getattr(row, item.name) for item in dataclasses.fields(row)}
     if isinstance(row, CallRow):

@@ -114,6 +114,44 @@ class LotAdded:
 
 
 @dataclass(frozen=True, slots=True)
+class LotVoided:
+    """A lot was taken out of use; what is left of it goes with `LotsTaken`."""
+
+    lot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectDebit:
+    """Money was taken without a call, once for each id, out of these lots."""
+
+    debit_id: str
+    micros: int
+    lots: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Debited money was given back, once for each id.
+
+    It was asked for as money of the lot `of_lot`, and went into `lot_id`; that is empty where the
+    account has no balance: then less is invoiced.
+    """
+
+    refund_id: str
+    micros: int
+    of_lot: str
+    lot_id: str
+    expire_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFrozen:
+    """Nothing more is granted of an account, or again."""
+
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LotsTaken:
     """Lots lost what nobody used: (lot id, micros, whether it was voided rather than expired)."""
 
@@ -125,7 +163,17 @@ class PartitionReopened:
     """A partition began, or began again after its store was lost; no money moved."""
 
 
-Change = CallChange | AccountDescribed | LotAdded | LotsTaken | PartitionReopened
+Change = (
+    CallChange
+    | AccountDescribed
+    | AccountFrozen
+    | LotAdded
+    | LotVoided
+    | LotsTaken
+    | DirectDebit
+    | Refund
+    | PartitionReopened
+)
 
 
 @dataclass(frozen=True, slots=True)

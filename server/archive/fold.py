@@ -6,17 +6,17 @@ that says less than is known (of a store that had lost its tail) changes nothing
 
 from __future__ import annotations
 
-from server.archive.book import AccountRow, Book, CallRow, LotRow, facts_of
+from server.archive.book import AccountRow, Book, CallRow, facts_of
 from server.archive.changes import (
     AccountDescribed,
+    AccountFrozen,
     CallChange,
     CallState,
     Entry,
-    LotAdded,
-    LotsTaken,
     PartitionReopened,
     PurseUse,
 )
+from server.archive.money import fold_money, level_lots, pay_from_lots
 from server.archive.usage import Origin, record_usage
 
 
@@ -27,12 +27,12 @@ def fold_entry(book: Book, entry: Entry, origin: Origin) -> None:
             _fold_call(book, entry, entry.change, origin=origin)
         case AccountDescribed():
             _describe_account(book, entry.tenant_id, entry.change, partition=origin.partition)
-        case LotAdded():
-            _add_lot(book, entry, entry.change)
-        case LotsTaken():
-            _take_lots(book, entry.tenant_id, entry.change)
+        case AccountFrozen(frozen=frozen):
+            book.accounts[entry.tenant_id].frozen = frozen
         case PartitionReopened():
             pass
+        case _:
+            fold_money(book, entry)
 
 
 def settle_lost(book: Book, origin: Origin) -> None:
@@ -46,7 +46,7 @@ def settle_lost(book: Book, origin: Origin) -> None:
             call.state = CallState.LOST
             record_usage(book, call, origin)
     for account in book.accounts.values():
-        _level_lots(book, account)
+        level_lots(book, account)
 
 
 def _describe_account(
@@ -58,38 +58,6 @@ def _describe_account(
         book.accounts[tenant_id] = account
     account.prepaid, account.digest = change.prepaid, change.digest
     account.version += 1
-
-
-def _add_lot(book: Book, entry: Entry, change: LotAdded) -> None:
-    key = (entry.tenant_id, change.lot_id)
-    if key in book.lots:
-        # Applied again by a store that had lost it: the money came in once.
-        return
-    account = book.accounts[entry.tenant_id]
-    owed = max(0, -account.balance_micros)
-    account.has_balance = True
-    account.funded_micros += change.micros
-    book.lots[key] = LotRow(
-        *key,
-        micros=change.micros,
-        left_micros=max(0, change.micros - owed),
-        purchase_ms=entry.time_ms,
-        expire_ms=change.expire_ms,
-    )
-
-
-def _take_lots(book: Book, tenant_id: str, change: LotsTaken) -> None:
-    account = book.accounts[tenant_id]
-    for lot_id, micros, voided in change.taken:
-        lot = book.lots[tenant_id, lot_id]
-        # No lot loses more than it has, however often a store that forgot it says so.
-        taken = min(micros, lot.left_micros)
-        lot.left_micros -= taken
-        if voided:
-            lot.voided = True
-            account.voided_micros += taken
-        else:
-            account.expired_micros += taken
 
 
 def _fold_call(book: Book, entry: Entry, change: CallChange, *, origin: Origin) -> None:
@@ -148,21 +116,4 @@ def _debit(book: Book, call: CallRow, change: CallChange) -> None:
             account.post_paid_micros += micros
         counted = micros if purse.kind == "credits" else seconds
         book.add_to_tally(call.tenant_id, purse.tally, counted)
-    for lot_id, micros in change.lots:
-        lot = book.lots[call.tenant_id, lot_id]
-        lot.left_micros = max(0, lot.left_micros - micros)
-
-
-def _level_lots(book: Book, account: AccountRow) -> None:
-    """Make the lots hold what the sums say; they differ only where a store lost its tail."""
-    lots = book.lots_of(account.tenant_id)
-    surplus = sum(lot.left_micros for lot in lots) - max(0, account.balance_micros)
-    for lot in lots:
-        taken = min(lot.left_micros, max(0, surplus))
-        lot.left_micros -= taken
-        surplus -= taken
-    for lot in reversed(lots):
-        # Given back to those that last longest, none more than was bought.
-        given = min(lot.micros - lot.left_micros, max(0, -surplus))
-        lot.left_micros += given
-        surplus += given
+    pay_from_lots(book, call.tenant_id, change.lots)

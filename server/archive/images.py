@@ -23,6 +23,7 @@ class AccountImage:
     account: AccountRow
     lots: tuple[LotRow, ...]
     tallies: tuple[tuple[str, int], ...]
+    movements: tuple[tuple[str, str], ...]
 
     @property
     def available_micros(self) -> int | None:
@@ -71,6 +72,9 @@ def image_of(book: Book) -> tuple[AccountImage, ...]:
         AccountImage(
             account=account,
             lots=tuple(book.lots_of(tenant_id)),
+            movements=tuple(
+                sorted((m, row.text) for (t, m), row in book.movements.items() if t == tenant_id)
+            ),
             tallies=tuple(
                 sorted((f, done) for (t, f), done in book.tallies.items() if t == tenant_id)
             ),

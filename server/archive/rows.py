@@ -13,12 +13,22 @@ from server.archive.book import (
     AccountRow,
     Book,
     LotRow,
+    MovementRow,
     UseRow,
     read_call,
     to_values,
     touched_tallies,
 )
-from server.archive.changes import CallChange, CallState, Entry, LotAdded, LotsTaken
+from server.archive.changes import (
+    CallChange,
+    CallState,
+    DirectDebit,
+    Entry,
+    LotAdded,
+    LotsTaken,
+    LotVoided,
+    Refund,
+)
 
 # SQLite takes 32,766 values in one statement; a list of values is cut into pieces of this size.
 _PIECE = 1_000
@@ -31,6 +41,7 @@ def load_book(connection: Connection, entries: Sequence[Entry]) -> Book:
     _load_accounts(connection, book, {entry.tenant_id for entry in entries})
     _load_calls(connection, book, {change.opened_id for change in changes})
     _load_lots(connection, book, _lots_named(entries))
+    _load_movements(connection, book, tables.MOVEMENTS.c.movement_id, values=_moved(entries))
     fields = touched_tallies(changes)
     _load_tallies(connection, book, tables.TALLIES.c.field, values=fields)
     return book
@@ -46,6 +57,7 @@ def load_partition(connection: Connection, partition: int) -> Book:
     for row in _rows(connection, lots.c.tenant_id, tenants):
         book.lots[row["tenant_id"], row["lot_id"]] = LotRow(**row)
     _load_tallies(connection, book, tables.TALLIES.c.tenant_id, values=tenants)
+    _load_movements(connection, book, tables.MOVEMENTS.c.tenant_id, values=tenants)
     live = select(calls.c.opened_id).where(
         calls.c.tenant_id.in_(tenants), calls.c.state == CallState.LIVE.value
     )
@@ -57,6 +69,7 @@ def store_book(connection: Connection, book: Book) -> None:
     """Write all rows of a book back."""
     _upsert(connection, tables.ACCOUNTS, [to_values(row) for row in book.accounts.values()])
     _upsert(connection, tables.LOTS, [to_values(row) for row in book.lots.values()])
+    _upsert(connection, tables.MOVEMENTS, [to_values(row) for row in book.movements.values()])
     _upsert(connection, tables.CALLS, [to_values(row) for row in book.calls.values()])
     _upsert(connection, tables.CALL_USES, [to_values(row) for row in book.uses.values()])
     tallies = [
@@ -82,6 +95,13 @@ def _load_tallies(
         book.tallies[row["tenant_id"], row["field"]] = row["done"]
 
 
+def _load_movements(
+    connection: Connection, book: Book, column: Column[Any], *, values: Iterable[str]
+) -> None:
+    for row in _rows(connection, column, values):
+        book.movements[row["tenant_id"], row["movement_id"]] = MovementRow(**row)
+
+
 def _load_calls(connection: Connection, book: Book, opened: set[str]) -> None:
     for row in _rows(connection, tables.CALLS.c.opened_id, opened):
         call = read_call(row)
@@ -99,14 +119,27 @@ def _load_lots(connection: Connection, book: Book, named: set[tuple[str, str]]) 
             book.lots[row["tenant_id"], row["lot_id"]] = LotRow(**row)
 
 
+def _moved(entries: Iterable[Entry]) -> set[str]:
+    moved = set()
+    for entry in entries:
+        match entry.change:
+            case DirectDebit(debit_id=movement_id) | Refund(refund_id=movement_id):
+                moved.add(movement_id)
+            case _:
+                pass
+    return moved
+
+
 def _lots_named(entries: Iterable[Entry]) -> set[tuple[str, str]]:
     named = set()
     for entry in entries:
         match entry.change:
             case CallChange(lots=lots):
                 named |= {(entry.tenant_id, lot_id) for lot_id, _ in lots}
-            case LotAdded(lot_id=lot_id):
+            case LotAdded(lot_id=lot_id) | LotVoided(lot_id=lot_id) | Refund(lot_id=lot_id):
                 named.add((entry.tenant_id, lot_id))
+            case DirectDebit(lots=lots):
+                named |= {(entry.tenant_id, lot_id) for lot_id, _ in lots}
             case LotsTaken(taken=taken):
                 named |= {(entry.tenant_id, lot_id) for lot_id, _, _ in taken}
             case _:

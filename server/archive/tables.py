@@ -68,6 +68,8 @@ ACCOUNTS = Table(
     Column("digest", String(128), nullable=False),
     # How often the account was described; in Redis it only grows.
     Column("version", BigInteger, nullable=False),
+    # Whether nothing more is granted, because somebody said so.
+    Column("frozen", Boolean, nullable=False),
     # Whether money ever came in; before, there is no balance, not one of zero.
     Column("has_balance", Boolean, nullable=False),
     Column("funded_micros", BigInteger, nullable=False),
@@ -98,6 +100,17 @@ LOTS = Table(
     Column("purchase_ms", BigInteger, nullable=False),
     Column("expire_ms", BigInteger, nullable=False),
     Column("voided", Boolean, nullable=False),
+)
+
+# Debits and refunds without a call, each applied once; `text` is how the ledger remembers it.
+MOVEMENTS = Table(
+    "movements",
+    METADATA,
+    Column("tenant_id", String(128), primary_key=True),
+    Column("movement_id", String(192), primary_key=True),
+    Column("text", String(255), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
 )
 
 # Calls that were granted. `opened_id` is the decision that began one: call ids are used again.

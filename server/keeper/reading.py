@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from policy.decision import PayerKind
 from policy.rate import Rate
 from server.archive import (
     AccountDescribed,
+    AccountFrozen,
     ArchivedPurse,
     CallChange,
     CallDescription,
     CallState,
     Change,
+    DirectDebit,
     Entry,
     LotAdded,
     LotsTaken,
+    LotVoided,
     PartitionReopened,
     PurseUse,
+    Refund,
 )
 from server.ledger.journal import JournalEntry
 from server.ledger.keys import tenant_of
@@ -60,17 +64,10 @@ def read_entry(entry: JournalEntry) -> Entry:
 def _read_change(entry: JournalEntry, fields: Mapping[str, str]) -> Change:
     if entry.kind in _CALL_STATES:
         return _read_call(fields, _CALL_STATES[entry.kind])
-    match entry.kind:
-        case "opened" | "described":
-            return AccountDescribed(fields["currency"], fields["prepaid"] == "1", fields["digest"])
-        case "topped_up":
-            return LotAdded(fields["lot"], int(fields["micros"]), int(fields["expire_ms"]))
-        case "lots_expired":
-            return LotsTaken(_lots_taken(fields["lots"]))
-        case "reopened":
-            return PartitionReopened()
-        case _:
-            raise EntryUnknown(f"an entry of kind {entry.kind!r}")
+    read = _READERS.get(entry.kind)
+    if read is None:
+        raise EntryUnknown(f"an entry of kind {entry.kind!r}")
+    return read(fields)
 
 
 def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
@@ -91,7 +88,7 @@ def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
         unpaid_seconds=unpaid_seconds,
         unpaid_micros=unpaid_micros,
         unfunded=fields["unfunded"] == "1",
-        lots=tuple((lot, int(micros)) for lot, micros in _rows(fields["lots"])),
+        lots=_lots_paid(fields["lots"]),
         description=_describe(context),
     )
 
@@ -133,6 +130,20 @@ def _read_uses(text: str) -> tuple[PurseUse, ...]:
     return tuple(PurseUse(*map(int, row.groups())) for row in _USES.finditer(text))
 
 
+def _lots_paid(text: str) -> tuple[tuple[str, int], ...]:
+    return tuple((lot, int(micros)) for lot, micros in _rows(text))
+
+
+def _read_refund(fields: Mapping[str, str]) -> Refund:
+    return Refund(
+        refund_id=fields["id"],
+        micros=int(fields["micros"]),
+        of_lot=fields["of"],
+        lot_id=fields["lot"],
+        expire_ms=int(fields["expire_ms"] or 0),
+    )
+
+
 def _lots_taken(text: str) -> tuple[tuple[str, int, bool], ...]:
     return tuple((lot, int(micros), how == "voided") for lot, micros, how in _rows(text))
 
@@ -161,3 +172,24 @@ def _describe(context: CallContext) -> CallDescription:
         destination_number=context.own_number if inbound else context.called_number,
         external_country=context.country,
     )
+
+
+def _read_described(fields: Mapping[str, str]) -> AccountDescribed:
+    return AccountDescribed(fields["currency"], fields["prepaid"] == "1", fields["digest"])
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, str]], Change]] = {
+    "opened": _read_described,
+    "described": _read_described,
+    "frozen": lambda fields: AccountFrozen(fields["frozen"] == "1"),
+    "topped_up": lambda fields: LotAdded(
+        fields["lot"], int(fields["micros"]), int(fields["expire_ms"])
+    ),
+    "lot_voided": lambda fields: LotVoided(fields["lot"]),
+    "lots_expired": lambda fields: LotsTaken(_lots_taken(fields["lots"])),
+    "debited": lambda fields: DirectDebit(
+        fields["id"], int(fields["micros"]), _lots_paid(fields["lots"])
+    ),
+    "refunded": _read_refund,
+    "reopened": lambda _: PartitionReopened(),
+}

@@ -12,6 +12,7 @@ from server.archive import (
     Archive,
     ClosedPartition,
     Entry,
+    LotRow,
     PartitionReopened,
     Position,
 )
@@ -182,13 +183,23 @@ def restored(image: AccountImage) -> RestoredAccount:
         prepaid=account.prepaid,
         digest=account.digest,
         version=account.version,
-        lots=tuple(
-            RestoredLot(
-                lot.lot_id, lot.expire_ms, lot.purchase_ms, lot.left_micros, voided=lot.voided
-            )
-            for lot in image.lots
-            if lot.left_micros
-        ),
+        lots=tuple(map(_restored_lot, filter(_has_something, image.lots))),
         tallies=image.tallies,
-        known=tuple((lot.lot_id, f"lot {lot.micros} {lot.expire_ms}") for lot in image.lots),
+        frozen=account.frozen,
+        known=(*map(_known_lot, image.lots), *image.movements),
     )
+
+
+def _known_lot(lot: LotRow) -> tuple[str, str]:
+    voided = " voided" if lot.voided else ""
+    return lot.lot_id, f"lot {lot.micros} {lot.expire_ms}{voided}"
+
+
+def _has_something(lot: LotRow) -> bool:
+    return lot.left_micros > 0
+
+
+def _restored_lot(lot: LotRow) -> RestoredLot:
+    # A lot that was voided is due, however long it would have lasted.
+    expire_ms = lot.purchase_ms if lot.voided else lot.expire_ms
+    return RestoredLot(lot.lot_id, expire_ms, lot.purchase_ms, lot.left_micros, voided=lot.voided)

@@ -40,6 +40,7 @@ class RestoredAccount:
     prepaid: bool
     digest: str
     version: int
+    frozen: bool
     lots: tuple[RestoredLot, ...]
     tallies: tuple[tuple[str, int], ...]
     known: tuple[tuple[str, str], ...]
@@ -171,7 +172,7 @@ def _account_values(account: RestoredAccount) -> list[str]:
     )
     values = {
         f"about/{name}": f"{balance.currency} {account.prepaid:d} {account.version}",
-        f"flags/{name}": f"{account.digest} 0 {due_ms}",
+        f"flags/{name}": f"{account.digest} {account.frozen:d} {due_ms}",
         f"money/{name}": f"{available} 0 {balance.post_paid_micros}",
         f"totals/{name}": " ".join(map(str, totals)),
         f"lots/{name}": "\x1e".join(map(_lot_text, account.lots)),

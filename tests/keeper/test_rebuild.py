@@ -7,8 +7,17 @@ import asyncio
 import pytest
 
 from keepers import PARTITION, SMALL_MS, House, drained
-from ledgers import by_the_second, credits_, pool
-from server.ledger import AccountUnknown, Balance, CallUnknown, Use
+from ledgers import YEAR_MS, by_the_second, credits_, pool
+from policy.decision import Reason
+from server.ledger import (
+    AccountUnknown,
+    Balance,
+    CallUnknown,
+    DirectDebit,
+    Refund,
+    TopUp,
+    Use,
+)
 from server.store import Store
 
 Snapshot = list[tuple[bytes, bytes]]
@@ -218,3 +227,31 @@ async def test_servers_that_start_at_once_open_a_partition_once(house: House) ->
     assert (await house.archive.positions())[PARTITION].epoch >= 1
     await drained(house)
     assert (await house.image()).account.funded_micros == 6_000_000
+
+
+async def test_money_moved_without_calls_is_as_it_was_and_moves_no_second_time(
+    house: House,
+) -> None:
+    await house.open(balance=1_000)
+    ledger, year = house.ledger, house.clock.now_ms() + YEAR_MS
+
+    async def move() -> None:
+        await ledger.top_up(TopUp("contoso", "lot-2", 500, year))
+        await ledger.top_up(TopUp("contoso", "lot-3", 70, year))
+        await ledger.debit(DirectDebit("contoso", "debit-1", 1_200))
+        await ledger.refund(Refund("contoso", "refund-1", "opening:contoso", 30))
+        await ledger.void_lot("contoso", "lot-3")
+        await ledger.freeze("contoso", frozen=True)
+
+    await move()
+    keeper = await drained(house)
+    before = await house.balance()
+    await house.store.command("FLUSHALL")
+    await keeper.drain()
+    assert await house.balance() == before
+
+    await move()
+    assert await house.balance() == before
+    require_sums(before)
+    refused = await house.reserve("call-1", 1, by_the_second())
+    assert refused.reason is Reason.ACCOUNT_FROZEN

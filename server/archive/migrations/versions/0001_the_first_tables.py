@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("prepaid", sa.Boolean(), nullable=False),
         sa.Column("digest", sa.String(length=128), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("frozen", sa.Boolean(), nullable=False),
         sa.Column("has_balance", sa.Boolean(), nullable=False),
         sa.Column("funded_micros", sa.BigInteger(), nullable=False),
         sa.Column("post_paid_micros", sa.BigInteger(), nullable=False),
@@ -80,6 +81,15 @@ def upgrade() -> None:
         sa.Column("expire_ms", sa.BigInteger(), nullable=False),
         sa.Column("voided", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "lot_id", name=op.f("pk_lots")),
+    )
+    op.create_table(
+        "movements",
+        sa.Column("tenant_id", sa.String(length=128), nullable=False),
+        sa.Column("movement_id", sa.String(length=192), nullable=False),
+        sa.Column("text", sa.String(length=255), nullable=False),
+        sa.Column("time_ms", sa.BigInteger(), nullable=False),
+        sa.Column("micros", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "movement_id", name=op.f("pk_movements")),
     )
     op.create_table(
         "partitions",
