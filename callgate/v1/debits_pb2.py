@@ -28,15 +28,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63\x61llgate/v1/debits.proto\x12\x0b\x63\x61llgate.v1\x1a\x1f\x63\x61llgate/v1/authorization.proto\x1a\x17\x63\x61llgate/v1/money.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"`\n\x12WatchDebitsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\x16\n\x0e\x66rom_beginning\x18\x04 \x01(\x08\"}\n\x13WatchDebitsResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.callgate.v1.JournalEntry\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12*\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x19.callgate.v1.AccountState\"\x80\x01\n\x0c\x41\x63\x63ountState\x12%\n\tavailable\x18\x01 \x01(\x0b\x32\x12.callgate.v1.Money\x12$\n\x08reserved\x18\x02 \x01(\x0b\x32\x12.callgate.v1.Money\x12#\n\x07\x64\x65\x62ited\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\"\xdf\x01\n\x0cJournalEntry\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.callgate.v1.JournalEntryKind\x12.\n\nentry_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x03 \x01(\t\x12\x12\n\ngateway_id\x18\x04 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x05 \x01(\t\x12(\n\tmovements\x18\x06 \x03(\x0b\x32\x15.callgate.v1.Movement\x12\x0e\n\x06lot_id\x18\x07 \x01(\t\"\x8e\x02\n\x08Movement\x12!\n\x05purse\x18\x01 \x01(\x0b\x32\x12.callgate.v1.Purse\x12\x30\n\rheld_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x04held\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x33\n\x10\x64\x65\x62ited_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x07\x64\x65\x62ited\x18\x05 \x01(\x0b\x32\x12.callgate.v1.Money\x12!\n\x05\x61\x64\x64\x65\x64\x18\x06 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x0e\n\x06lot_id\x18\x07 \x01(\t*\xdb\x02\n\x10JournalEntryKind\x12\"\n\x1eJOURNAL_ENTRY_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eJOURNAL_ENTRY_KIND_RESERVATION\x10\x01\x12\x1c\n\x18JOURNAL_ENTRY_KIND_DEBIT\x10\x02\x12\x1e\n\x1aJOURNAL_ENTRY_KIND_RELEASE\x10\x03\x12\x1d\n\x19JOURNAL_ENTRY_KIND_EXPIRY\x10\x04\x12\x1d\n\x19JOURNAL_ENTRY_KIND_TOP_UP\x10\x05\x12\x1d\n\x19JOURNAL_ENTRY_KIND_REFUND\x10\x06\x12!\n\x1dJOURNAL_ENTRY_KIND_LOT_EXPIRY\x10\x07\x12\x1e\n\x1aJOURNAL_ENTRY_KIND_ACCOUNT\x10\x08\x12!\n\x1dJOURNAL_ENTRY_KIND_SETTLEMENT\x10\t2b\n\x0c\x44\x65\x62itService\x12R\n\x0bWatchDebits\x12\x1f.callgate.v1.WatchDebitsRequest\x1a .callgate.v1.WatchDebitsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63\x61llgate/v1/debits.proto\x12\x0b\x63\x61llgate.v1\x1a\x1f\x63\x61llgate/v1/authorization.proto\x1a\x17\x63\x61llgate/v1/money.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"`\n\x12WatchDebitsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\x16\n\x0e\x66rom_beginning\x18\x04 \x01(\x08\"}\n\x13WatchDebitsResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.callgate.v1.JournalEntry\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12*\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x19.callgate.v1.AccountState\"\x80\x01\n\x0c\x41\x63\x63ountState\x12%\n\tavailable\x18\x01 \x01(\x0b\x32\x12.callgate.v1.Money\x12$\n\x08reserved\x18\x02 \x01(\x0b\x32\x12.callgate.v1.Money\x12#\n\x07\x64\x65\x62ited\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\"\xf5\x01\n\x0cJournalEntry\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.callgate.v1.JournalEntryKind\x12.\n\nentry_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x03 \x01(\t\x12\x12\n\ngateway_id\x18\x04 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x05 \x01(\t\x12(\n\tmovements\x18\x06 \x03(\x0b\x32\x15.callgate.v1.Movement\x12\x0e\n\x06lot_id\x18\x07 \x01(\t\x12\x14\n\x0creference_id\x18\x08 \x01(\t\"\x8e\x02\n\x08Movement\x12!\n\x05purse\x18\x01 \x01(\x0b\x32\x12.callgate.v1.Purse\x12\x30\n\rheld_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x04held\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x33\n\x10\x64\x65\x62ited_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x07\x64\x65\x62ited\x18\x05 \x01(\x0b\x32\x12.callgate.v1.Money\x12!\n\x05\x61\x64\x64\x65\x64\x18\x06 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x0e\n\x06lot_id\x18\x07 \x01(\t*\xdb\x02\n\x10JournalEntryKind\x12\"\n\x1eJOURNAL_ENTRY_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eJOURNAL_ENTRY_KIND_RESERVATION\x10\x01\x12\x1c\n\x18JOURNAL_ENTRY_KIND_DEBIT\x10\x02\x12\x1e\n\x1aJOURNAL_ENTRY_KIND_RELEASE\x10\x03\x12\x1d\n\x19JOURNAL_ENTRY_KIND_EXPIRY\x10\x04\x12\x1d\n\x19JOURNAL_ENTRY_KIND_TOP_UP\x10\x05\x12\x1d\n\x19JOURNAL_ENTRY_KIND_REFUND\x10\x06\x12!\n\x1dJOURNAL_ENTRY_KIND_LOT_EXPIRY\x10\x07\x12\x1e\n\x1aJOURNAL_ENTRY_KIND_ACCOUNT\x10\x08\x12!\n\x1dJOURNAL_ENTRY_KIND_SETTLEMENT\x10\t2b\n\x0c\x44\x65\x62itService\x12R\n\x0bWatchDebits\x12\x1f.callgate.v1.WatchDebitsRequest\x1a .callgate.v1.WatchDebitsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'callgate.v1.debits_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOURNALENTRYKIND']._serialized_start=1020
-  _globals['_JOURNALENTRYKIND']._serialized_end=1367
+  _globals['_JOURNALENTRYKIND']._serialized_start=1042
+  _globals['_JOURNALENTRYKIND']._serialized_end=1389
   _globals['_WATCHDEBITSREQUEST']._serialized_start=164
   _globals['_WATCHDEBITSREQUEST']._serialized_end=260
   _globals['_WATCHDEBITSRESPONSE']._serialized_start=262
@@ -44,9 +44,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTSTATE']._serialized_start=390
   _globals['_ACCOUNTSTATE']._serialized_end=518
   _globals['_JOURNALENTRY']._serialized_start=521
-  _globals['_JOURNALENTRY']._serialized_end=744
-  _globals['_MOVEMENT']._serialized_start=747
-  _globals['_MOVEMENT']._serialized_end=1017
-  _globals['_DEBITSERVICE']._serialized_start=1369
-  _globals['_DEBITSERVICE']._serialized_end=1467
+  _globals['_JOURNALENTRY']._serialized_end=766
+  _globals['_MOVEMENT']._serialized_start=769
+  _globals['_MOVEMENT']._serialized_end=1039
+  _globals['_DEBITSERVICE']._serialized_start=1391
+  _globals['_DEBITSERVICE']._serialized_end=1489
 # @@protoc_insertion_point(module_scope)

@@ -34,7 +34,9 @@ class _JournalEntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     JOURNAL_ENTRY_KIND_RESERVATION: _JournalEntryKind.ValueType  # 1
     """A grant holds money or minutes."""
     JOURNAL_ENTRY_KIND_DEBIT: _JournalEntryKind.ValueType  # 2
-    """Used time of a running call was paid; what stays held may have changed."""
+    """Used time of a running call was paid, and what stays held may have changed; or money was debited
+    directly.
+    """
     JOURNAL_ENTRY_KIND_RELEASE: _JournalEntryKind.ValueType  # 3
     """A call that nobody answered ended and gave back what it held."""
     JOURNAL_ENTRY_KIND_EXPIRY: _JournalEntryKind.ValueType  # 4
@@ -46,7 +48,7 @@ class _JournalEntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     JOURNAL_ENTRY_KIND_LOT_EXPIRY: _JournalEntryKind.ValueType  # 7
     """A lot came to the end of its life, or was voided."""
     JOURNAL_ENTRY_KIND_ACCOUNT: _JournalEntryKind.ValueType  # 8
-    """The account was opened or described anew."""
+    """The account was opened, described anew, frozen or unfrozen."""
     JOURNAL_ENTRY_KIND_SETTLEMENT: _JournalEntryKind.ValueType  # 9
     """A call ended: what it used was paid, what it still held was given back."""
 
@@ -58,7 +60,9 @@ JOURNAL_ENTRY_KIND_UNSPECIFIED: JournalEntryKind.ValueType  # 0
 JOURNAL_ENTRY_KIND_RESERVATION: JournalEntryKind.ValueType  # 1
 """A grant holds money or minutes."""
 JOURNAL_ENTRY_KIND_DEBIT: JournalEntryKind.ValueType  # 2
-"""Used time of a running call was paid; what stays held may have changed."""
+"""Used time of a running call was paid, and what stays held may have changed; or money was debited
+directly.
+"""
 JOURNAL_ENTRY_KIND_RELEASE: JournalEntryKind.ValueType  # 3
 """A call that nobody answered ended and gave back what it held."""
 JOURNAL_ENTRY_KIND_EXPIRY: JournalEntryKind.ValueType  # 4
@@ -70,7 +74,7 @@ JOURNAL_ENTRY_KIND_REFUND: JournalEntryKind.ValueType  # 6
 JOURNAL_ENTRY_KIND_LOT_EXPIRY: JournalEntryKind.ValueType  # 7
 """A lot came to the end of its life, or was voided."""
 JOURNAL_ENTRY_KIND_ACCOUNT: JournalEntryKind.ValueType  # 8
-"""The account was opened or described anew."""
+"""The account was opened, described anew, frozen or unfrozen."""
 JOURNAL_ENTRY_KIND_SETTLEMENT: JournalEntryKind.ValueType  # 9
 """A call ended: what it used was paid, what it still held was given back."""
 Global___JournalEntryKind: _TypeAlias = JournalEntryKind  # noqa: Y015
@@ -192,6 +196,7 @@ class JournalEntry(_message.Message):
     CALL_ID_FIELD_NUMBER: _builtins.int
     MOVEMENTS_FIELD_NUMBER: _builtins.int
     LOT_ID_FIELD_NUMBER: _builtins.int
+    REFERENCE_ID_FIELD_NUMBER: _builtins.int
     kind: Global___JournalEntryKind.ValueType
     """What happened."""
     decision_id: _builtins.str
@@ -201,7 +206,9 @@ class JournalEntry(_message.Message):
     call_id: _builtins.str
     """The call; empty where none is concerned."""
     lot_id: _builtins.str
-    """The lot, where the entry concerns one alone."""
+    """The lot that was topped up, voided or refunded into."""
+    reference_id: _builtins.str
+    """The id that a direct debit or a refund was asked for with."""
     @_builtins.property
     def entry_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the engine's one clock."""
@@ -220,10 +227,11 @@ class JournalEntry(_message.Message):
         call_id: _builtins.str = ...,
         movements: _abc.Iterable[Global___Movement] | None = ...,
         lot_id: _builtins.str = ...,
+        reference_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry_time", b"entry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "decision_id", b"decision_id", "entry_time", b"entry_time", "gateway_id", b"gateway_id", "kind", b"kind", "lot_id", b"lot_id", "movements", b"movements"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "decision_id", b"decision_id", "entry_time", b"entry_time", "gateway_id", b"gateway_id", "kind", b"kind", "lot_id", b"lot_id", "movements", b"movements", "reference_id", b"reference_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -243,7 +251,7 @@ class Movement(_message.Message):
     ADDED_FIELD_NUMBER: _builtins.int
     LOT_ID_FIELD_NUMBER: _builtins.int
     lot_id: _builtins.str
-    """The lot that `added` is about."""
+    """The lot that `added` is about, or that a refund went into."""
     @_builtins.property
     def purse(self) -> _authorization_pb2.Purse:
         """The purse."""

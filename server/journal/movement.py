@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -87,6 +87,16 @@ class Movement:
         """The gateway of the call."""
         return self.fields.get("gateway", "")
 
+    @property
+    def lot_id(self) -> str:
+        """The lot that was topped up, voided or refunded into; empty where several may be."""
+        return self.fields.get("lot", "")
+
+    @property
+    def reference_id(self) -> str:
+        """The id that a direct debit or a refund was asked for with."""
+        return self.fields.get("id", "")
+
     @cached_property
     def call_id(self) -> str:
         """The call."""
@@ -121,16 +131,10 @@ class Movement:
     @cached_property
     def moves(self) -> tuple[PurseMove, ...]:
         """What moved, purse by purse; a purse of which nothing moved is left out."""
-        match self.entry.kind:
-            case kind if kind in CALL_KINDS:
-                return tuple(self._call_moves())
-            case "topped_up":
-                micros = int(self.fields["micros"])
-                return (PurseMove(CREDITS, added_micros=micros, lot_id=self.fields["lot"]),)
-            case "lots_expired":
-                return tuple(_lot_moves(self.fields["lots"]))
-            case _:
-                return ()
+        if self.entry.kind in CALL_KINDS:
+            return tuple(self._call_moves())
+        read = _MONEY_KINDS.get(self.entry.kind)
+        return read(self.fields) if read else ()
 
     @property
     def available_micros(self) -> int | None:
@@ -146,8 +150,8 @@ class Movement:
 
     @property
     def debited_micros(self) -> int:
-        """By how much the entry raised all that was ever debited of the account."""
-        return sum(move.debited_micros for move in self.moves)
+        """By how much the entry raised all that was ever debited; a refund takes nothing off it."""
+        return sum(max(0, move.debited_micros) for move in self.moves)
 
     @cached_property
     def _facts(self) -> tuple[str, str, str]:
@@ -212,10 +216,31 @@ def _uses(text: str) -> _Figures:
     return {index: (seconds, micros) for index, seconds, micros in sorted(map(tuple, rows))}
 
 
-def _lot_moves(text: str) -> Iterator[PurseMove]:
-    for lot in text.split(PURSE) if text else ():
-        _, micros, lot_id = lot.split(" ", 2)
-        yield PurseMove(CREDITS, added_micros=-int(micros), lot_id=lot_id)
+def _top_up(fields: Mapping[str, str]) -> tuple[PurseMove, ...]:
+    return (PurseMove(CREDITS, added_micros=int(fields["micros"]), lot_id=fields["lot"]),)
+
+
+def _direct_debit(fields: Mapping[str, str]) -> tuple[PurseMove, ...]:
+    return (PurseMove(CREDITS, debited_micros=int(fields["micros"])),)
+
+
+def _refund(fields: Mapping[str, str]) -> tuple[PurseMove, ...]:
+    return (PurseMove(CREDITS, debited_micros=-int(fields["micros"]), lot_id=fields["lot"]),)
+
+
+def _lots_expired(fields: Mapping[str, str]) -> tuple[PurseMove, ...]:
+    lots = (lot.split(UNIT) for lot in fields["lots"].split(PURSE) if lot)
+    return tuple(
+        PurseMove(CREDITS, added_micros=-int(micros), lot_id=lot_id) for lot_id, micros, _ in lots
+    )
+
+
+_MONEY_KINDS: Mapping[str, Callable[[Mapping[str, str]], tuple[PurseMove, ...]]] = {
+    "topped_up": _top_up,
+    "lots_expired": _lots_expired,
+    "debited": _direct_debit,
+    "refunded": _refund,
+}
 
 
 @lru_cache(_REMEMBERED_PURSES)

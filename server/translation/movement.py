@@ -21,6 +21,10 @@ _KINDS = {
     "lots_expired": pb.JOURNAL_ENTRY_KIND_LOT_EXPIRY,
     "opened": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "described": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
+    "frozen": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
+    "lot_voided": pb.JOURNAL_ENTRY_KIND_LOT_EXPIRY,
+    "debited": pb.JOURNAL_ENTRY_KIND_DEBIT,
+    "refunded": pb.JOURNAL_ENTRY_KIND_REFUND,
 }
 
 
@@ -66,8 +70,9 @@ def _set_entry(entry: pb.JournalEntry, movement: Movement, currency: str) -> Non
         entry.decision_id = movement.decision_id
         entry.gateway_id = movement.gateway_id
         entry.call_id = movement.call_id
-    elif len(moves) == 1:
-        entry.lot_id = moves[0].lot_id
+    else:
+        entry.lot_id = movement.lot_id
+        entry.reference_id = movement.reference_id
     for move in moves:
         _set_move(entry.movements.add(), move, movement, currency=currency)
 
@@ -94,4 +99,4 @@ def _set_move(told: pb.Movement, move: PurseMove, movement: Movement, *, currenc
         set_money(told.debited, move.debited_micros, currency)
     if move.added_micros:
         set_money(told.added, move.added_micros, currency)
-        told.lot_id = move.lot_id
+    told.lot_id = move.lot_id
