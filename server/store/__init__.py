@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from server.store.clock import Clock, StoreClock
-from server.store.connection import (
-    FunctionMissing,
-    Store,
-    StoreRefused,
-    StoreUnavailable,
-    Timeouts,
-)
+from server.store.connection import Store
 from server.store.embedded import EmbeddedServer, EmbeddedServerError
+from server.store.trouble import FunctionMissing, StoreRefused, StoreUnavailable, Timeouts
 from server.store.wakeups import WakeUps
 
 __all__ = [

@@ -7,7 +7,8 @@ import contextlib
 import time
 from typing import Protocol
 
-from server.store.connection import Store, StoreUnavailable
+from server.store.connection import Store
+from server.store.trouble import StoreUnavailable
 
 REFRESH_SECONDS = 10.0
 _MICROS_PER_MILLISECOND = 1_000
@@ -27,6 +28,9 @@ class StoreClock:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._offset_micros: int | None = None
+        # Whoever answers on a new connection may be another server, with a clock of its own.
+        self._is_doubted = asyncio.Event()
+        store.on_connect(self._is_doubted.set)
 
     def now_ms(self) -> int:
         """Say the time in milliseconds since 1970, UTC.
@@ -45,12 +49,15 @@ class StoreClock:
         self._offset_micros = store_micros - (before + _monotonic_micros()) // 2
 
     async def keep(self) -> None:
-        """Refresh the reading for as long as the task lives."""
+        """Refresh the reading for as long as the task lives: now and then, and on reconnection."""
         while True:
             # The last reading is good for long; who decides meets the same trouble, and tells.
             with contextlib.suppress(StoreUnavailable):
                 await self.refresh()
-            await asyncio.sleep(REFRESH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    await self._is_doubted.wait()
+            self._is_doubted.clear()
 
 
 def _monotonic_micros() -> int:

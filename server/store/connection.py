@@ -1,94 +1,47 @@
-"""The way to Redis: one object that runs functions and commands, and names what went wrong.
-
-Everything that knows redis-py is in this file, so that another way of sending replaces it alone.
-"""
+"""The way to Redis: one object that runs functions and commands, and names what went wrong."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from server.store.entrance import Entrance, Kind
+from server.store.insisting import INSISTING_LIMIT, Insistence, load_libraries
+from server.store.lane import Argument, Reply, ReplyError, pack
+from server.store.node import Node
+from server.store.routes import Key, make_routes
+from server.store.trouble import StoreRefused, StoreUnavailable, Timeouts, named
 
 OLDEST_VERSION = 7
-# RESP2: what functions answer is the same in both, and it is what every supported server speaks.
-PROTOCOL = 2
 EVICTION_POLICY = "noeviction"
 _MICROS_PER_SECOND = 1_000_000
-# Errors by which a server says that it cannot serve now, though it is there.
-_NOT_NOW = (
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "MOVED",
-    "ASK",
-    "NOREPLICAS",
-    "MISCONF",
-    "BUSY",
-    "UNBLOCKED",
-    "FAILOVER",
-    "LOADING",
-)
-
-Argument = str | bytes | int
-Reply = Any
-
-
-class StoreUnavailable(Exception):
-    """The store is away, slow, read-only, loading or full; nothing is known to have happened."""
-
-
-class StoreRefused(Exception):
-    """The store answered with an error of its own; the text is its reason."""
-
-
-class FunctionMissing(StoreRefused):
-    """The library of functions is not loaded there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long the store may take, in seconds, and how many connections wait for it at most."""
-
-    connect_seconds: float = 1.0
-    reply_seconds: float = 2.0
-    connections: int = 64
+# FCALL, the function, the number of keys, the first key.
+_KEY_OF_FUNCTION = 3
 
 
 class Store:
-    """One Redis or Valkey. Each method is one round trip; all raise `StoreUnavailable`."""
+    """One Redis or Valkey, or a cluster of them. All methods raise `StoreUnavailable`.
+
+    Replies are as the server sends them: bytes, whole numbers, None, and lists of these. What a
+    cancelled caller had asked may still be done; its reply is nobody's.
+    """
 
     def __init__(self, url: str, timeouts: Timeouts | None = None) -> None:
         limits = timeouts or Timeouts()
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=limits.connections,
-            timeout=limits.reply_seconds,
-            protocol=PROTOCOL,
-            socket_connect_timeout=limits.connect_seconds,
-            socket_timeout=limits.reply_seconds,
-            # Who asks decides whether to ask again; a silent second try could hide a lost reply.
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis: Redis = Redis(connection_pool=pool)
-        self._pool = pool
+        self._entrance = Entrance(url, limits)
+        self._routes = make_routes(self._entrance, limits.reply_seconds, self._tell_opened)
+        self._reply_seconds = limits.reply_seconds
+        # By their first lines, which name them.
+        self._libraries: dict[str, str] = {}
+        self._insisting = 0
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_connect(self, listener: Callable[[], None]) -> None:
+        """Tell `listener` of each connection that is opened from now on, the first ones included.
+
+        The server may be another one than before: its clock, and the end of its journals.
+        """
+        self._listeners.append(listener)
 
     async def call(
         self, function: str, keys: Sequence[str], arguments: Iterable[Argument]
@@ -97,63 +50,125 @@ class Store:
         return await self.command("FCALL", function, len(keys), *keys, *arguments)
 
     async def command(self, *parts: Argument) -> Reply:
-        """Run one command. Raises `StoreRefused` where the server answers with an error."""
-        task = asyncio.current_task()
-        assert task is not None
-        cancels = task.cancelling()
-        try:
-            return await self._redis.execute_command(*parts)  # type: ignore[no-untyped-call] # Upstream.
-        except (BusyLoadingError, OutOfMemoryError, ReadOnlyError) as error:
-            raise StoreUnavailable(str(error)) from error
-        except ResponseError as error:
-            raise _refusal(str(error)) from error
-        except (RedisConnectionError, RedisTimeoutError, RedisError, OSError) as error:
-            raise StoreUnavailable(str(error) or type(error).__name__) from error
-        finally:
-            # The asyncio.wait_for of Python 3.11, which redis-py sends under, loses a cancel that
-            # comes in the same turn as its result.
-            if task.cancelling() > cancels:
-                raise asyncio.CancelledError
+        """Run one command on the node of its key, which is the part after its name.
+
+        Raises `StoreRefused` where the server answers with an error. What is done later than now,
+        as a slot moves say, is done within `reply_seconds`.
+        """
+        key = _key_of(parts)
+        packed = pack(*parts)
+        node = self._routes.node_of(key)
+        lane = node.lane if node is not None else None
+        error: ReplyError | None = None
+        if lane is not None:
+            reply = await lane.send(packed)
+            if type(reply) is not ReplyError:
+                return reply
+            error = reply
+        insistence = Insistence(self._routes, self._libraries.values(), command=packed, key=key)
+        return await self._insist(insistence, error)
+
+    async def every_node(self, *parts: Argument) -> list[Reply]:
+        """Run one command that has no key on every primary that can be reached; one at least."""
+        packed = pack(*parts)
+        return await self._each(lambda node: _ask(node, packed))
 
     async def load_library(self, code: str) -> None:
-        """Load a library of functions, in place of the one of the same name."""
-        await self.command("FUNCTION", "LOAD", "REPLACE", code)
+        """Load a library of functions, in place of the one of the same name.
+
+        A node that is found without it later is given it then.
+        """
+        self._libraries[code.partition("\n")[0]] = code
+        await self._each(lambda node: _load(node, code))
 
     async def time_micros(self) -> int:
-        """Read the server's clock: microseconds since 1970, UTC."""
-        seconds, micros = await self.command("TIME")
-        return int(seconds) * _MICROS_PER_SECOND + int(micros)
+        """Read the clock of all decisions: microseconds since 1970, UTC.
+
+        In a cluster it is the clock of the node of slot 0, and of the next one while it is away.
+        """
+        trouble = StoreUnavailable("no node")
+        for node in await self._routes.every_node():
+            try:
+                seconds, micros = await _ask(node, pack("TIME"))
+            except StoreUnavailable as error:
+                trouble = error
+            else:
+                return int(seconds) * _MICROS_PER_SECOND + int(micros)
+        raise trouble
 
     async def check(self) -> None:
         """Refuse a server that is too old, or that may drop keys when it is full.
 
         Raises `StoreRefused` with a text for an operator.
         """
-        version = await self._info("server", "redis_version")
+        for info in await self.every_node("INFO"):
+            self._check(_read_info(info))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._routes.close()
+
+    def _check(self, info: dict[str, str]) -> None:
+        version = info["redis_version"]
         if int(version.partition(".")[0]) < OLDEST_VERSION:
             raise StoreRefused(f"Redis {version} is too old; {OLDEST_VERSION}.0 or newer is needed")
-        policy = await self._info("memory", "maxmemory_policy")
+        policy = info["maxmemory_policy"]
         if policy != EVICTION_POLICY:
             raise StoreRefused(
                 f"maxmemory-policy is {policy}; a store of money must not drop keys: set it to"
                 f" {EVICTION_POLICY}"
             )
+        if (info["cluster_enabled"] == "1") != (self._entrance.kind is Kind.CLUSTER):
+            raise StoreRefused("a cluster is reached by a URL of redis+cluster://, nothing else is")
 
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._redis.aclose()
-        await self._pool.aclose()
+    async def _insist(self, insistence: Insistence, error: ReplyError | None) -> Reply:
+        if self._insisting >= INSISTING_LIMIT:
+            raise StoreUnavailable(f"{INSISTING_LIMIT} commands wait to be asked again already")
+        self._insisting += 1
+        try:
+            async with asyncio.timeout(self._reply_seconds):
+                return await insistence.ask(error)
+        except TimeoutError as late:
+            raise StoreUnavailable(insistence.last_error) from late
+        finally:
+            self._insisting -= 1
 
-    async def _info(self, section: str, field: str) -> str:
-        info = cast("dict[str, Any]", await self.command("INFO", section))
-        return str(info[field])
+    async def _each(self, work: Callable[[Node], Awaitable[Reply]]) -> list[Reply]:
+        """Do something with every primary; that some are away is told only if all are."""
+        nodes = await self._routes.every_node()
+        done = await asyncio.gather(*map(work, nodes), return_exceptions=True)
+        replies = [reply for reply in done if not isinstance(reply, BaseException)]
+        for trouble in done:
+            if isinstance(trouble, BaseException) and not (
+                replies and isinstance(trouble, StoreUnavailable)
+            ):
+                raise trouble
+        return replies
+
+    def _tell_opened(self) -> None:
+        for listener in self._listeners:
+            listener()
 
 
-def _refusal(text: str) -> Exception:
-    if text.startswith(_NOT_NOW):
-        return StoreUnavailable(text)
-    if text.startswith(("READONLY", "OOM")):
-        return StoreUnavailable(text)
-    if "Function not found" in text:
-        return FunctionMissing(text)
-    return StoreRefused(text)
+async def _ask(node: Node, packed: bytes) -> Reply:
+    lane = await node.reach()
+    reply = await lane.send(packed)
+    if type(reply) is ReplyError:
+        raise named(str(reply))
+    return reply
+
+
+async def _load(node: Node, code: str) -> None:
+    await load_libraries(await node.reach(), [code])
+
+
+def _key_of(parts: Sequence[Argument]) -> Key:
+    place = _KEY_OF_FUNCTION if parts[0] == "FCALL" else 1
+    # A command without a key goes to the node of slot 0, as the empty key does.
+    key = parts[place] if len(parts) > place else ""
+    return str(key) if isinstance(key, int) else key
+
+
+def _read_info(text: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in text.decode().splitlines())
+    return {name: value for name, separator, value in lines if separator}

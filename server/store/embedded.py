@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from server.store.connection import Store, StoreRefused, StoreUnavailable, Timeouts
+from server.store.connection import Store
+from server.store.trouble import StoreRefused, StoreUnavailable
 
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
@@ -119,7 +120,7 @@ class EmbeddedServer:
         )
 
     async def _wait_until_it_serves(self) -> None:
-        store = Store(self.url, Timeouts(connections=1))
+        store = Store(self.url)
         deadline = time.monotonic() + START_SECONDS
         try:
             while time.monotonic() < deadline:

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
-from server.store.connection import PROTOCOL
+from server.store.entrance import PROTOCOL
 
 # What is told where any channel may have had a message that nobody heard.
 EVERY_CHANNEL = ""

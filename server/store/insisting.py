@@ -1,0 +1,112 @@
+"""Asking again where the store did nothing yet, but may do it in a moment or at another node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from server.store.entrance import Address
+from server.store.lane import Lane, Reply, ReplyError, pack
+from server.store.node import Node
+from server.store.routes import Key, Routes
+from server.store.trouble import FunctionMissing, StoreUnavailable, named
+
+# Before a command is asked again: doubled each time, up to the longest.
+FIRST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.1
+# So many commands may wait to be asked again.
+INSISTING_LIMIT = 10_000
+# A command that is sent on so often is sent back and forth: nodes disagree for a moment.
+_SENT_ON_AT_ONCE = 2
+_SHORTLY = ("TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN")
+
+
+class Insistence:
+    """One command, asked until it is answered. Nothing asked again here was done before."""
+
+    def __init__(
+        self, routes: Routes, libraries: Iterable[str], *, command: bytes, key: Key
+    ) -> None:
+        self._routes = routes
+        self._libraries = libraries
+        self._command = command
+        self._key = key
+        self._node: Node | None = None
+        self._asking = False
+        self._loaded = False
+        self._pauses = 0
+        self._sent_on = 0
+        self.last_error = "the store cannot be reached"
+
+    async def ask(self, error: ReplyError | None) -> Reply:
+        """Ask until there is an answer that counts, of `error` on if it was an answer already.
+
+        Raises `StoreUnavailable` and `StoreRefused`.
+        """
+        self._node = self._routes.node_of(self._key)
+        while True:
+            if error is not None:
+                await self._heed(str(error))
+            if self._node is None:
+                self._node = await self._routes.find_node(self._key)
+            lane = await self._node.reach()
+            send = lane.send_asking if self._asking else lane.send
+            reply = await send(self._command)
+            if type(reply) is not ReplyError:
+                return reply
+            error = reply
+
+    async def _heed(self, text: str) -> None:
+        """Do what the error says, or raise it."""
+        self.last_error = text
+        word, _, rest = text.partition(" ")
+        if word in {"MOVED", "ASK"}:
+            await self._go_where(word, rest)
+        elif word in _SHORTLY:
+            if word == "CLUSTERDOWN":
+                self._routes.doubt()
+            await self._pause()
+            # Somebody else may have the slot by now.
+            self._node, self._asking = None, False
+        elif word == "READONLY" and self._node is not None:
+            self._node.refuse(text)
+            raise StoreUnavailable(text)
+        else:
+            await self._load_or_raise(text)
+
+    async def _go_where(self, word: str, where: str) -> None:
+        slot, _, place = where.partition(" ")
+        host, _, port = place.rpartition(":")
+        if not host and self._node is not None and self._node.address is not None:
+            # A node that does not know the other's name: it is on the same host.
+            host = self._node.address.host
+        address = Address(host, int(port))
+        self._asking = word == "ASK"
+        if self._asking:
+            self._node = self._routes.node_at(address)
+        else:
+            self._node = self._routes.moved(int(slot), address)
+        self._sent_on += 1
+        if self._sent_on > _SENT_ON_AT_ONCE:
+            await self._pause()
+
+    async def _load_or_raise(self, text: str) -> None:
+        trouble = named(text)
+        if not isinstance(trouble, FunctionMissing) or self._loaded or self._node is None:
+            raise trouble
+        self._loaded = True
+        await load_libraries(await self._node.reach(), self._libraries)
+        if not self._libraries:
+            raise trouble
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(min(FIRST_PAUSE_SECONDS * 2**self._pauses, LONGEST_PAUSE_SECONDS))
+        self._pauses = min(self._pauses + 1, 16)
+
+
+async def load_libraries(lane: Lane, libraries: Iterable[str]) -> None:
+    """Load libraries of functions, each in place of the one of the same name."""
+    for code in libraries:
+        reply = await lane.send(pack("FUNCTION", "LOAD", "REPLACE", code))
+        if type(reply) is ReplyError:
+            raise named(str(reply))

@@ -1,0 +1,137 @@
+"""The hot lane: one connection for all who ask, commands sent in one write a turn of the loop.
+
+This is the one module that speaks RESP by hand, over hiredis. Replies come in the order of the
+commands, so that a place in a queue is all that joins them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import hiredis
+
+from server.store.trouble import StoreUnavailable
+
+# So many commands may wait for their replies; what comes beyond them is told so at once.
+IN_FLIGHT_LIMIT = 10_000
+
+Argument = str | bytes | int
+# What the server answers: bytes, whole numbers, None and lists of these, or a `ReplyError`.
+Reply = Any
+ReplyError = hiredis.ReplyError
+
+_NO_REPLY_YET = object()
+
+
+def pack(*parts: Argument) -> bytes:
+    """Write a command as it is sent."""
+    packed: bytes = hiredis.pack_command(parts)  # type: ignore[arg-type] # Its stub means one part.
+    return packed
+
+
+_ASKING = pack("ASKING")
+
+
+class Lane(asyncio.Protocol):
+    """A connection that is ready for commands, taken over from `writer`.
+
+    It ends when the server closes it, when a reply is more than `reply_seconds` late, or by
+    `close`; whoever waits then is told by `StoreUnavailable`.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter, reply_seconds: float) -> None:
+        # A writer closes its socket when it is forgotten, so it is kept.
+        self._writer = writer
+        self._transport = writer.transport
+        self._loop = asyncio.get_running_loop()
+        self._reply_seconds = reply_seconds
+        self._replies = hiredis.Reader(notEnoughData=_NO_REPLY_YET)
+        # A cancelled future keeps its place: its reply is read, and dropped.
+        self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
+        self._unsent: list[bytes] = []
+        self._watch: asyncio.TimerHandle | None = None
+        self._is_retired = False
+        self.is_open = True
+        self._transport.set_protocol(self)
+
+    def send(self, command: bytes) -> asyncio.Future[Reply]:
+        """Send a packed command; the result is its reply, also where that is a `ReplyError`.
+
+        Raises `StoreUnavailable` where the lane has ended or is full.
+        """
+        if not self.is_open:
+            raise StoreUnavailable("the connection was closed")
+        if len(self._waiting) >= IN_FLIGHT_LIMIT:
+            raise StoreUnavailable(f"{IN_FLIGHT_LIMIT} commands wait for the store already")
+        reply: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting.append((reply, self._loop.time()))
+        if not self._unsent:
+            self._loop.call_soon(self._write)
+        self._unsent.append(command)
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._reply_seconds, self._look_at_oldest)
+        return reply
+
+    def send_asking(self, command: bytes) -> asyncio.Future[Reply]:
+        """Send a command to a node that is about to be given its slot."""
+        self.send(_ASKING).cancel()
+        return self.send(command)
+
+    def retire(self) -> None:
+        """End when what was sent is answered; nothing more may be sent."""
+        self._is_retired = True
+        if not self._waiting:
+            self.close("the connection was replaced")
+
+    def close(self, why: str) -> None:
+        """End now."""
+        self._transport.abort()
+        self._end(why)
+
+    def data_received(self, data: bytes) -> None:
+        """Give each reply to who is first in the queue."""
+        self._replies.feed(data)
+        try:
+            while (reply := self._replies.gets()) is not _NO_REPLY_YET:
+                if not self._waiting:
+                    self.close("the store answered what nobody asked")
+                    return
+                future, _ = self._waiting.popleft()
+                if not future.done():
+                    future.set_result(reply)
+        except hiredis.ProtocolError as error:
+            self.close(f"the store does not speak its protocol: {error}")
+        if self._is_retired and not self._waiting:
+            self.close("the connection was replaced")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell all who wait."""
+        self._end(str(exc) if exc else "the store closed the connection")
+
+    def _write(self) -> None:
+        # What the socket does not take waits in memory; the limit on the queue limits that too.
+        if self.is_open:
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+
+    def _look_at_oldest(self) -> None:
+        self._watch = None
+        if not self._waiting:
+            return
+        due = self._waiting[0][1] + self._reply_seconds
+        if due <= self._loop.time():
+            self.close(f"the store did not answer within {self._reply_seconds:g} s")
+            return
+        self._watch = self._loop.call_at(due, self._look_at_oldest)
+
+    def _end(self, why: str) -> None:
+        self.is_open = False
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        while self._waiting:
+            future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(StoreUnavailable(why))
