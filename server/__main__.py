@@ -46,6 +46,17 @@ def keeper(settings_file: Path | None) -> None:
     sys.exit(keep(settings))
 
 
+@main.command()
+@click.option("--repair", is_flag=True, help="Repair what can be, after it was told.")
+@click.pass_obj
+def doctor(settings_file: Path | None, *, repair: bool) -> None:
+    """Compare ledger, archive and reservations; tell what differs and what would mend it."""
+    settings = _load(settings_file)
+    from server.doctor import examine
+
+    sys.exit(examine(settings, repair=repair))
+
+
 @main.command("settings")
 def show_settings() -> None:
     """Print every setting with its meaning, as in docs/settings.md."""

@@ -13,8 +13,9 @@ import uvloop
 
 from server.archive import Archive, ArchiveUnavailable, ArchiveUnusable, Database, archive_url
 from server.keeper.figures import Figures
-from server.keeper.keeper import Keeper, KeeperParts
+from server.keeper.keeper import Keeper
 from server.keeper.page import KeeperPage
+from server.keeper.parts import KeeperParts
 from server.keeper.rebuild import Rebuild
 from server.keeper.recovery import Recovery
 from server.ledger.journal import JournalReader
@@ -48,42 +49,46 @@ async def _keep_until_stopped(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running_parts(settings) as parts:
-        figures = Figures(settings.journal_max_entries)
-        working = asyncio.create_task(_work(parts, figures, settings))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        working.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await working
+    working = asyncio.create_task(_work(settings))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
 
 
-async def _work(parts: KeeperParts, figures: Figures, settings: Settings) -> None:
-    await _wait_for_archive(parts.archive)
+async def _work(settings: Settings) -> None:
+    figures = Figures(settings.journal_max_entries)
     async with AsyncExitStack() as stack:
+        parts, _store = await stack.enter_async_context(running_parts(settings))
         address = settings.keeper_metrics_listen
         if address is not None:
-            httpd, _ = serve_metrics(address, KeeperPage(figures, parts.now_ms))
+            httpd, _thread = serve_metrics(address, KeeperPage(figures, parts.now_ms))
             stack.callback(httpd.server_close)
             stack.push_async_callback(asyncio.to_thread, httpd.shutdown)
         await Keeper(parts, figures).run()
 
 
 @asynccontextmanager
-async def running_parts(settings: Settings) -> AsyncIterator[KeeperParts]:
-    """Join the parts that a keeper, and whoever looks after it, works with.
+async def running_parts(
+    settings: Settings, *, patience_seconds: float | None = None
+) -> AsyncIterator[tuple[KeeperParts, Store]]:
+    """Join the parts that a keeper, and whoever looks after it, works with, and their store.
 
-    The store's clock has been read when the block begins.
+    The store's clock was read and the archive is up to date when the block begins. Raises
+    `TimeoutError` where that takes longer than `patience_seconds`, and `ArchiveUnusable`.
     """
     store = Store(store_url(settings))
     archive = open_archive(settings)
     clock = StoreClock(store)
     keeping, journal = Keeping(store), JournalReader(store)
-    await _wait_for_store(clock)
+    async with asyncio.timeout(patience_seconds):
+        await _wait_for_store(clock)
+        await _wait_for_archive(archive)
     reading = asyncio.create_task(clock.keep())
     try:
-        yield KeeperParts(
+        parts = KeeperParts(
             ledger=RedisLedger(store, clock),
             journal=journal,
             keeping=keeping,
@@ -91,6 +96,7 @@ async def running_parts(settings: Settings) -> AsyncIterator[KeeperParts]:
             rebuild=_make_rebuild(settings, store, clock, archive=archive),
             now_ms=clock.now_ms,
         )
+        yield parts, store
     finally:
         reading.cancel()
         await archive.close()

@@ -143,11 +143,17 @@ class Archive:
         query = select(tables.ACCOUNTS.c.tenant_id).order_by(tables.ACCOUNTS.c.tenant_id)
         return await self._database.read(lambda connection: list(connection.scalars(query)))
 
-    async def images(self, partition: int) -> tuple[AccountImage, ...]:
-        """Say what the accounts of a partition would be opened with now."""
-        return await self._database.read(
-            lambda connection: image_of(load_partition(connection, partition))
-        )
+    async def preview(self, partition: int, entries: Sequence[Entry]) -> tuple[AccountImage, ...]:
+        """Say what accounts would be opened with if these entries were archived; writes nothing."""
+
+        def work(connection: Connection) -> tuple[AccountImage, ...]:
+            book = load_partition(connection, partition)
+            book.take_over(load_book(connection, entries))
+            for entry in entries:
+                fold_entry(book, entry, Origin(partition, 0, entry.n))
+            return image_of(book)
+
+        return await self._database.read(work)
 
 
 def _read_positions(connection: Connection) -> dict[int, Position]:

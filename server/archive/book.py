@@ -124,6 +124,15 @@ class Book:
     uses: dict[tuple[str, str, int, int], UseRow] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
 
+    def take_over(self, other: Book) -> None:
+        """Take over the rows of another book, read in the same transaction."""
+        self.accounts |= other.accounts
+        self.tallies |= other.tallies
+        self.lots |= other.lots
+        self.movements |= other.movements
+        self.calls |= other.calls
+        self.uses |= other.uses
+
     def lots_of(self, tenant_id: str) -> list[LotRow]:
         """List a tenant's lots, oldest first."""
         lots = (lot for (tenant, _), lot in self.lots.items() if tenant == tenant_id)

@@ -7,17 +7,15 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-from server.archive import Archive, ArchiveUnavailable, Position, PositionMoved
+from server.archive import ArchiveUnavailable, Position, PositionMoved
 from server.keeper.drain import ArchiveBehind, Drain, PartitionLost
 from server.keeper.figures import Figures
+from server.keeper.parts import KeeperParts
 from server.keeper.reading import EntryUnknown
-from server.keeper.rebuild import Rebuild, RebuildOvertaken
+from server.keeper.rebuild import RebuildOvertaken
 from server.keeper.sweep import Sweep
-from server.ledger import Ledger, LedgerDamaged, LedgerUnavailable
-from server.ledger.journal import JournalReader
-from server.ledger.keeping import Keeping
+from server.ledger import LedgerDamaged, LedgerUnavailable
 
 # Who does not renew its lease for this long is taken for dead.
 LEASE_MS = 10_000
@@ -32,18 +30,6 @@ _DISCOVERY_ROUND_SECONDS = 30.0
 _HOLDER_BYTES = 8
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class KeeperParts:
-    """What a keeper works with."""
-
-    ledger: Ledger
-    journal: JournalReader
-    keeping: Keeping
-    archive: Archive
-    rebuild: Rebuild
-    now_ms: Callable[[], int]
 
 
 class Keeper:

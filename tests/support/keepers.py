@@ -15,7 +15,8 @@ from policy.decision import CreditsPurse, PayerKind, PoolPurse, Purse
 from policy.rate import Rate
 from server.archive import AccountImage, Archive, Database
 from server.keeper.figures import Figures
-from server.keeper.keeper import Keeper, KeeperParts
+from server.keeper.keeper import Keeper
+from server.keeper.parts import KeeperParts
 from server.keeper.rebuild import Rebuild
 from server.keeper.recovery import Recovery
 from server.ledger import Answer, Balance, ReserveRequest, Use
@@ -93,8 +94,9 @@ class House:
         recovery = Recovery(self.journal, self.archive, self.rebuild)
         return RedisLedger(self.store, self.clock, recovery.open_partition)
 
-    def keeper(self) -> Keeper:
-        parts = KeeperParts(
+    @property
+    def parts(self) -> KeeperParts:
+        return KeeperParts(
             ledger=self.ledger,
             journal=self.journal,
             keeping=Keeping(self.store),
@@ -102,7 +104,9 @@ class House:
             rebuild=self.rebuild,
             now_ms=self.clock.now_ms,
         )
-        return Keeper(parts, Figures(JOURNAL_MAX_ENTRIES))
+
+    def keeper(self) -> Keeper:
+        return Keeper(self.parts, Figures(JOURNAL_MAX_ENTRIES))
 
     async def open(self, balance: int | None = 6_000_000, tenant: str = "contoso") -> None:
         ledger = self.ledger
@@ -140,7 +144,7 @@ class House:
 
     async def image(self) -> AccountImage:
         """What the archive would open the account with."""
-        (image,) = await self.archive.images(PARTITION)
+        (image,) = await self.archive.preview(PARTITION, [])
         return image
 
 

@@ -1,0 +1,152 @@
+"""Reading a whole partition as it stands at one entry of its journal, for who checks it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from server.ledger import keys
+from server.ledger.store_call import named_trouble, pairs
+from server.ledger.wire import GROUP, PURSE, UNIT
+from server.store import Store
+
+_TALLIES = frozenset({"pool", "spend"})
+_SEGMENT = re.compile(r"(\d+) (\d+) (\d+) (\d+)")
+_MOST_READINGS = 20
+_SUMS = ("funded", "debited", "refunded", "expired", "voided", "owed")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedAccount:
+    """The money of one account, as the ledger has it; all sums in micros."""
+
+    available: int
+    reserved: int
+    post_paid: int
+    funded: int
+    debited: int
+    refunded: int
+    expired: int
+    voided: int
+    owed: int
+    lots_left: int
+
+    @property
+    def unexplained(self) -> int:
+        """What invariant 1 cannot explain; anything but 0 is damage."""
+        came = self.funded + self.post_paid + self.refunded
+        return came - self.available - self.reserved - self.debited - self.expired - self.voided
+
+
+@dataclass(slots=True)
+class PartitionAudit:
+    """A partition after entry `n` of its journal.
+
+    `held_micros` by tenant and `held_tallies` by field are what the calls that run hold, added up;
+    `lost_calls` stand in the index of reservations and nowhere else.
+    """
+
+    epoch: int
+    n: int
+    nonce: str
+    accounts: dict[str, AuditedAccount] = field(default_factory=dict)
+    # By field: what was debited, and what is held.
+    tallies: dict[str, tuple[int, int]] = field(default_factory=dict)
+    held_micros: Counter[str] = field(default_factory=Counter)
+    # What of it will be invoiced, so that no lot holds it.
+    held_unfunded: Counter[str] = field(default_factory=Counter)
+    held_tallies: Counter[str] = field(default_factory=Counter)
+    lost_calls: list[str] = field(default_factory=list)
+
+
+class PartitionBusy(Exception):
+    """So much happens in the partition that it could not be read whole."""
+
+
+class Auditor:
+    """Reads partitions. Raises `LedgerUnavailable` and `LedgerDamaged`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def read(self, partition: int) -> PartitionAudit | None:
+        """Read one partition; None where it is not open. Raises `PartitionBusy`."""
+        of_partition = keys.partition_keys(partition)
+        for _ in range(_MOST_READINGS):
+            fields = await self._hash(of_partition.accounts)
+            meta = fields.get(keys.META_FIELD)
+            if meta is None:
+                return None
+            audit = _read_accounts(meta, fields)
+            await self._add_calls(audit, of_partition.expiry)
+            async with named_trouble():
+                after = await self._store.command("HGET", of_partition.accounts, keys.META_FIELD)
+            if after is not None and after.decode() == meta:
+                return audit
+        raise PartitionBusy
+
+    async def _add_calls(self, audit: PartitionAudit, expiry: str) -> None:
+        async with named_trouble():
+            members = await self._store.command("ZRANGE", expiry, 0, -1)
+        for member in members:
+            reference, tenant_id = keys.parse_expiry_member(member.decode())
+            record = await self._hash(keys.call_key(tenant_id, reference))
+            if record.get("state") == "live":
+                _add_call(audit, tenant_id, record)
+            else:
+                audit.lost_calls.append(member.decode())
+
+    async def _hash(self, key: str) -> dict[str, str]:
+        async with named_trouble():
+            flat = await self._store.command("HGETALL", key)
+        return {name.decode(): value.decode() for name, value in pairs(flat)}
+
+
+def _read_accounts(meta: str, fields: Mapping[str, str]) -> PartitionAudit:
+    epoch, n, nonce, _, _ = meta.split(" ")
+    audit = PartitionAudit(int(epoch), int(n), nonce)
+    for name, text in fields.items():
+        kind, _, rest = name.partition("/")
+        if kind == "money":
+            audit.accounts[keys.tenant_of(rest)] = _read_account(fields, rest)
+        elif kind in _TALLIES:
+            done, held = text.split(" ")
+            audit.tallies[name] = int(done), int(held)
+    return audit
+
+
+def _read_account(fields: Mapping[str, str], name: str) -> AuditedAccount:
+    available, reserved, post_paid = fields[f"money/{name}"].split(" ")
+    totals = dict(zip(_SUMS, map(int, fields[f"totals/{name}"].split(" ")), strict=True))
+    lots = filter(None, fields.get(f"lots/{name}", "").split(PURSE))
+    return AuditedAccount(
+        available=0 if available == "-" else int(available),
+        reserved=int(reserved),
+        post_paid=int(post_paid),
+        lots_left=sum(int(lot.split(" ")[2]) for lot in lots),
+        **totals,
+    )
+
+
+def _add_call(audit: PartitionAudit, tenant_id: str, record: Mapping[str, str]) -> None:
+    facts = "".join(_chunks(record))
+    purses = facts.split(GROUP)[1].split(PURSE)
+    for segment in _SEGMENT.finditer(record["held"].partition("|")[0]):
+        index, start, end, held = map(int, segment.groups())
+        parts = purses[index].split(UNIT)
+        if parts[0] == "P":
+            audit.held_tallies[parts[2]] += end - start
+        elif parts[0] == "C":
+            audit.held_micros[tenant_id] += held
+            if parts[6] == "1" and record.get("unfunded") == "1":
+                audit.held_unfunded[tenant_id] += held
+            audit.held_tallies[parts[10]] += held
+
+
+def _chunks(record: Mapping[str, str]) -> Iterable[str]:
+    number = 1
+    while (chunk := record.get(f"facts{number}")) is not None:
+        yield chunk
+        number += 1
