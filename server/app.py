@@ -36,6 +36,7 @@ from server.deadline import Deadline
 from server.debits import SERVICE as DEBITS
 from server.debits import Debits, Watching
 from server.decider import Decider
+from server.duties import go_on
 from server.emergency import EmergencyDoor
 from server.facts import FactsFolders, FactsKeeper, FactsReport, InvalidFacts
 from server.health import LEDGER_SERVICE, LedgerHealth
@@ -168,11 +169,14 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
         await engine.told.set(LEDGER_SERVICE, _STATUS.NOT_SERVING)
         await _wait_for_ledger(engine.watch)
         expiry = Expiry(engine.ledger, lambda: _partitions(engine.facts), engine.metrics)
-        for duty in (
-            *(engine.clock.keep(), engine.watch.run(), engine.fill.run(), expiry.run()),
-            watching.tailer.run(),
-        ):
-            stack.push_async_callback(_cancel, asyncio.create_task(duty))
+        for name, duty in {
+            "Reading the clock": engine.clock.keep,
+            "Watching the ledger": engine.watch.run,
+            "Watching the journals": engine.fill.run,
+            "Expiring reservations": expiry.run,
+            "Following the journals": watching.tailer.run,
+        }.items():
+            stack.push_async_callback(_cancel, asyncio.create_task(go_on(name, duty)))
         engine.facts.start()
         stack.push_async_callback(engine.facts.stop)
         _serve_metrics(engine, stack)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
-from server.ledger import LedgerUnavailable
+from server.ledger import LedgerDamaged, LedgerUnavailable
 from server.ledger.journal import JournalReader
 from server.ledger.keys import partition_of
 
 _ROUND_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class JournalFill:
@@ -40,10 +43,15 @@ class JournalFill:
     async def look(self) -> None:
         """Look once; while the ledger is away, what was seen last counts."""
         try:
-            lengths = {each: await self._journal.length(each) for each in self._partitions()}
+            full = [each for each in self._partitions() if await self._is_full(each)]
         except LedgerUnavailable:
             return
-        # The entry by which a journal is joined to the archive is no burden.
-        self._full = frozenset(
-            partition for partition, length in lengths.items() if length > self._most_entries
-        )
+        self._full = frozenset(full)
+
+    async def _is_full(self, partition: int) -> bool:
+        try:
+            # The entry by which a journal is joined to the archive is no burden.
+            return await self._journal.length(partition) > self._most_entries
+        except LedgerDamaged as error:
+            _log.error("The journal of partition %d takes no calls: %s", partition, error)
+            return True

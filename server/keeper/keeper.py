@@ -82,8 +82,12 @@ class Keeper:
     async def expire(self) -> None:
         """Give back what lapsed."""
         for partition in sorted(self._positions):
-            given_back = await self.parts.ledger.expire(partition, _EXPIRE_CALLS)
-            self.figures.expired_reservations += given_back
+            try:
+                given_back = await self.parts.ledger.expire(partition, _EXPIRE_CALLS)
+            except LedgerDamaged as error:
+                _log.error("Nothing lapses in partition %d: %s", partition, error)
+            else:
+                self.figures.expired_reservations += given_back
 
     async def sweep(self) -> None:
         """Forget tallies that are long over."""

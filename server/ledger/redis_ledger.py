@@ -9,6 +9,7 @@ from typing import Any
 
 from server.ledger import keys, wire
 from server.ledger.answers import Answer, Balance
+from server.ledger.lapsing import Lapsing
 from server.ledger.questions import (
     CallKey,
     DirectDebit,
@@ -47,6 +48,7 @@ class RedisLedger:
         self._store = store
         self._clock = clock
         self._open_partition = open_partition
+        self._lapsing = Lapsing(store, self._expire_one)
 
     async def install(self) -> None:
         """Load the library of functions and refuse a store that cannot be trusted with money.
@@ -138,16 +140,7 @@ class RedisLedger:
 
     async def expire(self, tenant_partition: int, limit: int) -> int:
         """Give back what lapsed in one partition, `limit` calls at most; say how many."""
-        expiry = keys.partition_keys(tenant_partition).expiry
-        now_ms = self._now_ms()
-        async with named_trouble():
-            due = await self._store.command(
-                "ZRANGEBYSCORE", expiry, "-inf", now_ms, "LIMIT", 0, limit
-            )
-        given_back = 0
-        for member in due:
-            given_back += await self._expire_one(member.decode(), now_ms)
-        return given_back
+        return await self._lapsing.expire(tenant_partition, self._now_ms(), limit)
 
     async def top_up(self, lot: TopUp) -> None:
         """Fund an account with a lot, once per lot id."""

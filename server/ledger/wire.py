@@ -158,6 +158,17 @@ def read_balance(tenant_id: str, reply: Sequence[bytes]) -> Balance:
     )
 
 
+def read_time_ms(meta: bytes | None) -> int:
+    """Read a partition's own time from its line; 0 where there is none. Raises `LedgerDamaged`."""
+    if meta is None:
+        return 0
+    try:
+        _, _, _, time_ms, _ = meta.split(b" ")
+        return int(time_ms)
+    except ValueError as error:
+        raise LedgerDamaged("meta") from error
+
+
 def require_whole(**amounts: int) -> None:
     """Refuse amounts that the ledger cannot hold: negative, or above 2^53 - 1."""
     for name, amount in amounts.items():

@@ -8,7 +8,7 @@ import time
 from typing import Protocol
 
 from server.store.connection import Store
-from server.store.trouble import StoreUnavailable
+from server.store.trouble import StoreRefused, StoreUnavailable
 
 REFRESH_SECONDS = 10.0
 _MICROS_PER_MILLISECOND = 1_000
@@ -52,7 +52,7 @@ class StoreClock:
         """Refresh the reading for as long as the task lives: now and then, and on reconnection."""
         while True:
             # The last reading is good for long; who decides meets the same trouble, and tells.
-            with contextlib.suppress(StoreUnavailable):
+            with contextlib.suppress(StoreUnavailable, StoreRefused):
                 await self.refresh()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_SECONDS):
