@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,7 +162,7 @@ def facts_of(change: CallChange) -> CallFacts:
 
 def to_values(row: AccountRow | LotRow | MovementRow | CallRow | UseRow) -> dict[str, Any]:
     """Write a row as the values of its columns."""
-    values = {item.name: getattr(row, item.name) for item in dataclasses.fields(row)}
+    values = {name: getattr(row, name) for name in row.__slots__}
     if isinstance(row, CallRow):
         values["facts"] = msgspec.json.encode(row.facts).decode()
         values["state"] = row.state.value

@@ -7,14 +7,13 @@ was debited. No I/O.
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from policy.rating import price_micros
 from server.archive.book import Book, CallRow, UseRow
-from server.archive.changes import ArchivedPurse
+from server.archive.changes import ArchivedPurse, CallDescription
 
 # The space of all ids of usage records; made once, never changed.
 _NAMESPACE = uuid.UUID("5d0b8c1e-5f4d-4d0e-9a3c-5b7a2f1c9e64")
@@ -43,13 +42,14 @@ def record_usage(book: Book, call: CallRow, origin: Origin) -> None:
 def _record(call: CallRow, use: UseRow, origin: Origin) -> dict[str, Any]:
     purse = call.facts.purses[use.purse_index]
     correction = use.recorded_seconds > 0
+    described = call.facts.description
     return {
         "usage_id": _usage_id(use, origin),
         "tenant_id": call.tenant_id,
         "opened_id": call.opened_id,
         "gateway_id": call.gateway_id,
         "call_id": call.call_id,
-        **dataclasses.asdict(call.facts.description),
+        **{name: getattr(described, name) for name in CallDescription.__slots__},
         "start_ms": call.start_ms,
         "end_ms": call.report_ms,
         "duration_seconds": use.seconds - use.recorded_seconds,
