@@ -30,6 +30,7 @@ from server.calls.listing import Listing
 from server.calls.reporting import Reporter
 from server.calls.verbs import Verbs
 from server.catching_up import CatchingUp
+from server.control import Control, Following, Standings
 from server.credits import SERVICE as CREDITS
 from server.credits import Credits
 from server.deadline import Deadline
@@ -45,6 +46,7 @@ from server.keeper.expiry import Expiry
 from server.keeper.fill import JournalFill
 from server.keeper_app import make_recovery, open_archive
 from server.keeper_child import KeeperChild
+from server.ledger.bridges import NewestStreams
 from server.ledger.calls import CallReader
 from server.ledger.journal import JournalReader
 from server.ledger.keys import partition_of
@@ -61,7 +63,6 @@ from server.store import (
     StoreClock,
     StoreRefused,
     StoreUnavailable,
-    Timeouts,
     WakeUps,
 )
 from server.translation.advice import advice_of
@@ -81,8 +82,6 @@ _MS = 1_000
 _NS_PER_MS = 1_000_000
 # How long a start waits for a Redis that is not there, before it serves emergencies without.
 _LEDGER_START_SECONDS = 5.0
-# One reads what was woken, the others what readers missed.
-_WATCHING_CONNECTIONS = 4
 _STATUS = health_pb2.HealthCheckResponse
 
 _log = logging.getLogger("callgate")
@@ -128,6 +127,8 @@ class Engine:
     clock: StoreClock
     ledger: RedisLedger
     calls: CallReader
+    rooms: RoomReader
+    standings: Standings
     archive: Archive
     fill: JournalFill
     accounts: Accounts
@@ -175,6 +176,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
             "Watching the journals": engine.fill.run,
             "Expiring reservations": expiry.run,
             "Following the journals": watching.tailer.run,
+            "Looking after bridges' streams": engine.standings.run,
         }.items():
             stack.push_async_callback(_cancel, asyncio.create_task(go_on(name, duty)))
         engine.facts.start()
@@ -211,7 +213,7 @@ def _make_watching(
     settings: Settings, url: str, *, archive: Archive, stack: AsyncExitStack
 ) -> Watching:
     """Build what follows journals, on connections of its own: no decision waits behind it."""
-    store = Store(url, Timeouts(connections=_WATCHING_CONNECTIONS))
+    store = Store(url)
     stack.push_async_callback(store.close)
     source = JournalSource(store, archive)
     return Watching(Tailer(source, WakeUps(url)), source, settings.checkpoint_seconds)
@@ -258,6 +260,8 @@ def _build(
         clock=clock,
         ledger=ledger,
         calls=CallReader(store),
+        rooms=RoomReader(store),
+        standings=Standings(NewestStreams(store)),
         archive=archive,
         fill=JournalFill(
             JournalReader(store), lambda: _partitions(facts), settings.journal_max_entries
@@ -328,7 +332,13 @@ def _register(engine: Engine, transport: TransportServer) -> None:
         records=engine.records,
         metrics=metrics,
     )
-    Authorization(_verbs(engine, door, decider), metrics).register(transport)
+    verbs = _verbs(engine, door, decider)
+    control = Control(
+        verbs,
+        engine.standings,
+        Following(engine.watching.tailer, engine.rooms, decider, verbs.advice),
+    )
+    Authorization(verbs, control, metrics).register(transport)
     Credits(engine.accounts, metrics).register(transport)
     Debits(engine.watching, engine.facts, engine.accounts.store_name, metrics).register(transport)
     # Both transports offer what generated code asks of grpcio's own server.
