@@ -23,6 +23,10 @@ _ENDING = re.compile(r"(4\d\d)/(\d{1,3})")
 _HIGHEST_PORT = 65_535
 _HIGHEST_CAUSE = 127
 _PRINTABLE = re.compile(r"[ -~]*")
+_REDIS_SCHEMES = (
+    *("redis://", "redis+sentinel://", "redis+cluster://"),
+    *("rediss://", "rediss+sentinel://", "rediss+cluster://", "unix://"),
+)
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
 
@@ -163,13 +167,17 @@ def redis_url() -> Kind[str]:
     """Read where Redis is, or nothing."""
 
     def read(value: object) -> str:
-        schemes = ("redis://", "rediss://", "unix://")
-        if not isinstance(value, str) or (value and not value.startswith(schemes)):
+        if not isinstance(value, str) or (value and not value.startswith(_REDIS_SCHEMES)):
             raise ValueError(value)
         return value
 
     # It may hold a password.
-    return Kind("a URL of redis://, rediss:// or unix://", read, is_secret=True)
+    return Kind(
+        "a URL of redis://, rediss:// or unix://, of redis+sentinel://host:port,host:port/name or "
+        "redis+cluster://host:port,host:port, or of rediss+ these",
+        read,
+        is_secret=True,
+    )
 
 
 def suggestions() -> Kind[Mapping[Reason, SuggestedEnding]]:

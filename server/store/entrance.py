@@ -21,7 +21,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from server.store.trouble import StoreUnavailable, Timeouts
+from server.store.trouble import StoreRefused, StoreUnavailable, Timeouts
 
 # RESP2: what functions answer is the same in both, and it is what every supported server speaks.
 PROTOCOL = 2
@@ -62,10 +62,17 @@ class Primary:
 class Entrance:
     """Knows from a URL who the primaries are and connects to them.
 
-    All methods raise `StoreUnavailable`. `ValueError`: the URL is none.
+    All methods raise `StoreUnavailable`; a URL that is none raises `StoreRefused` at once.
     """
 
     def __init__(self, url: str, timeouts: Timeouts) -> None:
+        try:
+            self._read(url, timeouts)
+        except ValueError as error:
+            # The error may quote a part of the password.
+            raise StoreRefused("the URL of the store cannot be read") from error
+
+    def _read(self, url: str, timeouts: Timeouts) -> None:
         scheme, _, rest = url.partition("://")
         base, _, kind = scheme.partition("+")
         self.kind = Kind(kind)
@@ -85,7 +92,9 @@ class Entrance:
             f"{base}://{user}{at}localhost/{database}?{plain}", timeouts
         )
         if self.kind is Kind.SENTINEL and not self._name:
-            raise ValueError("the URL names no primary: redis+sentinel://host:port/name")
+            raise StoreRefused(
+                "a URL of Sentinel ends with the name of the primary: host:port/name"
+            )
 
     async def primaries(self, known: Sequence[Address] = ()) -> list[Primary]:
         """Ask who takes writes now. Of a cluster, nodes that are `known` may be asked too."""
@@ -208,7 +217,7 @@ def _read_url(url: str, timeouts: Timeouts) -> tuple[type[AbstractConnection], d
 def _read_address(text: str, port: int) -> Address:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
-        raise ValueError(f"{text!r} is no host:port")
+        raise ValueError(text)
     return Address(parts.hostname, parts.port or port)
 
 

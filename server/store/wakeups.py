@@ -1,7 +1,6 @@
 """Hearing that something was written: sharded channels, on a connection of their own a node.
 
-Messages may be lost, so who listens also looks by itself now and then. All of redis-py that this
-needs is in this file.
+Messages may be lost, so who listens also looks by itself now and then.
 """
 
 from __future__ import annotations
@@ -12,19 +11,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.crc import key_slot
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
-from server.store.entrance import PROTOCOL
+from server.store.entrance import Entrance
+from server.store.routes import slot_of
+from server.store.trouble import StoreUnavailable, Timeouts
 
 # What is told where any channel may have had a message that nobody heard.
 EVERY_CHANNEL = ""
 RETRY_SECONDS = 1.0
-CONNECT_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +31,7 @@ class WakeUps:
     """Listens on channels of one store; of a cluster, on each at the node that has its slot."""
 
     def __init__(self, url: str) -> None:
-        self._pool = ConnectionPool.from_url(
-            url,
-            protocol=PROTOCOL,
-            socket_connect_timeout=CONNECT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._entrance = Entrance(url, Timeouts())
         self._channels: set[str] = set()
         self._changed = asyncio.Event()
 
@@ -59,14 +50,17 @@ class WakeUps:
         while True:
             try:
                 await self._listen(heard)
-            except* (RedisError, OSError, _Moved) as trouble:
+            except* (RedisError, OSError, StoreUnavailable, _Moved) as trouble:
                 _log.debug("Listening again: %s", trouble.exceptions[0])
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self, heard: Heard) -> None:
         """Listen until something fails, on the nodes as they are now."""
-        nodes = await self._find_nodes()
+        nodes: list[_Node] = []
         try:
+            for primary in await self._entrance.primaries():
+                connection = await self._entrance.connect(primary.address)
+                nodes.append(_Node(connection, primary.slots))
             async with asyncio.TaskGroup() as group:
                 for node in nodes:
                     group.create_task(node.listen(heard))
@@ -81,48 +75,18 @@ class WakeUps:
             for node in nodes:
                 await node.close()
 
-    async def _find_nodes(self) -> list[_Node]:
-        entrance = await self._connect()
-        try:
-            await entrance.send_command("CLUSTER", "SLOTS")
-            slots: Any = await entrance.read_response()
-        except ResponseError as error:
-            if "cluster support disabled" in str(error):
-                return [_Node(entrance, None)]
-            await entrance.disconnect()
-            raise
-        await entrance.disconnect()
-        nodes: dict[tuple[str, int], _Node] = {}
-        for first, last, (host, port, *_), *_ in slots:
-            address = (host.decode(), port)
-            if address not in nodes:
-                nodes[address] = _Node(await self._connect(host=host.decode(), port=port), set())
-            nodes[address].serve(range(first, last + 1))
-        return list(nodes.values())
-
-    async def _connect(self, **address: object) -> AbstractConnection:
-        kind = self._pool.connection_class
-        connection: AbstractConnection = kind(**self._pool.connection_kwargs | address)
-        await connection.connect()  # type: ignore[no-untyped-call] # Upstream.
-        return connection
-
 
 class _Moved(Exception):
     """A channel went to another node."""
 
 
 class _Node:
-    """One connection to one node. Without `slots`, it serves all of them."""
+    """One connection to one node, and the slots that it serves."""
 
-    def __init__(self, connection: AbstractConnection, slots: set[int] | None) -> None:
+    def __init__(self, connection: AbstractConnection, slots: tuple[range, ...]) -> None:
         self._connection = connection
         self._slots = slots
         self._tuned: set[str] = set()
-
-    def serve(self, slots: range) -> None:
-        """Be told of slots that are this node's."""
-        assert self._slots is not None
-        self._slots.update(slots)
 
     async def tune(self, channels: set[str]) -> None:
         """Listen on those of these channels that are this node's, and on no others."""
@@ -163,4 +127,4 @@ class _Node:
         return await self._connection.read_response(timeout=math.inf)
 
     def _has(self, channel: str) -> bool:
-        return self._slots is None or key_slot(channel.encode()) in self._slots
+        return any(slot_of(channel) in slots for slots in self._slots)
