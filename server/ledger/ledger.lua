@@ -150,6 +150,12 @@ local function parse_purses(list)
     table.insert(purses, text == 'F' and { kind = 'F', tallies = {} }
       or reason and pool_purse(reason, field, size, others) or credits_purse(text))
   end
+  -- The fields of the account that these purses touch, and whether credits are among them.
+  purses.fields, purses.has = {}, {}
+  for _, purse in ipairs(purses) do
+    purses.has[purse.kind] = true
+    for _, field in ipairs(purse.tallies) do purses.fields[#purses.fields + 1] = field end
+  end
   if remembered_count >= REMEMBERED_PURSES then remembered, remembered_count = {}, 0 end
   remembered[list], remembered_count = purses, remembered_count + 1
   return purses
@@ -214,18 +220,17 @@ local function deepen(acct, totals, lots)
   acct.lots, acct.totals_was, acct.lots_was = parse_lots(lots or ''), totals, lots or ''
 end
 
--- Read partition and account in one command, with the fields that these calls touch.
-local function load(keys, now_ms, tenant, calls, deep)
+-- Read partition and account in one command, with the fields that these calls touch; `values` are
+-- those of a single new call that were read before.
+local function load(keys, now_ms, tenant, calls, deep, values)
   local names = { 'meta', 'flags/' .. tenant, 'money/' .. tenant }
   if deep then names[4], names[5] = 'totals/' .. tenant, 'lots/' .. tenant end
   local first = #names
   for i = 1, #calls do
-    for _, purse in ipairs(calls[i].purses) do
-      for _, field in ipairs(purse.tallies) do names[#names + 1] = field end
-    end
+    for _, field in ipairs(calls[i].purses.fields) do names[#names + 1] = field end
     if calls[i].counted then names[#names + 1] = calls[i].counted end
   end
-  local values = call('HMGET', keys[1], unpack(names))
+  values = values or call('HMGET', keys[1], unpack(names))
   local part, acct = parse_meta(values[1], whole(now_ms, 'now_ms')), parse_account(tenant, values[2], values[3])
   if not part or not acct then return part end
   if deep then deepen(acct, values[4], values[5]) end
@@ -783,10 +788,10 @@ end
 local HEAD_ARGUMENTS, LEG_ARGUMENTS, HEAD_KEYS, LEG_KEYS = 4, 10, 3, 2
 
 -- Read one leg of a question, and the record that may hold its answer.
-local function read_leg(keys, args, i)
+local function read_leg(keys, args, i, values)
   local at, k = HEAD_ARGUMENTS + (i - 1) * LEG_ARGUMENTS, HEAD_KEYS + (i - 1) * LEG_KEYS
   local key = keys[k + 1]
-  local record = read_hash(key)
+  local record = not values and read_hash(key) or nil
   local leg = {
     key = key, record = record, known = record ~= nil, member = sub(key, -REFERENCE_BYTES) .. ':' .. args[2],
     gateway = args[at + 1], asked = args[at + 2], decision = args[at + 3], refusal = args[at + 4],
@@ -901,10 +906,10 @@ local function plan_leg(plan, leg, forced)
 end
 
 -- Plan all legs. Returns the reply, and the plan if there is one to commit.
-local function plan_reserve(keys, args, forced)
+local function plan_reserve(keys, args, forced, values)
   local legs, asked, replies, deep = {}, {}, { 'OK' }, false
   for i = 1, (#args - HEAD_ARGUMENTS) / LEG_ARGUMENTS do
-    local leg = read_leg(keys, args, i)
+    local leg = read_leg(keys, args, i, values)
     local reply = leg.record and args[4] ~= 'd' and earlier_answer(leg.record, leg.asked)
     if reply and reply[1] == 'REUSED' then return reply end
     legs[i], replies[i + 1] = leg, reply or nil
@@ -916,7 +921,7 @@ local function plan_reserve(keys, args, forced)
     end
   end
   if #asked == 0 then return replies end
-  local part, acct = load(keys, args[1], args[2], asked, deep)
+  local part, acct = load(keys, args[1], args[2], asked, deep, values)
   if not acct then return { 'NO_ACCOUNT' } end
   if acct.digest ~= args[3] then return { 'STALE', acct.digest } end
   expire_lots(keys, acct, part, legs[1].decision)
@@ -925,6 +930,85 @@ local function plan_reserve(keys, args, forced)
     replies[i + 1] = replies[i + 1] or plan_leg(plan, leg, forced)
   end
   return replies, plan
+end
+
+-- Say what the first purse gives where it has plenty: the seconds, the micros held, the field it
+-- changes and its new text, and the texts of credits and of minutes left. nil where it has not.
+local function plenty(purses, values, wanted, available, reserved, post_paid)
+  local purse = purses[1]
+  local sizes = purse.sizes
+  if purse.kind == 'P' then
+    for i = 2, #sizes do
+      if values[3 + i] and tonumber(match(values[3 + i], '^(%d+) ')) >= sizes[i] then return nil end
+    end
+    local done, held = match(values[4] or '0 0', '^(%d+) (%d+)$')
+    local left = sizes[1] - done - held - wanted
+    if done + 0 >= sizes[1] or left < wanted * (PLENTY - 1) then return nil end
+    return wanted, 0, purse.field, done .. ' ' .. held + wanted, purses.has.C and available or '-', left
+  end
+  if purse.limit or purses.has.P or available == '-' or purse.positive and available + 0 <= 0 then return nil end
+  local seconds = charged_seconds(purse, wanted)
+  local most = max(wanted * PLENTY, seconds + 1)
+  local held = price_micros(purse, seconds) + purse.fee
+  if most > purse.priceable then return nil end
+  if not purse.post_paid and available + purse.overdraft < price_micros(purse, most) + purse.fee then return nil end
+  available = digits(available - held)
+  return seconds, held, 'money', available .. ' ' .. digits(reserved + held) .. ' ' .. post_paid, available, '-'
+end
+
+local FACTS_FIELDS = { 'facts1', 'facts2', 'facts3', 'facts4', 'facts5', 'facts6', 'facts7', 'facts8', 'facts9' }
+
+-- Write a first grant: all of its texts are made, and each hash was read.
+local function write_first(keys, args, grant)
+  local facts = args[12]
+  local fields = { 'state', 'live', 'asked', args[6], 'decision', args[7], 'answer', grant.answer, 'held', grant.kept,
+                   'gateway', args[5], 'facts1', sub(facts, 1, CHUNK_BYTES) }
+  local n = 14
+  for chunk = 2, math.ceil(#facts / CHUNK_BYTES) do
+    fields[n + 1], fields[n + 2] = FACTS_FIELDS[chunk] or 'facts' .. chunk, sub(facts, (chunk - 1) * CHUNK_BYTES + 1, chunk * CHUNK_BYTES)
+    n = n + 2
+  end
+  if grant.unfunded ~= '' then fields[n + 1], fields[n + 2] = 'unfunded', grant.unfunded end
+  call('ZADD', keys[2], grant.expire_ms, grant.member)
+  call('XADD', keys[3], grant.id, 'meta', grant.entry, 'kind', 'reserved', 'body', grant.body)
+  call('HSET', keys[1], 'meta', grant.meta, grant.field, grant.text)
+  call('HSET', keys[4], unpack(fields))
+  redis.pcall('SPUBLISH', keys[3], grant.id)
+end
+
+-- Grant what is asked most: the first question about a call whose first purse has plenty. The same
+-- as the long way round, in fewer steps. Returns nil, and what was read, where it is not so.
+local function reserve_at_once(keys, args)
+  local tenant, decision, wanted = args[2], args[7], args[9] + 0
+  if #args ~= HEAD_ARGUMENTS + LEG_ARGUMENTS or args[4] == 'd' or args[8] .. args[11] .. args[13] .. args[14] ~= ''
+    or wanted < 1 or #call('HGETALL', keys[4]) > 0 then return nil end
+  local purses = parse_purses(match(args[12], '^[^\29]*\29([^\29]*)\29'))
+  local values = call('HMGET', keys[1], 'meta', 'flags/' .. tenant, 'money/' .. tenant, unpack(purses.fields))
+  local epoch, n, nonce, time_ms, small_ms = match(values[1] or '', '^(%d+) (%d+) (%S+) (%d+) (%d+)$')
+  local digest, lots_due_ms = match(values[2] or '', '^(%S+) 0 (%d+)$')
+  local available, reserved, post_paid = match(values[3] or '', '^(%-?%d*) (%d+) (%d+)$')
+  if not epoch or digest ~= args[3] or not available or #purses == 0 or purses.has.F then return nil, values end
+  local now_ms = max(args[1] + 0, time_ms + 0)
+  if lots_due_ms ~= '0' and lots_due_ms + 0 <= now_ms or small_ms + 0 > now_ms then return nil, values end
+  local seconds, held, field, text, credits_left, minutes_left = plenty(purses, values, wanted, available, reserved, post_paid)
+  if not seconds then return nil, values end
+  local unfunded = available == '-' and '1' or ''
+  if field == 'money' then
+    field, available, reserved = 'money/' .. tenant, credits_left, digits(reserved + held)
+  end
+  local validity_ms, place = seconds * 1000 + RING_LIMIT_MS, exact(n + 1)
+  local member, segments = sub(keys[4], -REFERENCE_BYTES) .. ':' .. tenant, '0 0 ' .. seconds .. ' ' .. digits(held)
+  local answer = now_ms .. ' ' .. validity_ms .. ' ' .. EXPIRE_VALIDITIES * validity_ms .. ' 0 0 0 ' .. credits_left .. ' ' .. minutes_left
+  local line, kept = ' ' .. now_ms .. ' ' .. small_ms, segments .. '||' .. NOTHING_USED
+  write_first(keys, args, {
+    unfunded = unfunded, answer = answer, kept = kept, member = member, id = place .. '-0', field = field, text = text,
+    expire_ms = now_ms + EXPIRE_VALIDITIES * validity_ms .. '', entry = epoch .. ' ' .. decision .. ' ' .. nonce .. line,
+    meta = epoch .. ' ' .. place .. ' ' .. decision .. line,
+    body = 'tenant=' .. tenant .. '\ncall=' .. member .. '\ngateway=' .. args[5] .. '\nopened=' .. decision .. '\nasked='
+      .. args[6] .. '\nsegments=' .. segments .. '\nuses=\nbefore=\nheld_before=\nreport=' .. NOTHING_USED .. '\nunfunded=' .. unfunded .. '\nlots='
+      .. '\navailable=' .. available .. '\nreserved=' .. reserved .. '\nfacts=' .. args[12],
+  })
+  return { 'OK', { 'OK', decision, answer, kept, 'live', '', '' } }
 end
 
 -- reserve: hold for each leg what its purses give, once per (call, sequence); all legs have one account.
@@ -938,7 +1022,9 @@ local function reserve(keys, args)
   if not call then bind() end
   local mode, second = string.lower(args[4]), string.find(args[4], '%u')
   args[4] = mode
-  local reply, plan = plan_reserve(keys, args)
+  local granted, values = reserve_at_once(keys, args)
+  if granted then return granted end
+  local reply, plan = plan_reserve(keys, args, nil, values)
   if not plan then return reply end
   if plan.short and not second and something_due(keys[2], plan.part.now_ms) then return { 'EXPIRE_FIRST' } end
   if plan.refused and mode == 'a' then
@@ -1265,10 +1351,10 @@ local function refund(keys, args)
   local known = call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[6])
   acct.refunded = acct.refunded + micros
   plan.known = { 'known/' .. tenant .. '/' .. args[4], what }
-  local lot_id = ''
+  local lot_id, expire_ms = '', ''
   if acct.available then
     local lot = refund_lot(acct, part, args[6], known, args[4])
-    acct.available, lot_id = acct.available + micros, lot.id
+    acct.available, lot_id, expire_ms = acct.available + micros, lot.id, digits(lot.expire_ms)
     fill_lot(acct, lot, micros)
     if lot.id ~= args[6] then
       plan.known[3], plan.known[4] = 'known/' .. tenant .. '/' .. lot.id, format('lot %d %d', micros, lot.expire_ms)
@@ -1277,7 +1363,7 @@ local function refund(keys, args)
     acct.post_paid = acct.post_paid - micros
   end
   note(part, 'refunded', args[2], 'tenant=' .. tenant .. '\nid=' .. args[4] .. '\nmicros=' .. digits(micros)
-    .. '\nlot=' .. lot_id .. money_lines(acct))
+    .. '\nof=' .. args[6] .. '\nlot=' .. lot_id .. '\nexpire_ms=' .. expire_ms .. money_lines(acct))
   commit(keys, plan)
   return { 'OK' }
 end

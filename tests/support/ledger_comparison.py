@@ -132,7 +132,8 @@ async def journal_kinds(ledger: Ledger, partitions: set[int]) -> list[tuple[str,
         for _, fields in await ledger._store.command(
             "XRANGE", partition_keys(partition).journal, "-", "+"
         ):
-            tenant = re.search(rb"^tenant=(.*)$", fields[b"body"], re.MULTILINE)
+            entry = dict(pairs(fields))
+            tenant = re.search(rb"^tenant=(.*)$", entry[b"body"], re.MULTILINE)
             assert tenant is not None
-            found.append((fields[b"kind"].decode(), tenant[1].decode()))
+            found.append((entry[b"kind"].decode(), tenant[1].decode()))
     return found
