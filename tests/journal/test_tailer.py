@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from ledgers import TENANT, a_question, an_account, ask, extend
-from server.journal import Tailer
+import itertools
+
+import pytest
+
+from ledgers import TENANT, a_question, an_account, ask, extend, free
+from server.journal import (
+    FOLLOWER_LIMIT,
+    EpochEnded,
+    FollowerTooSlow,
+    JournalSource,
+    Tailer,
+    TailerStopped,
+)
+from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
+from server.store import Store, WakeUps
+from stores import empty
+
+
+def neighbour_of(tenant_id: str) -> str:
+    """Find another tenant of the same partition."""
+    names = (f"tenant-{number}" for number in itertools.count())
+    return next(name for name in names if partition_of(name) == partition_of(tenant_id))
 
 
 async def test_a_follower_gets_what_a_call_moves_in_order(
@@ -26,10 +46,137 @@ async def test_a_follower_gets_what_a_call_moves_in_order(
         movements += batch.movements
         standing = batch.standing
     assert [movement.kind for movement in movements] == ["reserved", "extended", "settled"]
-    assert [sum(move.debited_micros for move in one.moves) for one in movements] == [0, 100_000, 100_000]
-    assert [sum(move.held_micros for move in one.moves) for one in movements] == [100_000, 0, -100_000]
+    assert [sum(move.debited_micros for move in one.moves) for one in movements] == [
+        0,
+        100_000,
+        100_000,
+    ]
+    assert [sum(move.held_micros for move in one.moves) for one in movements] == [
+        100_000,
+        0,
+        -100_000,
+    ]
     balance = await ledger.read_balance(TENANT)
     assert standing is not None
     assert standing.available_micros == balance.available_micros
     assert standing.debited_micros == balance.debited_micros
     follower.leave()
+
+
+async def test_entries_are_found_though_no_wake_up_is_heard(
+    store: Store, ledger: RedisLedger
+) -> None:
+    deaf = Tailer(JournalSource(store, None), WakeUps("unix:///nowhere"))
+    await ledger.open_account(an_account(6_000_000))
+    follower = deaf.follower("reader")
+    await follower.join(TENANT)
+
+    await ledger.reserve(ask("call-1", 1))
+    batch = await follower.next(5)
+
+    assert batch is not None
+    assert [movement.call_id for movement in batch.movements] == ["call-1"]
+    deaf.stop()
+
+
+async def test_followers_share_what_is_read_once(tailer: Tailer, ledger: RedisLedger) -> None:
+    await ledger.open_account(an_account(6_000_000))
+    followers = [tailer.follower(f"reader {number}") for number in range(3)]
+    for follower in followers:
+        await follower.join(TENANT)
+
+    await ledger.reserve(ask("call-1", 1))
+    batches = [await follower.next(5) for follower in followers]
+
+    assert batches[0] is not None
+    assert all(batch is batches[0] for batch in batches)
+
+
+async def test_a_follower_gets_nothing_of_tenants_it_did_not_join(
+    tailer: Tailer, ledger: RedisLedger
+) -> None:
+    other = neighbour_of(TENANT)
+    for tenant in (TENANT, other):
+        await ledger.open_account(an_account(6_000_000, tenant=tenant))
+    follower = tailer.follower("reader")
+    await follower.join(TENANT)
+
+    await ledger.reserve(ask("theirs", 1, tenant=other))
+    await ledger.reserve(ask("ours", 1))
+    batch = await follower.next(5)
+
+    assert batch is not None
+    assert [movement.call_id for movement in batch.movements] == ["ours"]
+
+
+async def test_a_follower_too_far_behind_is_ended_and_the_others_are_not(
+    tailer: Tailer, ledger: RedisLedger
+) -> None:
+    await ledger.open_account(an_account(600_000_000))
+    slow, quick = tailer.follower("slow"), tailer.follower("quick")
+    await slow.join(TENANT)
+    await quick.join(TENANT)
+    seen = 0
+    most_waiting = 0
+
+    for first in range(0, FOLLOWER_LIMIT + 100, 50):
+        legs = [ask(f"call-{first + number}", 1, free()) for number in range(50)]
+        await ledger.reserve_many(legs, all_or_nothing=True)
+        while seen < first + 50:
+            batch = await quick.next(5)
+            assert batch is not None
+            seen += len(batch.movements)
+            most_waiting = max(most_waiting, slow.waiting)
+
+    with pytest.raises(FollowerTooSlow):
+        await slow.next(5)
+    assert most_waiting <= FOLLOWER_LIMIT
+    assert seen >= FOLLOWER_LIMIT + 100
+
+
+async def test_a_journal_that_began_anew_ends_its_followers(
+    tailer: Tailer, ledger: RedisLedger, store: Store
+) -> None:
+    await ledger.open_account(an_account(6_000_000))
+    await ledger.reserve(ask("call-1", 1))
+    follower = tailer.follower("reader")
+    await follower.join(TENANT)
+
+    await empty(store)
+    await ledger.open_account(an_account(6_000_000))
+
+    with pytest.raises(EpochEnded):
+        await follower.next(5)
+
+
+async def test_a_tailer_that_stops_ends_followers_after_what_was_read(
+    tailer: Tailer, ledger: RedisLedger
+) -> None:
+    await ledger.open_account(an_account(6_000_000))
+    follower, beside = tailer.follower("reader"), tailer.follower("beside")
+    for one in (follower, beside):
+        await one.join(TENANT)
+    await ledger.reserve(ask("call-1", 1))
+    await beside.next(5)
+
+    tailer.stop()
+
+    assert await follower.next(5) is not None
+    with pytest.raises(TailerStopped):
+        await follower.next(5)
+    with pytest.raises(TailerStopped):
+        await tailer.follower("late").join(TENANT)
+
+
+async def test_a_partition_that_nobody_follows_is_not_read(
+    tailer: Tailer, ledger: RedisLedger
+) -> None:
+    await ledger.open_account(an_account(6_000_000))
+    follower = tailer.follower("reader")
+    await follower.join(TENANT)
+    assert tailer.followers == 1
+
+    follower.leave()
+
+    assert tailer.followers == 0
+    assert follower.reached(TENANT) is None
