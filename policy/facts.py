@@ -280,8 +280,9 @@ class Catalogue:
     emergency: Mapping[str, EmergencyNumbers]
     # country of a toll-free number -> the other countries it can be called from; mostly none.
     toll_free_reach: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    # Of `rates`; the default is the length of the longest number.
-    longest_rate_prefix: int = 15
+    # How long a prefix of `rates` is at most that is not in `destinations`; 0 where all are.
+    # Too high a figure costs time alone; the default is the length of the longest number.
+    finest_rate_prefix: int = 15
 
 
 @dataclass(frozen=True, slots=True)

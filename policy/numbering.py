@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber, ValidationResult
@@ -24,12 +25,18 @@ SPELLINGS_CACHED: Final = 16_384
 _INTERNATIONAL_PREFIXES: Final = ("00", "011")
 
 
-class _CountryCode(NamedTuple):
-    """How long the numbers behind one country code are, and what may stand wrongly before them."""
+@dataclass(frozen=True, slots=True)
+class _CountryCode:
+    """How long the numbers behind one country code are, and what may stand wrongly before them.
+
+    That is the trunk prefix of calls within the country: for most no more than some digits, which
+    compare faster than a pattern; else `trunk_digits` is empty.
+    """
 
     length: int
     e164_lengths: frozenset[int]
-    national_prefix: re.Pattern[str] | None
+    trunk_digits: str
+    trunk_prefix: re.Pattern[str] | None
 
 
 def read_number(dialled: str, country: str, dial_plan: tuple[DialPlanRule, ...] = ()) -> str | None:
@@ -41,41 +48,44 @@ def read_number(dialled: str, country: str, dial_plan: tuple[DialPlanRule, ...] 
     """
     if len(dialled) > LONGEST_SPELLING:
         return None
-    digits = dialled[1:]
-    if dialled.startswith("+") and is_digits(digits):
-        # The spelling of gateways, and so of nearly every question.
-        return _read_international(digits)
+    if dialled[:1] == "+":
+        digits = dialled[1:]
+        if digits.isdecimal() and digits.isascii():
+            # The spelling of gateways, and so of nearly every question.
+            return _read_international(dialled, digits)
     if not is_digits(dialled):
         dialled = strip_separators(dialled)
     if dial_plan and not dialled.startswith("+"):
         dialled = apply_dial_plan(dialled, dial_plan)
     if dialled.startswith("+"):
-        return _read_international(dialled[1:]) if is_digits(dialled[1:]) else None
+        digits = dialled[1:]
+        return _read_international(dialled, digits) if is_digits(digits) else None
     return _read_national(dialled, country) if is_digits(dialled) else None
 
 
-def _read_international(digits: str) -> str | None:
-    """Read a country code and the number behind it.
+def _read_international(spelling: str, digits: str) -> str | None:
+    """Read a country code and the number behind it; `spelling` is the digits behind their "+".
 
     Most such spellings are E.164 already and need no parsing: the code exists, the length is one
     of its lengths, and no trunk prefix crept in between, as the 0 in +44 (0)20 7946 0000.
     """
-    code = _find_country_code(digits)
-    if code is None:
-        return None
-    if code.national_prefix is not None:
-        prefix = code.national_prefix.match(digits, code.length)
-        if prefix is not None and prefix.end() > code.length:
-            return _read_behind_prefix(digits)
-    if len(digits) > LONGEST_E164_DIGITS or len(digits) not in code.e164_lengths:
-        return None
-    return "+" + digits
-
-
-def _find_country_code(digits: str) -> _CountryCode | None:
     # No country code begins with another one.
-    get = _COUNTRY_CODES.get
-    return get(digits[:2]) or get(digits[:1]) or get(digits[:3])
+    code = _COUNTRY_CODES.get(digits[:2]) or _COUNTRY_CODES.get(digits[:1])
+    if code is None:
+        code = _COUNTRY_CODES.get(digits[:3])
+        if code is None:
+            return None
+    if code.trunk_digits:
+        if digits.startswith(code.trunk_digits, code.length):
+            return _read_behind_prefix(digits)
+    elif code.trunk_prefix is not None and _matches_behind_code(code.trunk_prefix, digits, code):
+        return _read_behind_prefix(digits)
+    return spelling if len(digits) in code.e164_lengths else None
+
+
+def _matches_behind_code(trunk_prefix: re.Pattern[str], digits: str, code: _CountryCode) -> bool:
+    match = trunk_prefix.match(digits, code.length)
+    return match is not None and match.end() > code.length
 
 
 @lru_cache(maxsize=SPELLINGS_CACHED)
@@ -140,12 +150,13 @@ def _load_country_codes() -> dict[str, _CountryCode]:
         metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, countries[0])
         assert metadata is not None, code
         assert metadata.general_desc is not None, code
-        prefix = metadata.national_prefix_for_parsing
+        prefix = metadata.national_prefix_for_parsing or ""
         digits = str(code)
-        prefix = metadata.national_prefix_for_parsing
+        lengths = (len(digits) + length for length in metadata.general_desc.possible_length)
         codes[digits] = _CountryCode(
             len(digits),
-            frozenset(len(digits) + length for length in metadata.general_desc.possible_length),
+            frozenset(length for length in lengths if length <= LONGEST_E164_DIGITS),
+            prefix if is_digits(prefix) else "",
             re.compile(prefix) if prefix else None,
         )
     return codes

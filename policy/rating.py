@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
 
@@ -26,6 +27,9 @@ MAX_CONNECTION_FEE_MICROS: Final = 1_000_000_000_000
 NANP_RATE_COUNTRY: Final = "US"
 
 _CURRENCY: Final = re.compile("[A-Z]{3}")
+
+# The rows of one currency, by prefix.
+RateTable = Mapping[str, tuple[DatedRate, ...]]
 
 
 class InvalidRate(ValueError):
@@ -88,7 +92,34 @@ def rate_for_destination(
         destination = find_destination(catalogue.destinations, catalogue.longest_prefix, e164)
     if table is None or destination is None:
         return None
-    prefix = e164[1 : catalogue.longest_rate_prefix + 1]
+    own_length = len(destination.prefix)
+    if catalogue.finest_rate_prefix > own_length:
+        finer = e164[1 : catalogue.finest_rate_prefix + 1]
+        rate = _rate_by_prefix(table, finer, now_ms, shortest=own_length + 1)
+        if rate is not None:
+            return rate
+    # Nearly every destination has a row of its own, and nothing finer.
+    rows = table.get(destination.prefix)
+    rate = None if rows is None else choose_rate(rows, now_ms)
+    return _coarser_rate(catalogue, table, destination, now_ms=now_ms) if rate is None else rate
+
+
+def _rate_by_prefix(table: RateTable, prefix: str, now_ms: int, *, shortest: int) -> Rate | None:
+    """Find the rate in force of the longest prefix that begins this one, down to a length."""
+    while len(prefix) >= shortest:
+        rows = table.get(prefix)
+        rate = None if rows is None else choose_rate(rows, now_ms)
+        if rate is not None:
+            return rate
+        prefix = prefix[:-1]
+    return None
+
+
+def _coarser_rate(
+    catalogue: Catalogue, table: RateTable, destination: Destination, *, now_ms: int
+) -> Rate | None:
+    """Find the rate of a prefix shorter than the destination's, if meant for it as well."""
+    prefix = destination.prefix[:-1]
     while prefix:
         rows = table.get(prefix)
         if rows is not None and _covers(catalogue, prefix, destination):
@@ -100,9 +131,7 @@ def rate_for_destination(
 
 
 def _covers(catalogue: Catalogue, prefix: str, destination: Destination) -> bool:
-    """Tell whether the rows of a matching prefix are meant for this destination."""
-    if len(prefix) >= len(destination.prefix):
-        return True
+    """Tell whether the rows of a shorter prefix are meant for this destination."""
     meant = find_destination(catalogue.destinations, catalogue.longest_prefix, "+" + prefix)
     if meant is None or meant.country != destination.country:
         return False
@@ -159,6 +188,14 @@ def rate_for_toll(
     """Find the rate of a call to a toll service number, where those are charged at all."""
     rows = catalogue.toll_rates.get(currency, {}).get(number_country)
     return None if rows is None else choose_rate(rows, now_ms)
+
+
+def finest_rate_prefix(
+    rates: Mapping[str, RateTable], destinations: Mapping[str, Destination]
+) -> int:
+    """Say how long the longest prefix is that has a rate and is no destination's; 0 for none."""
+    finer = (prefix for table in rates.values() for prefix in table if prefix not in destinations)
+    return max(map(len, finer), default=0)
 
 
 def check_rows(rows: tuple[DatedRate, ...], currency: str) -> None:

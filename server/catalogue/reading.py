@@ -9,6 +9,7 @@ from pathlib import Path
 
 from policy.facts import Catalogue, Plan, Restriction
 from policy.licence import Sku
+from policy.rating import finest_rate_prefix
 from server.catalogue import rates, tables
 from server.catalogue.source import Source
 from server.factfiles.problems import Problems
@@ -40,11 +41,13 @@ def read_catalogue(folder: Path, problems: Problems) -> CatalogueFiles:
     destinations = tables.read_prefixes(source)
     currencies = rates.find_currencies(source)
     plans = tables.read_plans(source)
+    by_prefix = {name: rates.read_rates(source, name, destinations) for name in currencies}
     catalogue = Catalogue(
         version=_version(source),
         destinations=destinations,
         longest_prefix=max(map(len, destinations), default=0),
-        rates={name: rates.read_rates(source, name, destinations) for name in currencies},
+        rates=by_prefix,
+        finest_rate_prefix=finest_rate_prefix(by_prefix, destinations),
         toll_free_rates={name: rates.read_toll_free_rates(source, name) for name in currencies},
         toll_rates={name: rates.read_toll_rates(source, name) for name in currencies},
         zone_a=tables.read_country_list(source, "zone_a.csv"),

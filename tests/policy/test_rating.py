@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from number_facts import a_catalogue, a_rate, rows
+from number_facts import DESTINATIONS, a_catalogue, a_rate, rows
 from policy.rate import Rate
 from policy.rating import (
     LONGEST_CALL_SECONDS,
@@ -24,6 +24,7 @@ from policy.rating import (
     check_rows,
     choose_rate,
     dearest_toll_free_rate,
+    finest_rate_prefix,
     price_micros,
     rate_for_destination,
     rate_for_toll,
@@ -259,10 +260,27 @@ def test_a_longer_prefix_not_yet_in_force_leaves_the_shorter_one() -> None:
 
 def test_a_prefix_as_long_as_the_longest_is_found() -> None:
     catalogue = a_catalogue(
-        rates={"USD": {"39": rows("italy"), "3902": rows("milan")}}, longest_rate_prefix=4
+        rates={"USD": {"39": rows("italy"), "3902": rows("milan")}}, finest_rate_prefix=4
     )
 
     assert _id(rate_for_destination(catalogue, "USD", "+390212345678", now_ms=NOW_MS)) == "milan"
+
+
+def test_how_long_finer_prefixes_are_is_counted_over_all_currencies() -> None:
+    italy = {"39": rows("italy")}
+
+    assert finest_rate_prefix({"USD": italy}, DESTINATIONS) == 0
+    assert finest_rate_prefix({"USD": italy, "EUR": {"3902": rows("milan")}}, DESTINATIONS) == 4
+
+
+def test_a_rate_of_a_destination_not_yet_in_force_leaves_that_of_a_shorter_one() -> None:
+    table = {"39": rows("italy"), "393": rows("mobile", NOW_MS + 1)}
+    catalogue = a_catalogue(rates={"USD": table}, finest_rate_prefix=0)
+
+    before = rate_for_destination(catalogue, "USD", "+393331234567", now_ms=NOW_MS)
+    after = rate_for_destination(catalogue, "USD", "+393331234567", now_ms=NOW_MS + 1)
+
+    assert (_id(before), _id(after)) == ("italy", "mobile")
 
 
 TOLL_FREE = a_catalogue(

@@ -136,7 +136,7 @@ def a_catalogue(**changes: Any) -> Catalogue:
     fields: dict[str, Any] = {
         "destinations": DESTINATIONS,
         "rates": {currency: _rates(currency) for currency in ("USD", "EUR", "GBP")},
-        "longest_rate_prefix": max(map(len, DESTINATIONS)),
+        "finest_rate_prefix": 0,
         "toll_free_rates": {currency: _toll_free_rates(currency) for currency in ("USD", "EUR")},
         "toll_rates": {
             "USD": {"US": number_facts.rows("toll-US", micros_per_minute=10_000)},
