@@ -30,6 +30,7 @@ LIBRARY = "callgate_v1"
 FIRST_EPOCH = 1
 EXPIRE_BATCH = 100
 _NONCE_BYTES = 10
+_MOST_OPENINGS = 20
 
 Argument = str | bytes | int
 # Opens a partition that is closed, filled from the archive where it has to be.
@@ -75,7 +76,10 @@ class RedisLedger:
             *(keys.opening_lot(account.tenant_id), account.opening_expire_ms),
         )
         status, *rest = await self._call("open", of_partition, arguments)
-        if status == b"NO_PARTITION" and self._open_partition:
+        openings = 0
+        while status == b"NO_PARTITION" and self._open_partition and openings < _MOST_OPENINGS:
+            # Processes that start at once may take it from each other, each filling it anew.
+            openings += 1
             await self._open_partition(keys.partition_of(account.tenant_id))
             status, *rest = await self._call("open", of_partition, arguments)
         if status == b"NO_PARTITION":
