@@ -1,34 +1,35 @@
-"""Every test of the ledger runs on the model, on Valkey and on Redis 7.0."""
+"""Every test of the ledger runs on the model, on Valkey, on Redis 7.0 and on a cluster."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from deployments import running_cluster
 from ledgers import ManualClock, UnderTest
 from server.ledger.memory_ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store
+from server.store.embedded import find_binary
 from stores import binaries, empty, running_server
 
-MODEL = "model"
-SERVERS = tuple(binaries())
+MODEL, CLUSTER = "model", "cluster"
+SERVERS = (*binaries(), CLUSTER)
 
 
 @pytest.fixture(scope="session")
 def urls() -> Iterator[dict[str, str]]:
     """Start each server once, when the first test wants one; name the URLs."""
-    with_contexts = []
-    found = {}
-    for name, binary in binaries().items():
-        if binary is not None:
-            server = running_server(binary)
-            found[name] = server.__enter__()
-            with_contexts.append(server)
-    yield found
-    for server in with_contexts:
-        server.__exit__(None, None, None)
+    with ExitStack() as stack:
+        found = {
+            name: stack.enter_context(running_server(binary))
+            for name, binary in binaries().items()
+            if binary is not None
+        }
+        found[CLUSTER] = stack.enter_context(running_cluster(find_binary())).url
+        yield found
 
 
 @pytest.fixture

@@ -36,4 +36,4 @@ def running_server(binary: Path) -> Iterator[str]:
 
 async def empty(store: Store) -> None:
     """Drop all keys; the library of functions stays."""
-    await store.command("FLUSHALL")
+    await store.every_node("FLUSHALL")
