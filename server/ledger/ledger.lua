@@ -1209,6 +1209,7 @@ local function open(keys, args)
                    now_ms = whole(args[1], 'now_ms'), entries = {} }
   local were = call('HMGET', keys[1], 'about/' .. tenant, 'known/' .. tenant .. '/' .. lot_id)
   local currency, prepaid, version = match(were[1] or '- - 0', '^(%S+) (%S+) (%d+)$')
+  if not currency then damaged('about') end
   if acct and currency ~= args[4] then return { 'CURRENCY', currency } end
   local plan = new_plan(acct or blank_account(tenant, args[5]), part)
   local about
