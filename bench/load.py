@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.control import Bridge
 from bench.facts import Shape
 from bench.http2 import Broken, Headers, Http2, Where, framed
 from bench.machine import cpu_us
@@ -42,6 +43,10 @@ class Job:
     in_flight: int = 1
     calls_per_second: float = 0.0
     national: bool = False
+    # Whether answers decide; an echo's only have to belong to their questions.
+    decides: bool = True
+    # Items in one ControlCalls stream instead of calls.
+    control: bool = False
 
     @classmethod
     def read(cls, text: str) -> Job:
@@ -113,6 +118,8 @@ class Line:
 
 def run(job: Job) -> Figures:
     """Ask everything, check every answer, and tell what it cost. Raises `WrongAnswer`."""
+    if job.control:
+        return _run_control(job)
     load, is_open = Load(job), job.calls_per_second > 0
     count = CONNECTIONS if is_open else min(CONNECTIONS, job.in_flight)
     lines = [Line(load, job.where, asks_on=not is_open) for _ in range(count)]
@@ -125,8 +132,19 @@ def run(job: Job) -> Figures:
     used_us = cpu_us(job.server_pid) - before_us
     for line in lines:
         line.http2.close()
-    check_answers(load.asked, _answers(load.answers))
+    check_answers(load.asked, _answers(load.answers), decides=job.decides)
     return _figures(load.latencies_ns, used_us, seconds)
+
+
+def _run_control(job: Job) -> Figures:
+    asked = list(itertools.islice(questions(job.shape, job.seed), job.calls))
+    bridge = Bridge(job.where, asked, job.in_flight)
+    before_us, started_ns = cpu_us(job.server_pid), time.perf_counter_ns()
+    answers, latencies_ns = bridge.run()
+    seconds = (time.perf_counter_ns() - started_ns) / _NS_PER_SECOND
+    used_us = cpu_us(job.server_pid) - before_us
+    check_answers(asked, answers)
+    return _figures(latencies_ns, used_us, seconds)
 
 
 def _closed_loop(load: Load, lines: list[Line], in_flight: int) -> None:

@@ -1,0 +1,189 @@
+// The ledger: one FCALL, on go-redis' own pool of connections or many calls to a pipeline.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	pb "callgate.example/reference/callgatev1"
+)
+
+const (
+	function     = "callgate_v1_reserve"
+	partitions   = 256
+	pieceBytes   = 64
+	unit         = "\x1f"
+	group        = "\x1d"
+	batch        = 64
+	pipelines    = 2
+	replyStrings = 7
+)
+
+type question struct {
+	request                                 *pb.AuthorizeCallRequest
+	userID, digest, decisionID, fingerprint string
+	country                                 string
+	kind                                    *kind
+}
+
+// A decided is what the ledger answered: status, decision, answer, held, state.
+type decided struct{ decisionID, answer, held string }
+
+type waiting struct {
+	command *redis.Cmd
+	done    chan struct{}
+}
+
+type ledger struct {
+	client *redis.Client
+	queue  chan waiting
+}
+
+func newLedger(client *redis.Client, pipelined bool) *ledger {
+	l := &ledger{client: client}
+	if pipelined {
+		l.queue = make(chan waiting, 4*batch)
+		for range pipelines {
+			go l.sendTogether()
+		}
+	}
+	return l
+}
+
+func (l *ledger) reserve(ctx context.Context, asked *question) (*decided, error) {
+	command := redis.NewCmd(ctx, words(asked)...)
+	if l.queue == nil {
+		l.client.Process(ctx, command)
+	} else {
+		one := waiting{command, make(chan struct{})}
+		l.queue <- one
+		select {
+		case <-one.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	reply, err := command.Slice()
+	if err != nil {
+		return nil, err
+	}
+	return readReply(reply)
+}
+
+// sendTogether sends what waits, as one pipeline, for ever.
+func (l *ledger) sendTogether() {
+	for first := range l.queue {
+		together := []waiting{first}
+		for len(together) < batch && len(l.queue) > 0 {
+			together = append(together, <-l.queue)
+		}
+		pipeline := l.client.Pipeline()
+		for _, one := range together {
+			pipeline.Process(context.Background(), one.command)
+		}
+		pipeline.Exec(context.Background()) // Each command has its own error.
+		for _, one := range together {
+			close(one.done)
+		}
+	}
+}
+
+func words(asked *question) []any {
+	request := asked.request
+	tag := partitionTag(request.TenantId)
+	written := make([]any, 0, 8+len(asked.kind.arguments))
+	written = append(written, "FCALL", function, 5,
+		tag+":accounts", tag+":expiry", tag+":journal",
+		tag+":call:"+reference(request.TenantId, request.CallId),
+		tag+":other:"+reference(request.TenantId, request.CallId, request.GatewayId))
+	for _, argument := range asked.kind.arguments {
+		written = append(written, asked.fill(argument))
+	}
+	return written
+}
+
+func (q *question) fill(argument pieces) string {
+	var text strings.Builder
+	for _, piece := range argument {
+		if piece.place == "" {
+			text.WriteString(piece.text)
+		} else {
+			text.WriteString(q.value(piece.place))
+		}
+	}
+	head := strings.LastIndex(text.String(), group)
+	if head < 0 {
+		return text.String()
+	}
+	return text.String()[:head+1] + cut(text.String()[head+1:])
+}
+
+func (q *question) value(place string) string {
+	switch place {
+	case "now_ms":
+		return strconv.FormatInt(time.Now().UnixMilli(), 10)
+	case "tenant":
+		return q.request.TenantId
+	case "user":
+		return q.userID
+	case "call":
+		return q.request.CallId
+	case "number":
+		return q.request.CalledNumber
+	case "digest":
+		return q.digest
+	case "fingerprint":
+		return q.fingerprint
+	case "decision":
+		return q.decisionID
+	}
+	panic("no such place: " + place)
+}
+
+// cut puts a separator after every 64 bytes, as the ledger keeps a context.
+func cut(context string) string {
+	var text strings.Builder
+	for ; len(context) > pieceBytes; context = context[pieceBytes:] {
+		text.WriteString(context[:pieceBytes])
+		text.WriteString(unit)
+	}
+	text.WriteString(context)
+	return text.String()
+}
+
+func readReply(reply []any) (*decided, error) {
+	if len(reply) != 2 || reply[0] != "OK" {
+		return nil, fmt.Errorf("the ledger answered %v", reply)
+	}
+	leg, isList := reply[1].([]any)
+	if !isList || len(leg) != replyStrings {
+		return nil, errors.New("a stored answer is damaged")
+	}
+	return &decided{leg[1].(string), leg[2].(string), leg[3].(string)}, nil
+}
+
+// partitionTag names a tenant's partition.
+func partitionTag(tenantID string) string {
+	digest := sha256.Sum256([]byte(tenantID))
+	return "{p" + strconv.Itoa(int(digest[0])%partitions) + "}"
+}
+
+// reference stands for a call in keys.
+func reference(parts ...string) string {
+	var text strings.Builder
+	for _, part := range parts {
+		text.WriteString(strconv.Itoa(len(part)))
+		text.WriteByte(':')
+		text.WriteString(part)
+	}
+	digest := sha256.Sum256([]byte(text.String()))
+	return base64.RawURLEncoding.EncodeToString(digest[:16])
+}
