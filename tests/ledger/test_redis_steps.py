@@ -175,24 +175,34 @@ async def test_a_damaged_field_leaves_nothing_half_done(
             assert whole, (name, damage)
 
 
-async def test_lua_prices_as_the_policy_does(store: Store) -> None:
-    """100,000 random rates, priced and bought in both; the library itself has no door for it."""
-    rounds, per_round = 20, 5_000
-    code = re.sub(r"^redis\.register_function.*\n", "", library_code(), flags=re.MULTILINE)
-    code = code.replace("name=callgate_v1", "name=rating_trial") + _RATING_TRIAL
-    await store.load_library(code)
+@pytest.fixture(scope="module")
+def random_rates() -> list[tuple[str, list[int]]]:
+    """100,000 random rates, seconds and micros, in parts, and what the policy makes of them."""
     chance = random.Random(20_270_101)
-    for _ in range(rounds):
-        cases = [_random_case(chance) for _ in range(per_round)]
+    parts = []
+    for _ in range(20):
+        cases = [_random_case(chance) for _ in range(5_000)]
         flat = [str(number) for rate, *numbers in cases for number in (*_figures(rate), *numbers)]
-        found = await store.call("rating_trial", ["{p0}:none"], [" ".join(flat)])
-
         expected = [
             number
             for rate, seconds, micros in cases
             for number in (price_micros(rate, seconds), affordable_seconds(rate, micros, seconds))
         ]
+        parts.append((" ".join(flat), expected))
+    return parts
+
+
+async def test_lua_prices_as_the_policy_does(
+    store: Store, random_rates: list[tuple[str, list[int]]]
+) -> None:
+    """The library itself has no door for it: its functions are loaded under another name."""
+    code = re.sub(r"^redis\.register_function.*\n", "", library_code(), flags=re.MULTILINE)
+    await store.load_library(code.replace("name=callgate_v1", "name=rating_trial") + _RATING_TRIAL)
+
+    for asked, expected in random_rates:
+        found = await store.call("rating_trial", ["{p0}:none"], [asked])
         assert [int(text) for text in found.split()] == expected
+
     await store.command("FUNCTION", "DELETE", "rating_trial")
 
 
