@@ -27,6 +27,8 @@ SLOTS = 16_384
 PRIMARY_NAME = "money"
 # How long a primary is silent before sentinels, or the nodes of a cluster, take it for dead.
 DOWN_AFTER_MS = 500
+# The fourth node of a cluster.
+_REPLICA = 3
 
 
 class Server:
@@ -71,6 +73,13 @@ class Server:
         with redis.Redis(port=self.port, protocol=2) as client:
             return client.execute_command(*parts)
 
+    def fill(self, prefix: str, keys: int, key_bytes: int = 300) -> None:
+        """Write so many keys, to have something to carry."""
+        with redis.Redis(port=self.port, protocol=2) as client, client.pipeline(False) as all_keys:
+            for number in range(keys):
+                all_keys.set(f"{prefix}:{number}", "x" * key_bytes)
+            all_keys.execute()
+
     def answers(self) -> bool:
         with contextlib.suppress(redis.RedisError):
             return bool(self.run("PING"))
@@ -79,9 +88,10 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Three primaries; the slots are theirs in equal parts."""
+    """Three primaries; the slots are theirs in equal parts. The first has a replica, if any has."""
 
     nodes: tuple[Server, ...]
+    replica: Server | None = None
 
     @property
     def url(self) -> str:
@@ -126,10 +136,10 @@ class Watched:
 
 
 @contextmanager
-def running_cluster(binary: Path) -> Iterator[Cluster]:
+def running_cluster(binary: Path, *, with_replica: bool = False) -> Iterator[Cluster]:
     """Run a cluster of three primaries while the block lasts."""
     with _servers() as (make, _):
-        buses = [_free_port() for _ in range(3)]
+        buses = [_free_port() for _ in range(4 if with_replica else 3)]
         nodes = tuple(
             make(
                 *(binary, "--cluster-enabled", "yes", "--cluster-port", str(bus)),
@@ -140,13 +150,18 @@ def running_cluster(binary: Path) -> Iterator[Cluster]:
         )
         for number, (node, bus) in enumerate(zip(nodes, buses, strict=True)):
             _wait_until(node.answers)
-            first, last = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
+            # First of all, for a node that has met others takes no epoch.
             node.run("CLUSTER SET-CONFIG-EPOCH", number + 1)
-            node.run("CLUSTER ADDSLOTSRANGE", first, last)
+            if number != _REPLICA:
+                first, last = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
+                node.run("CLUSTER ADDSLOTSRANGE", first, last)
             nodes[0].run("CLUSTER MEET", "127.0.0.1", node.port, bus)
         for node in nodes:
             _wait_until(partial(_serves_all_slots, node))
-        yield Cluster(nodes)
+        if with_replica:
+            nodes[_REPLICA].run("CLUSTER REPLICATE", _id_of(nodes[0]))
+            _wait_until(partial(_replicates, nodes[_REPLICA]))
+        yield Cluster(nodes[:_REPLICA], nodes[_REPLICA] if with_replica else None)
 
 
 @contextmanager
