@@ -70,7 +70,7 @@ async def test_while_a_slot_moves_no_answer_is_lost_or_doubled(
     source.fill("{p1}:old", KEYS_TO_MOVE)
 
     async with load(store, "p1") as told:
-        took = await asyncio.to_thread(cluster.move_slot_of, "{p1}:x", target, between=lambda: None)
+        took = await asyncio.to_thread(cluster.move_slot_of, "{p1}:x", target)
         await until_answered(store, "p1")
 
     steps = int(target.run("GET", "{p1}:count"))
@@ -140,7 +140,7 @@ async def test_wake_ups_are_heard_from_every_node_and_after_a_slot_moved(
         await _until_heard(store, channels, heard)
         heard.clear()
         target = other_node(cluster, channels[0].partition("}")[0][1:])
-        cluster.move_slot_of(channels[0], target, between=lambda: None)
+        cluster.move_slot_of(channels[0], target)
         await _until_heard(store, channels, heard)
     finally:
         listening.cancel()

@@ -105,16 +105,15 @@ class Cluster:
                 return next(node for node in self.nodes if node.port == port)
         raise AssertionError(slot)
 
-    def move_slot_of(self, key: str, target: Server, *, between: Callable[[], None]) -> float:
-        """Move a slot as operators do; `between` runs after each hundred keys. Gives seconds."""
+    def move_slot_of(self, key: str, target: Server, *, batch: int = 100) -> float:
+        """Move a slot key by key, so many at a time, as operators do; say how long it took."""
         slot, source, started = key_slot(key.encode()), self.owner_of(key), time.monotonic()
-        target.run("CLUSTER SETSLOT", slot, "IMPORTING", _id_of(source))
-        source.run("CLUSTER SETSLOT", slot, "MIGRATING", _id_of(target))
-        while keys := source.run("CLUSTER GETKEYSINSLOT", slot, 100):
+        target.run("CLUSTER SETSLOT", slot, "IMPORTING", id_of(source))
+        source.run("CLUSTER SETSLOT", slot, "MIGRATING", id_of(target))
+        while keys := source.run("CLUSTER GETKEYSINSLOT", slot, batch):
             source.run("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
-            between()
         for node in (target, source, *self.nodes):
-            node.run("CLUSTER SETSLOT", slot, "NODE", _id_of(target))
+            node.run("CLUSTER SETSLOT", slot, "NODE", id_of(target))
         return time.monotonic() - started
 
 
@@ -159,7 +158,7 @@ def running_cluster(binary: Path, *, with_replica: bool = False) -> Iterator[Clu
         for node in nodes:
             _wait_until(partial(_serves_all_slots, node))
         if with_replica:
-            nodes[_REPLICA].run("CLUSTER REPLICATE", _id_of(nodes[0]))
+            nodes[_REPLICA].run("CLUSTER REPLICATE", id_of(nodes[0]))
             _wait_until(partial(_replicates, nodes[_REPLICA]))
         yield Cluster(nodes[:_REPLICA], nodes[_REPLICA] if with_replica else None)
 
@@ -232,7 +231,7 @@ def _knows_all(sentinel: Server) -> bool:
     return bool(known["num-other-sentinels"] == 2 and known["num-slaves"] == 1)
 
 
-def _id_of(node: Server) -> str:
+def id_of(node: Server) -> str:
     return str(node.run("CLUSTER MYID").decode())
 
 
