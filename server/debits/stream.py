@@ -72,7 +72,7 @@ class Stream:
         self._write = write
         self._currency = ""
         self._place = Place(partition_of(wanted.tenant_id), 0, 0)
-        self._sent_at = 0.0
+        self._sent_at = asyncio.get_running_loop().time()
         self._patience: asyncio.Timeout | None = None
         follower.on_end = self._hurry
 

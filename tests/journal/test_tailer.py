@@ -12,6 +12,7 @@ from server.journal import (
     EpochEnded,
     FollowerTooSlow,
     JournalSource,
+    Movement,
     Tailer,
     TailerStopped,
 )
@@ -38,7 +39,7 @@ async def test_a_follower_gets_what_a_call_moves_in_order(
     await ledger.extend(extend("call-1", 2, 60))
     await ledger.settle(a_question("call-1", 3), 70)
 
-    movements = []
+    movements: list[Movement] = []
     standing = None
     while len(movements) < 3:
         batch = await follower.next(5)
