@@ -1,4 +1,4 @@
-"""One bridge with a ControlCalls stream: as many questions unanswered as allowed, many a message."""
+"""One bridge with a ControlCalls stream: so many questions unanswered, many a message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Bridge:
     """Asks everything it is given over one stream."""
 
     def __init__(self, where: Where, asked: Sequence[Asked], in_flight: int) -> None:
-        self._http2 = Http2(where, CONTROL_PATH, self._on_end, self._on_data)
+        self._http2 = Http2(where, CONTROL_PATH, ended=self._on_end, arrived=self._on_data)
         self._in_flight = in_flight
         # Item n + 1 is question n. Prepared whole: putting messages together is only joining.
         self._items = [_item(number, one) for number, one in enumerate(asked, start=1)]

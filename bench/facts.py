@@ -1,4 +1,4 @@
-"""Facts to measure with: generated tenants and users, and a catalogue with as many prefixes as asked."""
+"""Facts to measure with: generated tenants and users, and a catalogue of so many prefixes."""
 
 from __future__ import annotations
 

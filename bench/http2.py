@@ -1,4 +1,4 @@
-"""A small HTTP/2 client for load: prepared requests out, whole answers in, and no time lost between.
+"""A small HTTP/2 client for load: prepared requests out, whole answers in, little time between.
 
 It speaks what a gRPC client needs against a server that behaves, refuses to go on with any other,
 and costs a few microseconds per call, so that the server is what is measured.
@@ -53,6 +53,7 @@ class Http2:
         self,
         where: Where,
         path: str,
+        *,
         ended: Callable[[int, bytes, Headers], None],
         arrived: Callable[[bytes], None] | None = None,
     ) -> None:
@@ -157,19 +158,21 @@ class Http2:
     ) -> None:
         if kind == _DATA and not flags & _PADDED:
             self._on_data(stream_id, payload)
-        elif kind == _HEADERS and flags & _END_HEADERS and not flags & _PADDED:
-            headers = self._read_block(payload)
-            if flags & _END_STREAM:
-                self._ended(stream_id, b"".join(self._streams.pop(stream_id)), headers)
+        elif kind == _HEADERS and flags & (_END_HEADERS | _PADDED) == _END_HEADERS:
+            self._on_headers(flags, stream_id, payload)
         elif kind == _WINDOW_UPDATE:
             self._on_window(stream_id, struct.unpack(">I", payload)[0])
         elif kind == _SETTINGS:
             self._on_settings(flags, payload)
         elif kind == _PING:
-            if not flags & _ACK:
-                self._out += _frame(_PING, _ACK, 0, payload)
+            self._on_ping(flags, payload)
         elif kind in {_DATA, _HEADERS, _RESET, _GOAWAY}:
             raise Broken(f"frame {kind} with flags {flags} on stream {stream_id}: {payload!r}")
+
+    def _on_headers(self, flags: int, stream_id: int, block: bytes) -> None:
+        headers = self._read_block(block)
+        if flags & _END_STREAM:
+            self._ended(stream_id, b"".join(self._streams.pop(stream_id)), headers)
 
     def _on_data(self, stream_id: int, payload: bytes) -> None:
         if self._arrived is None:
@@ -182,6 +185,10 @@ class Http2:
             self._window_bytes += increment
         else:
             self._stream_window_bytes += increment
+
+    def _on_ping(self, flags: int, payload: bytes) -> None:
+        if not flags & _ACK:
+            self._out += _frame(_PING, _ACK, 0, payload)
 
     def _on_settings(self, flags: int, payload: bytes) -> None:
         if flags & _ACK:
@@ -206,7 +213,9 @@ class Http2:
         return headers
 
 
-def _frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
+def _frame(  # noqa: PLR0917 - As above.
+    kind: int, flags: int, stream_id: int, payload: bytes
+) -> bytes:
     size = len(payload)
     return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import grpc
 
@@ -63,9 +63,13 @@ class Learned:
         # The ledger only compares a fingerprint, and only stores a decision's name.
         fingerprint = hashlib.sha256(call_id.encode()).hexdigest()
         places = {
-            **{"{now_ms}": str(now_ms), "{tenant}": tenant, "{user}": asked.user_id},
-            **{"{call}": call_id, "{number}": asked.called_number},
-            **{"{digest}": self.digests[tenant], "{fingerprint}": fingerprint},
+            "{now_ms}": str(now_ms),
+            "{tenant}": tenant,
+            "{user}": asked.user_id,
+            "{call}": call_id,
+            "{number}": asked.called_number,
+            "{digest}": self.digests[tenant],
+            "{fingerprint}": fingerprint,
             "{decision}": fingerprint[:20],
         }
         reference = keys.call_reference(tenant, call_id)
@@ -118,7 +122,7 @@ class _Monitor:
         self._socket.sendall(b"MONITOR\r\n")
         self._text = self._socket.recv(_RECEIVE_BYTES).decode()
 
-    def __enter__(self) -> _Monitor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

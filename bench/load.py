@@ -1,7 +1,8 @@
 """Loads one server and measures it: so many calls in flight, or so many a second.
 
 A process of its own, so that it can be pinned: it reads one job in JSON a line from its standard
-input, and answers each with a line of figures. Every answer is kept and checked afterwards.
+input, and answers each with a line of figures, or of what failed. Every answer is kept, and
+checked afterwards.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bench.control import Bridge
 from bench.facts import Shape
 from bench.http2 import Broken, Headers, Http2, Where, framed
 from bench.machine import cpu_us
-from bench.questions import Asked, check_answers, questions
+from bench.questions import Asked, WrongAnswer, check_answers, questions
 from callgate.v1 import authorization_pb2 as pb
 
 AUTHORIZE_PATH = "/callgate.v1.AuthorizationService/AuthorizeCall"
@@ -85,7 +86,7 @@ class Line:
     """One connection, and what is on its way over it."""
 
     def __init__(self, load: Load, where: Where, *, asks_on: bool) -> None:
-        self.http2 = Http2(where, AUTHORIZE_PATH, self._on_end)
+        self.http2 = Http2(where, AUTHORIZE_PATH, ended=self._on_end)
         self._load = load
         self._asks_on = asks_on
         self._sent: dict[int, tuple[int, int]] = {}
@@ -202,7 +203,14 @@ def _figures(latencies_ns: list[int], used_us: float, seconds: float) -> Figures
     )
 
 
+def _work_off(words: str) -> dict[str, Any]:
+    try:
+        return asdict(run(Job.read(words)))
+    except (Broken, OSError, WrongAnswer) as error:
+        return {"failed": str(error)}
+
+
 if __name__ == "__main__":
-    for words in sys.stdin:
-        sys.stdout.write(json.dumps(asdict(run(Job.read(words)))) + "\n")
+    for job_words in sys.stdin:
+        sys.stdout.write(json.dumps(_work_off(job_words)) + "\n")
         sys.stdout.flush()

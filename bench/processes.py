@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.http2 import Where
 from bench.load import Figures, Job
@@ -27,6 +27,10 @@ _LISTENING = re.compile(r"Listening on [\w.]+:(\d+)")
 
 class DidNotStart(Exception):
     """A process ended, or said nothing in time; the text is its log."""
+
+
+class LoadFailed(Exception):
+    """A server did not answer as it should have; the text says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,9 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._stack = ExitStack()
+        self._by_pid: dict[int, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,8 +62,12 @@ class Processes:
         folder.mkdir()
         path = folder / "store.sock"
         options = {
-            **{"port": "0", "unixsocket": str(path), "dir": str(folder), "save": ""},
-            **{"appendonly": "yes", "appendfsync": "everysec", "daemonize": "no"},
+            "port": "0",
+            "unixsocket": str(path),
+            "dir": str(folder),
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
         }
         words = [part for key, value in options.items() for part in (f"--{key}", value)]
         process = self._spawn(LOAD_CORE, [str(find_binary()), *words], name)
@@ -73,19 +82,23 @@ class Processes:
         """Start a server that says in its log where it listens."""
         started = time.perf_counter()
         ours = {f"CALLGATE_{key.upper()}": str(value) for key, value in settings.items()}
-        process = self._spawn(SERVER_CORE, command, name, ours)
+        process = self._spawn(SERVER_CORE, command, name, settings=ours)
         self._wait(process, name, lambda: _LISTENING.search(self._log(name)))
         found = _LISTENING.search(self._log(name))
         assert found is not None
         where = Where("127.0.0.1", int(found[1]))
         return Served(where, process.pid, time.perf_counter() - started)
 
+    def stop(self, pid: int) -> None:
+        """End one of them early."""
+        _end(self._by_pid[pid])
+
     def load(self) -> LoadProcess:
         """Start what loads servers, on the other core."""
         return LoadProcess(self._stack)
 
     def _spawn(
-        self, core: int, command: list[str], name: str, settings: dict[str, str] | None = None
+        self, core: int, command: list[str], name: str, *, settings: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         inherited = {key: value for key, value in os.environ.items() if "CALLGATE" not in key}
         with (self.folder / f"{name}.log").open("wb") as log:
@@ -97,6 +110,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
             )
         self._stack.callback(_end, process)
+        self._by_pid[process.pid] = process
         return process
 
     def _wait(self, process: subprocess.Popen[bytes], name: str, holds: Any) -> None:
@@ -123,15 +137,15 @@ class LoadProcess:
         stack.callback(_end, self._process)
 
     def run(self, job: Job) -> Figures:
-        """Do a job and return its figures. Raises `DidNotStart` where it failed."""
+        """Do a job and return its figures. Raises `LoadFailed`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asdict(job) | {"where": list(job.where)}) + "\n")
         self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise DidNotStart("the load ended; what it says stands above")
-        return Figures(**json.loads(line))
+        said = json.loads(self._process.stdout.readline())
+        if "failed" in said:
+            raise LoadFailed(said["failed"])
+        return Figures(**said)
 
 
 def _accepts(path: Path) -> bool:

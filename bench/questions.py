@@ -61,6 +61,11 @@ class Asked:
         country = country_of(int(self.tenant_id[-3:]))
         return f"{self.profile}-{country}"
 
+    @property
+    def is_refused(self) -> bool:
+        """Say whether the rules say no."""
+        return self.profile in _REFUSED
+
     def message(self) -> pb.AuthorizeCallRequest:
         """Write it as a gateway does."""
         return pb.AuthorizeCallRequest(

@@ -6,6 +6,7 @@ import itertools
 import socket
 import statistics
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import hiredis
 
 from bench.facts import Shape
 from bench.learned import Learned
-from bench.questions import questions
+from bench.questions import Asked, questions
 
 BATCH = 64
 _RECEIVE_BYTES = 1 << 20
@@ -54,12 +55,12 @@ class Straight:
         self._reader = hiredis.Reader()
         self.command("FUNCTION", "LOAD", "REPLACE", SMALL_LIBRARY)
 
-    def command(self, *words: str | int) -> Any:
+    def command(self, *words: str | bytes | int) -> Any:
         """Run one command."""
         return self.pipeline([_packed(words)])[0]
 
     def pipeline(self, commands: Sequence[bytes]) -> list[Any]:
-        """Send commands in batches, the next one while the last is worked on; return all replies."""
+        """Send commands in batches, each while the last is worked on; return all replies."""
         replies: list[Any] = []
         for at in range(0, len(commands), BATCH):
             self._socket.sendall(b"".join(commands[at : at + BATCH]))
@@ -80,10 +81,6 @@ class Straight:
         seconds = time.perf_counter() - started
         used_us = (self._cpu_seconds() - before) * _US_PER_SECOND
         return StoreFigures(len(commands) / seconds, used_us / len(commands)), replies
-
-    def used_memory_bytes(self) -> int:
-        """Read how much memory the store uses for what it holds."""
-        return int(self._info("memory")["used_memory"])
 
     def close(self) -> None:
         """Leave."""
@@ -117,11 +114,37 @@ def reserve(
     commands = [_packed(learned.command(one, now_ms)) for one in asked]
     figures, replies = straight.measured(commands)
     for one, reply in zip(asked, replies, strict=True):
-        refused_by_rules = one.kind.split("-")[0] in {"without", "home_only"}
-        state = reply[1][4] if reply[0] == b"OK" else b""
-        if state != (b"refused" if refused_by_rules else b"live"):
-            raise StoreRefusedIt(f"{one} was answered {reply}")
+        _check(one, reply)
     return figures
+
+
+def fill(straight: Straight, learned: Learned, shape: Shape, *, running: int) -> None:
+    """Let so many calls run. Raises `StoreRefusedIt`."""
+    admitted = (one for one in questions(shape, "fill") if not one.is_refused)
+    asked = list(itertools.islice(admitted, running))
+    now_ms = straight.now_ms()
+    for one, reply in zip(
+        asked,
+        straight.pipeline([_packed(learned.command(one, now_ms)) for one in asked]),
+        strict=True,
+    ):
+        _check(one, reply)
+
+
+def bytes_by_kind(straight: Straight) -> Counter[str]:
+    """Say how many bytes the store uses for its keys: accounts, expiry, journal, call, other."""
+    names: list[bytes] = []
+    cursor = b"0"
+    while True:
+        cursor, found = straight.command("SCAN", cursor, "MATCH", "{p*", "COUNT", 1_000)
+        names += found
+        if cursor == b"0":
+            break
+    sizes = straight.pipeline([_packed(("MEMORY", "USAGE", name, "SAMPLES", 0)) for name in names])
+    total: Counter[str] = Counter()
+    for name, size in zip(names, sizes, strict=True):
+        total[name.decode().split(":")[1]] += size
+    return total
 
 
 def small(straight: Straight, *, seed: str, calls: int) -> StoreFigures:
@@ -141,5 +164,12 @@ def median(figures: Sequence[StoreFigures]) -> StoreFigures:
     )
 
 
-def _packed(words: Sequence[str | int]) -> bytes:
-    return hiredis.pack_command(tuple(words))
+def _check(asked: Asked, reply: Any) -> None:
+    state = reply[1][4] if reply[0] == b"OK" else b""
+    if state != (b"refused" if asked.is_refused else b"live"):
+        raise StoreRefusedIt(f"{asked} was answered {reply}")
+
+
+def _packed(words: Sequence[str | bytes | int]) -> bytes:
+    packed: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type] # Upstream.
+    return packed

@@ -1,4 +1,4 @@
-"""Builds the reference in Go, where Go is: `bench/reference`, generated and compiled in `build/`."""
+"""Builds the reference in Go, where Go is: `bench/reference`, compiled in `build/`."""
 
 from __future__ import annotations
 
