@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from server.store.entrance import Entrance, Kind
-from server.store.insisting import INSISTING_LIMIT, Insistence, load_libraries
+from server.store.insisting import INSISTING_LIMIT, Insistence, Told, load_libraries
 from server.store.lane import Argument, Reply, ReplyError, pack
 from server.store.node import Node
 from server.store.routes import Key, make_routes
@@ -59,14 +59,12 @@ class Store:
         packed = pack(*parts)
         node = self._routes.node_of(key)
         lane = node.lane if node is not None else None
-        error: ReplyError | None = None
-        if lane is not None:
-            reply = await lane.send(packed)
-            if type(reply) is not ReplyError:
-                return reply
-            error = reply
-        insistence = Insistence(self._routes, self._libraries.values(), command=packed, key=key)
-        return await self._insist(insistence, error)
+        if node is None or lane is None:
+            return await self._insist(key, packed)
+        reply = await lane.send(packed)
+        if type(reply) is not ReplyError:
+            return reply
+        return await self._insist(key, packed, Told(str(reply), node, lane))
 
     async def every_node(self, *parts: Argument) -> list[Reply]:
         """Run one command that has no key on every primary that can be reached; one at least."""
@@ -121,13 +119,14 @@ class Store:
         if (info["cluster_enabled"] == "1") != (self._entrance.kind is Kind.CLUSTER):
             raise StoreRefused("a cluster is reached by a URL of redis+cluster://, nothing else is")
 
-    async def _insist(self, insistence: Insistence, error: ReplyError | None) -> Reply:
+    async def _insist(self, key: Key, packed: bytes, told: Told | None = None) -> Reply:
         if self._insisting >= INSISTING_LIMIT:
             raise StoreUnavailable(f"{INSISTING_LIMIT} commands wait to be asked again already")
+        insistence = Insistence(self._routes, self._libraries.values(), command=packed, key=key)
         self._insisting += 1
         try:
             async with asyncio.timeout(self._reply_seconds):
-                return await insistence.ask(error)
+                return await insistence.ask(told)
         except TimeoutError as late:
             raise StoreUnavailable(insistence.last_error) from late
         finally:

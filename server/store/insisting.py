@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from server.store.entrance import Address
 from server.store.lane import Lane, Reply, ReplyError, pack
@@ -21,16 +22,26 @@ _SENT_ON_AT_ONCE = 2
 _SHORTLY = ("TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN")
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An error, and who answered with it."""
+
+    error: str
+    node: Node
+    lane: Lane
+
+
 class Insistence:
     """One command, asked until it is answered. Nothing asked again here was done before."""
 
     def __init__(
-        self, routes: Routes, libraries: Iterable[str], *, command: bytes, key: Key
+        self, routes: Routes, libraries: Collection[str], *, command: bytes, key: Key
     ) -> None:
         self._routes = routes
         self._libraries = libraries
         self._command = command
         self._key = key
+        # Where it will be asked next; unknown, where its key is.
         self._node: Node | None = None
         self._asking = False
         self._loaded = False
@@ -38,15 +49,15 @@ class Insistence:
         self._sent_on = 0
         self.last_error = "the store cannot be reached"
 
-    async def ask(self, error: ReplyError | None) -> Reply:
-        """Ask until there is an answer that counts, of `error` on if it was an answer already.
+    async def ask(self, told: Told | None) -> Reply:
+        """Ask until there is an answer; `told` is what an earlier try brought, if there was one.
 
         Raises `StoreUnavailable` and `StoreRefused`.
         """
-        self._node = self._routes.node_of(self._key)
         while True:
-            if error is not None:
-                await self._heed(str(error))
+            if told is not None:
+                self._node = told.node
+                await self._heed(told)
             if self._node is None:
                 self._node = await self._routes.find_node(self._key)
             lane = await self._node.reach()
@@ -54,32 +65,32 @@ class Insistence:
             reply = await send(self._command)
             if type(reply) is not ReplyError:
                 return reply
-            error = reply
+            told = Told(str(reply), self._node, lane)
 
-    async def _heed(self, text: str) -> None:
+    async def _heed(self, told: Told) -> None:
         """Do what the error says, or raise it."""
-        self.last_error = text
-        word, _, rest = text.partition(" ")
+        self.last_error = told.error
+        word, _, rest = told.error.partition(" ")
         if word in {"MOVED", "ASK"}:
-            await self._go_where(word, rest)
+            await self._go_where(word, rest, told.node)
         elif word in _SHORTLY:
             if word == "CLUSTERDOWN":
                 self._routes.doubt()
             await self._pause()
             # Somebody else may have the slot by now.
             self._node, self._asking = None, False
-        elif word == "READONLY" and self._node is not None:
-            self._node.refuse(text)
-            raise StoreUnavailable(text)
+        elif word == "READONLY":
+            told.node.refuse(told.lane, told.error)
+            raise StoreUnavailable(told.error)
         else:
-            await self._load_or_raise(text)
+            await self._load_or_raise(told)
 
-    async def _go_where(self, word: str, where: str) -> None:
+    async def _go_where(self, word: str, where: str, last: Node) -> None:
         slot, _, place = where.partition(" ")
         host, _, port = place.rpartition(":")
-        if not host and self._node is not None and self._node.address is not None:
+        if not host and last.address is not None:
             # A node that does not know the other's name: it is on the same host.
-            host = self._node.address.host
+            host = last.address.host
         address = Address(host, int(port))
         self._asking = word == "ASK"
         if self._asking:
@@ -90,14 +101,12 @@ class Insistence:
         if self._sent_on > _SENT_ON_AT_ONCE:
             await self._pause()
 
-    async def _load_or_raise(self, text: str) -> None:
-        trouble = named(text)
-        if not isinstance(trouble, FunctionMissing) or self._loaded or self._node is None:
+    async def _load_or_raise(self, told: Told) -> None:
+        trouble = named(told.error)
+        if not isinstance(trouble, FunctionMissing) or self._loaded or not self._libraries:
             raise trouble
         self._loaded = True
-        await load_libraries(await self._node.reach(), self._libraries)
-        if not self._libraries:
-            raise trouble
+        await load_libraries(told.lane, self._libraries)
 
     async def _pause(self) -> None:
         await asyncio.sleep(min(FIRST_PAUSE_SECONDS * 2**self._pauses, LONGEST_PAUSE_SECONDS))

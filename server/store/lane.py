@@ -16,6 +16,7 @@ from server.store.trouble import StoreUnavailable
 
 # So many commands may wait for their replies; what comes beyond them is told so at once.
 IN_FLIGHT_LIMIT = 10_000
+FULL = f"{IN_FLIGHT_LIMIT} commands wait for the store already"
 
 Argument = str | bytes | int
 # What the server answers: bytes, whole numbers, None and lists of these, or a `ReplyError`.
@@ -64,7 +65,7 @@ class Lane(asyncio.Protocol):
         if not self.is_open:
             raise StoreUnavailable("the connection was closed")
         if len(self._waiting) >= IN_FLIGHT_LIMIT:
-            raise StoreUnavailable(f"{IN_FLIGHT_LIMIT} commands wait for the store already")
+            raise StoreUnavailable(FULL)
         reply: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting.append((reply, self._loop.time()))
         if not self._unsent:
@@ -76,6 +77,9 @@ class Lane(asyncio.Protocol):
 
     def send_asking(self, command: bytes) -> asyncio.Future[Reply]:
         """Send a command to a node that is about to be given its slot."""
+        if len(self._waiting) + 1 >= IN_FLIGHT_LIMIT:
+            # Without its command the word would speak for somebody else's.
+            raise StoreUnavailable(FULL)
         self.send(_ASKING).cancel()
         return self.send(command)
 

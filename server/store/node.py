@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from server.store.entrance import Address
-from server.store.lane import IN_FLIGHT_LIMIT, Lane
+from server.store.lane import FULL, IN_FLIGHT_LIMIT, Lane
 from server.store.trouble import StoreUnavailable
 
 # After an attempt that failed, none is made for this long: doubled each time, up to the longest.
@@ -65,10 +65,10 @@ class Node:
             raise StoreUnavailable(self._trouble)
         return self.lane
 
-    def refuse(self, why: str) -> None:
-        """Send no more commands this way: the node says that it is no primary now."""
-        if self._lane is not None:
-            self._lane.retire()
+    def refuse(self, lane: Lane, why: str) -> None:
+        """Send no more commands on a lane: who answers there says that it is no primary now."""
+        if lane is self._lane:
+            lane.retire()
             self._lane = None
             self._note_failure(why)
 
@@ -84,7 +84,7 @@ class Node:
 
     async def _wait_for_attempt(self) -> None:
         if self._waiting >= IN_FLIGHT_LIMIT:
-            raise StoreUnavailable(f"{IN_FLIGHT_LIMIT} commands wait for the store already")
+            raise StoreUnavailable(FULL)
         if self._attempt is None:
             if asyncio.get_running_loop().time() < self._not_before:
                 raise StoreUnavailable(self._trouble)
