@@ -32,6 +32,7 @@ from server.archive.trouble import (
     ArchiveError,
     ArchiveUnavailable,
     ArchiveUnusable,
+    EntryUnfit,
     PositionMoved,
 )
 
@@ -55,6 +56,7 @@ __all__ = [
     "Database",
     "DirectDebit",
     "Entry",
+    "EntryUnfit",
     "JournalSpan",
     "LotAdded",
     "LotRow",

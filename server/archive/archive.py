@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.archive import tables
+from server.archive.book import Book
 from server.archive.changes import Entry, Position
 from server.archive.database import Database
 from server.archive.fold import fold_entry, settle_lost
@@ -23,7 +24,7 @@ from server.archive.images import (
 )
 from server.archive.replay import ArchivedEntry, JournalSpan, read_span
 from server.archive.rows import load_book, load_partition, plain_row, store_book
-from server.archive.trouble import PositionMoved
+from server.archive.trouble import EntryUnfit, PositionMoved
 from server.archive.usage import Origin
 
 # Where a partition stands of which nothing is archived: before the first entry of any epoch.
@@ -149,8 +150,7 @@ class Archive:
         def work(connection: Connection) -> tuple[AccountImage, ...]:
             book = load_partition(connection, partition)
             book.take_over(load_book(connection, entries))
-            for entry in entries:
-                fold_entry(book, entry, Origin(partition, 0, entry.n))
+            _fold(book, partition, entries, epoch=0)
             return image_of(book)
 
         return await self._database.read(work)
@@ -200,10 +200,17 @@ def _values(position: Position) -> dict[str, Any]:
 
 def _write(connection: Connection, partition: int, entries: Sequence[Entry], *, epoch: int) -> None:
     book = load_book(connection, entries)
-    for entry in entries:
-        fold_entry(book, entry, Origin(partition, epoch, entry.n))
+    _fold(book, partition, entries, epoch=epoch)
     store_book(connection, book)
     _write_journal(connection, partition, entries, epoch=epoch)
+
+
+def _fold(book: Book, partition: int, entries: Sequence[Entry], *, epoch: int) -> None:
+    for entry in entries:
+        try:
+            fold_entry(book, entry, Origin(partition, epoch, entry.n))
+        except (KeyError, IndexError) as error:
+            raise EntryUnfit(f"entry {entry.n} speaks of {error}, which is not known") from error
 
 
 def _write_journal(

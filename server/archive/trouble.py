@@ -17,6 +17,10 @@ class ArchiveUnusable(ArchiveError):
     """The database cannot be used as it is; the text is for an operator."""
 
 
+class EntryUnfit(ArchiveError):
+    """An entry names an account or lot that the archive does not know. Nothing was written."""
+
+
 class PositionMoved(ArchiveError):
     """The archive stands elsewhere: somebody else wrote. Nothing was written."""
 

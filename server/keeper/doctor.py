@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from server.archive import AccountImage, Position
+from server.archive import AccountImage, EntryUnfit, Position
 from server.keeper.drain import ArchiveBehind, PartitionLost, following
 from server.keeper.parts import KeeperParts
 from server.keeper.reading import EntryUnknown, read_entry
@@ -78,12 +78,13 @@ class Doctor:
             return [Difference(partition, "", "is not open in the store", Repair.REBUILD)]
         try:
             fresh = await self._waiting(partition, position, audit.n)
+            entries = [read_entry(entry) for entry in fresh]
+            images = await self._archive.preview(partition, entries)
         except PartitionLost as lost:
             return [Difference(partition, "", f"was lost: {lost}", Repair.REBUILD)]
-        except (ArchiveBehind, EntryUnknown) as error:
+        except (ArchiveBehind, EntryUnfit, EntryUnknown) as error:
             return [Difference(partition, "", str(error), Repair.RESTORE_ARCHIVE)]
         found = list(_reservations(partition, audit))
-        images = await self._archive.preview(partition, [read_entry(entry) for entry in fresh])
         accounts = {image.account.tenant_id: image for image in images}
         for tenant_id in sorted({*audit.accounts, *accounts}):
             image = accounts.get(tenant_id)

@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
-from server.archive import ArchiveUnavailable, Position, PositionMoved
+from server.archive import ArchiveUnavailable, EntryUnfit, Position, PositionMoved
 from server.keeper.drain import ArchiveBehind, Drain, PartitionLost
 from server.keeper.figures import Figures
 from server.keeper.parts import KeeperParts
@@ -114,7 +114,7 @@ class Keeper:
             return
         except ArchiveUnavailable:
             await self._note_waiting(partition)
-        except (ArchiveBehind, EntryUnknown, LedgerDamaged) as error:
+        except (ArchiveBehind, EntryUnfit, EntryUnknown, LedgerDamaged) as error:
             self.figures.note_trouble(partition, str(error))
             await self._note_waiting(partition)
 

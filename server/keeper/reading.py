@@ -43,12 +43,18 @@ _USES = re.compile(r"(\d+) (\d+) (\d+)")
 
 
 class EntryUnknown(Exception):
-    """An entry of a kind that this engine does not know: a newer one wrote it."""
+    """An entry that this engine cannot read: damaged, or of a kind that a newer one wrote."""
 
 
 def read_entry(entry: JournalEntry) -> Entry:
     """Read what an entry changed. Raises `EntryUnknown`."""
-    fields = entry.fields
+    try:
+        return _read_entry(entry, entry.fields)
+    except (AssertionError, IndexError, KeyError, ValueError) as error:
+        raise EntryUnknown(f"entry {entry.n} cannot be read: {error!r}") from error
+
+
+def _read_entry(entry: JournalEntry, fields: Mapping[str, str]) -> Entry:
     return Entry(
         n=entry.n,
         nonce=entry.nonce,

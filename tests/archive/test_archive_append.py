@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from archives import Journal, Rows, a_change, a_lot
-from server.archive import Archive, Database, Position, PositionMoved
+from server.archive import Archive, Database, EntryUnfit, Position, PositionMoved
 from server.archive.tables import ACCOUNTS, JOURNAL, LOTS, PARTITIONS
 
 
@@ -77,7 +77,7 @@ async def test_an_entry_that_cannot_be_applied_leaves_nothing_behind(
     journal = Journal()
     entries = [*journal.opened(), journal.add("topped_up", a_lot("lot-1", 5), tenant="nobody")]
 
-    with pytest.raises(KeyError):
+    with pytest.raises(EntryUnfit):
         await archive.append(17, None, entries, epoch=1)
 
     assert await rows(JOURNAL) == []

@@ -8,6 +8,8 @@ from keepers import PARTITION, House, drained
 from ledgers import by_the_second, credits_, pool
 from server.archive import CallState
 from server.keeper.drain import ArchiveBehind, PartitionLost, following
+from server.ledger import TopUp
+from server.ledger.keys import partition_of
 
 
 async def test_the_archive_knows_an_account_as_the_ledger_does(house: House) -> None:
@@ -121,3 +123,24 @@ async def test_a_journal_that_does_not_join_is_lost(house: House) -> None:
         following(position, [found[0], found[2]], found[2])
     with pytest.raises(PartitionLost):
         following(position, [], None)
+
+
+async def test_an_entry_that_cannot_be_read_is_told_and_stops_no_other_partition(
+    house: House,
+) -> None:
+    await house.open()
+    await house.open(tenant="fabrikam")
+    keeper = await drained(house)
+    last = await house.journal.last(PARTITION)
+    assert last is not None
+    meta = f"{last.epoch} strange {last.nonce} {last.time_ms} 0"
+    fields = ("meta", meta, "kind", "from_the_future", "body", "")
+    await house.store.command("XADD", f"{{p{PARTITION}}}:journal", f"{last.n + 1}-0", *fields)
+    await house.ledger.top_up(TopUp("fabrikam", "lot-9", 9, house.clock.now_ms() + 1_000))
+
+    await keeper.drain()
+
+    assert list(keeper.figures.troubles) == [PARTITION]
+    assert "from_the_future" in keeper.figures.troubles[PARTITION]
+    (other,) = await house.archive.preview(partition_of("fabrikam"), [])
+    assert other.account.funded_micros == 6_000_009
