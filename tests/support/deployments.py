@@ -35,7 +35,7 @@ class Server:
     """One server on a port of its own; what it wrote is gone when it ends."""
 
     def __init__(self, binary: Path, folder: Path, *options: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._command = [str(binary), *options, "--port", str(self.port), "--dir", str(folder)]
         self._command += ["--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"]
         self.start()
@@ -138,7 +138,7 @@ class Watched:
 def running_cluster(binary: Path, *, with_replica: bool = False) -> Iterator[Cluster]:
     """Run a cluster of three primaries while the block lasts."""
     with _servers() as (make, _):
-        buses = [_free_port() for _ in range(4 if with_replica else 3)]
+        buses = [free_port() for _ in range(4 if with_replica else 3)]
         nodes = tuple(
             make(
                 *(binary, "--cluster-enabled", "yes", "--cluster-port", str(bus)),
@@ -242,7 +242,7 @@ def _wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
