@@ -52,6 +52,7 @@ from server.ledger.journal import JournalReader
 from server.ledger.keys import partition_of
 from server.ledger.probe import probe
 from server.ledger.redis_ledger import RedisLedger
+from server.ledger.rooms import RoomReader
 from server.observation.masks import Masks, record_key
 from server.observation.metrics import Metrics, MetricsPage, serve_metrics
 from server.observation.records import Records

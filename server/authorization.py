@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from callgate.v1 import authorization_pb2 as pb
 from server.calls.verbs import Verbs
+from server.control import Control
 from server.errors import Context, Method
 from server.observation.metrics import Metrics
 from server.translation import limits
 from server.translation.wire import (
+    parse_control,
     parse_legs,
     parse_question,
     serialize_answer,
     serialize_answers,
+    serialize_control,
 )
 from server.transport import TransportServer
 from server.unary import Unary, serve_unary
@@ -31,6 +34,7 @@ class Authorization:
     """Answers what `authorization.proto` promises."""
 
     verbs: Verbs
+    control: Control
     metrics: Metrics
 
     async def get_emergency_numbers(
@@ -75,7 +79,19 @@ class Authorization:
                 pb.GetEmergencyNumbersResponse.SerializeToString,
             ),
         }
-        serve_unary(target, SERVICE, methods, count_failure=self.metrics.count_failure)
+        streams = {
+            "ControlCalls": Unary(self._control_calls(target), parse_control, serialize_control)
+        }
+        count = self.metrics.count_failure
+        serve_unary(target, SERVICE, methods, count_failure=count, streams=streams)
+
+    def _control_calls(self, target: TransportServer) -> Method[Any, None]:
+        """Serve bridges' streams; the requests are read from the context, one by one."""
+
+        async def control_calls(_requests: Any, context: Context) -> None:
+            await self.control.serve(context, lambda tell: target.on_move(context, tell))
+
+        return control_calls
 
 
 def _timed(verb: Callable[[Q, float | None], Awaitable[A]]) -> Method[Q, A]:

@@ -210,7 +210,7 @@ def status_of(error: Exception) -> tuple[Failure, Status]:
     """Build the status of an error, with its ErrorInfo, and RetryInfo where asking again helps."""
     failure = failure_of(error)
     status = Status(code=failure.code.value[0], message=failure.text or str(error))
-    _add(status, ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=_metadata(error)))
+    _add(status, ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=metadata_of(error)))
     if failure.retry_ms is not None:
         delay = Duration()
         delay.FromMilliseconds(failure.retry_ms)
@@ -246,7 +246,8 @@ def answering_failures(
     return answered
 
 
-def _metadata(error: Exception) -> dict[str, str]:
+def metadata_of(error: Exception) -> dict[str, str]:
+    """Tell what else a program may want to know of an error."""
     match error:
         case InvalidRequest():
             return {"field": error.field}

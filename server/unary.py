@@ -1,9 +1,10 @@
-"""Serving the methods of one service that take one question and give one answer."""
+"""Serving the methods of one service: one question and one answer, or a stream of both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -14,7 +15,10 @@ from server.transport import TransportServer
 
 @dataclass(frozen=True, slots=True)
 class Unary:
-    """A method, and how its question is read and its answer written."""
+    """A method, and how its question is read and its answer written.
+
+    One that streams reads and writes by its context, and returns nothing.
+    """
 
     method: Method[Any, Any]
     parse: Callable[[bytes], Any]
@@ -27,6 +31,7 @@ def serve_unary(
     methods: Mapping[str, Unary],
     *,
     count_failure: Callable[[str], None],
+    streams: Mapping[str, Unary] = MappingProxyType({}),
 ) -> None:
     """Add the methods to a server that has not started; what they raise becomes a status."""
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
@@ -36,6 +41,13 @@ def serve_unary(
             response_serializer=unary.serialize,
         )
         for name, unary in methods.items()
+    } | {
+        name: grpc.stream_stream_rpc_method_handler(
+            answering_failures(stream.method, count_failure),
+            request_deserializer=stream.parse,
+            response_serializer=stream.serialize,
+        )
+        for name, stream in streams.items()
     }
     # Either transport takes one of the two and leaves the other alone.
     target.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from server.access import find_tenant_by_id
 from server.decider import Decider
 from server.errors import InvalidRequest
-from server.ledger import LedgerUnavailable
-from server.ledger.calls import CallPage, CallReader, PageUnknown
+from server.ledger import CallKey, LedgerUnavailable
+from server.ledger.calls import CallPage, CallReader, KnownCall, PageUnknown
 from server.translation.call_list import ListQuestion
 
 
@@ -18,6 +18,14 @@ class Listing:
 
     decider: Decider
     reader: CallReader
+
+    async def read(self, call: CallKey) -> KnownCall:
+        """Read one call. Raises `CallUnknown` and `LedgerUnavailable`."""
+        try:
+            async with self.decider.deadline.timeout(None):
+                return await self.reader.read(call)
+        except TimeoutError as error:
+            raise LedgerUnavailable("no answer in time") from error
 
     async def page(self, wanted: ListQuestion, remaining_seconds: float | None) -> CallPage:
         """Read one page.

@@ -14,10 +14,11 @@ from server.decider import Decider
 from server.emergency import EmergencyDoor
 from server.errors import counted_status
 from server.observation.decided import Decided
+from server.translation import limits
 from server.translation.advice import Advice
 from server.translation.answer import authorize_response
 from server.translation.call_list import list_question, list_response
-from server.translation.legs import check_legs, leg_questions
+from server.translation.legs import check_legs, leg_questions, naming_leg
 from server.translation.question import call_question
 from server.translation.report import extend_report, release_report, settle_report
 from server.translation.report_answer import extend_response, release_response, settle_response
@@ -53,14 +54,23 @@ class Verbs:
         return self._told(await self.decider.decide(question, remaining_seconds, debited))
 
     async def authorize_calls(
-        self, request: pb.AuthorizeCallsRequest, remaining_seconds: float | None
+        self,
+        request: pb.AuthorizeCallsRequest,
+        remaining_seconds: float | None,
+        gateway_id: str = "",
     ) -> pb.AuthorizeCallsResponse:
-        """Admit several legs in one step; emergencies first and whatever becomes of the others."""
+        """Admit several legs in one step; emergencies first and whatever becomes of the others.
+
+        `gateway_id` is that of the stream they came on, empty where they came on none.
+        """
         check_legs(request)
         answers = {place: self.door.grant(leg) for place, leg in enumerate(request.legs)}
         granted = {place: answer for place, answer in answers.items() if answer is not None}
         others = [place for place, answer in answers.items() if answer is None]
         try:
+            for place in others if gateway_id else ():
+                with naming_leg(place):
+                    limits.stream_gateway(request.legs[place], gateway_id)
             told = await self._other_legs(request, others, remaining_seconds)
         except Exception as error:
             if not granted:

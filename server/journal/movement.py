@@ -108,6 +108,11 @@ class Movement:
         text = self._facts[2]
         return tuple(text.split(UNIT)) if text else ()
 
+    @property
+    def purses_text(self) -> str:
+        """What may pay the call, as the ledger writes it."""
+        return self._facts[1]
+
     @cached_property
     def used_seconds(self) -> int:
         """Seconds since answer that were reported of the call so far."""

@@ -33,6 +33,8 @@ class KnownCall:
     call: CallKey
     sequence: int
     answer: Answer
+    # What may pay it, as the ledger writes it.
+    purses_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _known_call(tenant_id: str, reference: str, record: Mapping[str, bytes]) -> 
         chunks.append(record[f"facts{len(chunks) + 1}"])
     facts = b"".join(chunks)
     stored = [record[name] for name in ("decision", "answer", "held", "state")]
-    call_id = facts.decode().split(wire.GROUP, 1)[0]
+    call_id, purses_text, _ = facts.decode().split(wire.GROUP, 2)
     # A page that somebody made up may name a call of another tenant.
     if keys.call_reference(tenant_id, call_id) != reference:
         return None
@@ -111,6 +113,7 @@ def _known_call(tenant_id: str, reference: str, record: Mapping[str, bytes]) -> 
         CallKey(tenant_id, record["gateway"].decode(), call_id),
         int(record["asked"].split(b" ", 1)[0]),
         wire.read_answer([b"SUPERSEDED", *stored, facts, b""]),
+        purses_text,
     )
 
 

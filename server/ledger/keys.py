@@ -83,6 +83,15 @@ def other_gateway_key(call: CallKey) -> str:
     return f"{{p{partition_of(call.tenant_id)}}}:other:{reference}"
 
 
+def newest_stream_key(gateway_id: str) -> str:
+    """Spell the key of a gateway's newest stream.
+
+    String: the id of that stream. It is of no partition, and lives a day after it was last looked
+    at.
+    """
+    return f"callgate:stream:{call_reference(gateway_id)}"
+
+
 def expiry_member(tenant_id: str, reference: str) -> str:
     """Name a call in the index of reservations by expiry."""
     return f"{reference}:{tenant_name(tenant_id)}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from callgate.v1 import authorization_pb2 as pb
 from server.errors import InvalidRequest
@@ -23,10 +24,8 @@ def leg_questions(
     questions: dict[int, CallQuestion] = {}
     call_ids: set[str] = set()
     for place in places:
-        try:
+        with naming_leg(place):
             question = call_question(request.legs[place])
-        except InvalidRequest as error:
-            raise InvalidRequest(f"legs[{place}].{error.field}", error.fix) from error
         if question.dry_run:
             raise InvalidRequest(f"legs[{place}].dry_run", "false; a dry run is about one call")
         if question.call_id in call_ids:
@@ -34,6 +33,15 @@ def leg_questions(
         call_ids.add(question.call_id)
         questions[place] = question
     return questions
+
+
+@contextmanager
+def naming_leg(place: int) -> Iterator[None]:
+    """Say of a field that is wrong to which leg it belongs."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise InvalidRequest(f"legs[{place}].{error.field}", error.fix) from error
 
 
 def check_legs(request: pb.AuthorizeCallsRequest) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
 from policy.rating import MAX_WHOLE_NUMBER
 from server.errors import InvalidRequest
+
+
+class _OfGateway(Protocol):
+    gateway_id: str
+
 
 _TENANT_ID = re.compile(r"[a-z0-9._-]{1,64}")
 _ID = re.compile(r"[!-~]{1,64}")
@@ -34,6 +40,13 @@ def an_id(field: str, value: str) -> str:
     if not _ID.fullmatch(value):
         raise InvalidRequest(field, "1 to 64 characters of printable ASCII without space")
     return value
+
+
+def stream_gateway(request: _OfGateway, gateway_id: str) -> None:
+    """Fill in whose stream a question came on; it may name no other gateway."""
+    if request.gateway_id not in {"", gateway_id}:
+        raise InvalidRequest("gateway_id", "empty, or that of the stream's hello")
+    request.gateway_id = gateway_id
 
 
 def call_id(value: str) -> str:

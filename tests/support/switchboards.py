@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import itertools
@@ -29,20 +30,24 @@ from server.calls.listing import Listing
 from server.calls.reporting import Reporter
 from server.calls.verbs import Verbs
 from server.catching_up import CatchingUp
+from server.control import Control, Following, Standings
 from server.deadline import Deadline
 from server.decider import Decider
 from server.directory import Directory
 from server.emergency import EmergencyDoor
 from server.facts import FactsKeeper, Snapshot
+from server.journal import JournalSource, Tailer
 from server.ledger import Balance, OpenAccount
+from server.ledger.bridges import NewestStreams
 from server.ledger.calls import CallReader
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
+from server.ledger.rooms import RoomReader
 from server.observation.masks import Masks
 from server.observation.metrics import Metrics
 from server.observation.records import Records
 from server.settings import Settings
-from server.store import Store
+from server.store import Store, WakeUps
 from server.translation.advice import advice_of
 from server.transport import TransportName, TransportOptions, TransportServer, make_server
 from serving import OWN_CONNECTION
@@ -79,13 +84,13 @@ class NoArchive:
 class Switchboard:
     """One store and its clock; engines are served on it, as many as a test wants."""
 
+    url: str
     store: Store
     facts: FixedFacts
     settings: Settings
     folder: Path
     clock: ManualClock = field(default_factory=ManualClock)
     archive: NoArchive = field(default_factory=NoArchive)
-    opened: list[Any] = field(default_factory=list)
 
     @property
     def ledger(self) -> RedisLedger:
@@ -140,15 +145,24 @@ class Switchboard:
         """Serve one engine."""
         inner = make_server(transport, TransportOptions())
         verbs, metrics = self._verbs()
-        Authorization(verbs, metrics).register(inner)
+        source = JournalSource(self.store, None)
+        tailer = Tailer(source, WakeUps(self.url))
+        standings = Standings(NewestStreams(self.store))
+        following = Following(tailer, RoomReader(self.store), verbs.decider, verbs.advice)
+        Authorization(verbs, Control(verbs, standings, following), metrics).register(inner)
         port = inner.add_insecure_port("127.0.0.1:0")
         await inner.start()
-        served = Served(f"127.0.0.1:{port}", inner, verbs, metrics)
+        served = Served(f"127.0.0.1:{port}", inner, verbs, standings)
+        duties = [asyncio.create_task(one) for one in (tailer.run(), standings.run())]
         try:
             yield served
         finally:
             await served.close()
             await inner.stop(0)
+            tailer.stop()
+            for duty in duties:
+                duty.cancel()
+            await asyncio.gather(*duties, return_exceptions=True)
 
     def _verbs(self) -> tuple[Verbs, Metrics]:
         settings, metrics = self.settings, Metrics()
@@ -189,11 +203,11 @@ class Served:
     target: str
     inner: TransportServer
     verbs: Verbs
-    metrics: Metrics
+    standings: Standings
     channels: list[grpc.aio.Channel] = field(default_factory=list)
 
-    def channel(self) -> grpc.aio.Channel:
-        channel = grpc.aio.insecure_channel(self.target, options=OWN_CONNECTION)
+    def channel(self, *options: tuple[str, int]) -> grpc.aio.Channel:
+        channel = grpc.aio.insecure_channel(self.target, options=(*OWN_CONNECTION, *options))
         self.channels.append(channel)
         return channel
 
@@ -211,9 +225,97 @@ class Served:
         ask: Any = self.channels[0].unary_unary(name)
         return cast("bytes", await ask(request.SerializeToString(), timeout=SECONDS))
 
+    async def bridge(
+        self, *tenant_ids: str, gateway_id: str = GATEWAY, options: Any = ()
+    ) -> Bridge:
+        """Open a stream and say hello, on a connection of its own."""
+        bridge = Bridge(AuthorizationServiceStub(self.channel(*options)).ControlCalls())
+        hello = pb.ControlHello(gateway_id=gateway_id, tenant_ids=tenant_ids)
+        await bridge.stream.write(pb.ControlCallsRequest(hello=hello))
+        return bridge
+
     async def close(self) -> None:
         for channel in self.channels:
             await channel.close()
+
+
+_KINDS = {
+    pb.AuthorizeCallRequest: "authorize_call",
+    pb.AuthorizeCallsRequest: "authorize_calls",
+    pb.ExtendCallRequest: "extend_call",
+    pb.SettleCallRequest: "settle_call",
+    pb.ReleaseCallRequest: "release_call",
+    pb.CallAnnouncement: "announcement",
+}
+
+
+class Bridge:
+    """One stream of a bridge: what it asks, and what it got."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.messages: list[int] = []
+        self._items: list[pb.ControlItem] = []
+        self._numbers = itertools.count(1)
+
+    def question(self, request: Any) -> pb.ControlQuestion:
+        kind: Any = {_KINDS[type(request)]: request}
+        return pb.ControlQuestion(item_id=next(self._numbers), **kind)
+
+    async def ask(self, *requests: Any) -> list[pb.ControlItem]:
+        """Ask in one message; return the answers in the order of the questions."""
+        questions = [self.question(request) for request in requests]
+        await self.send(*questions)
+        return [await self.answer(question.item_id) for question in questions]
+
+    async def send(self, *questions: pb.ControlQuestion) -> None:
+        await self.stream.write(pb.ControlCallsRequest(questions=questions))
+
+    async def answer(self, item_id: int) -> pb.ControlItem:
+        return await self._find(lambda item: item.item_id == item_id)
+
+    async def pushed(self, kind: str, call_id: str = "") -> Any:
+        """Wait for a push of this kind, about this call."""
+
+        def wanted(item: pb.ControlItem) -> bool:
+            if item.item_id or item.WhichOneof("item") != kind:
+                return False
+            return call_id in {"", getattr(item, kind).call_id}
+
+        return getattr(await self._find(wanted), kind)
+
+    async def quiet(self, *kinds: str, seconds: float = 1.5) -> None:
+        """See that no push of these kinds comes for a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    await self._more()
+        told = {item.WhichOneof("item") for item in self._items if not item.item_id}
+        assert not told & set(kinds), told
+
+    async def ended(self) -> tuple[str, str, dict[str, str]]:
+        """Read to the end of the stream; say how it ended."""
+        return await failure(self._to_the_end())
+
+    async def _to_the_end(self) -> None:
+        async with asyncio.timeout(SECONDS):
+            while True:
+                await self._more()
+
+    async def _find(self, wanted: Any) -> pb.ControlItem:
+        async with asyncio.timeout(SECONDS):
+            while True:
+                for item in self._items:
+                    if wanted(item):
+                        self._items.remove(item)
+                        return item
+                await self._more()
+
+    async def _more(self) -> None:
+        message = await self.stream.read()
+        assert message is not grpc.aio.EOF, "the stream ended"
+        self.messages.append(len(message.items))
+        self._items += message.items
 
 
 @contextlib.asynccontextmanager
@@ -222,7 +324,7 @@ async def switchboard(url: str, *tenants: Tenant, **settings: Any) -> AsyncItera
     store = Store(url)
     await store.command("FLUSHALL")
     folder = Path(tempfile.mkdtemp(prefix="cg-"))
-    board = Switchboard(store, FixedFacts(*tenants), Settings(**settings), folder)
+    board = Switchboard(url, store, FixedFacts(*tenants), Settings(**settings), folder)
     try:
         yield board
     finally:

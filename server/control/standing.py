@@ -1,0 +1,87 @@
+"""Which stream of a gateway is the newest: at once within a process, within seconds across them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from contextlib import suppress
+
+from server.ledger import LedgerError
+from server.ledger.bridges import NewestStreams
+
+# How long an older stream may live on in another process.
+LOOK_SECONDS = 1.0
+_ID_BYTES = 12
+
+_log = logging.getLogger(__name__)
+
+
+class Standing:
+    """One stream of a gateway; `replaced` is set when a newer one took over."""
+
+    def __init__(self, gateway_id: str) -> None:
+        self.gateway_id = gateway_id
+        self.stream_id = secrets.token_hex(_ID_BYTES)
+        self.replaced = asyncio.Event()
+        # Whether the store knows of it; a store that is away learns of it later.
+        self.is_told = False
+
+
+class Standings:
+    """The newest streams of this process, at most one of a gateway."""
+
+    def __init__(self, newest: NewestStreams) -> None:
+        self._newest = newest
+        self._standings: dict[str, Standing] = {}
+        self.replaced = 0
+
+    @property
+    def count(self) -> int:
+        """How many streams there are."""
+        return len(self._standings)
+
+    async def take(self, gateway_id: str) -> Standing:
+        """Stand for a gateway, in place of any older stream. Never fails: a store away waits."""
+        before = self._standings.get(gateway_id)
+        standing = self._standings[gateway_id] = Standing(gateway_id)
+        if before is not None:
+            self._replace(before)
+        await self._tell(standing)
+        return standing
+
+    def leave(self, standing: Standing) -> None:
+        """Stand no longer, unless a newer stream does already."""
+        if self._standings.get(standing.gateway_id) is standing:
+            del self._standings[standing.gateway_id]
+
+    async def run(self) -> None:
+        """Look after streams that other processes may have replaced, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for standing in list(self._standings.values()):
+                await self.look(standing)
+
+    async def look(self, standing: Standing) -> None:
+        """See whether a stream is still the newest; tell the store of it where it does not know."""
+        # A store that is away tells nothing; the stream goes on.
+        with suppress(LedgerError):
+            holder = await self._newest.holder(standing.gateway_id) if standing.is_told else ""
+            if holder in {"", standing.stream_id}:
+                if not holder:
+                    await self._tell(standing)
+            else:
+                self._replace(standing)
+
+    async def _tell(self, standing: Standing) -> None:
+        try:
+            await self._newest.take(standing.gateway_id, standing.stream_id)
+            standing.is_told = True
+        except LedgerError as error:
+            standing.is_told = False
+            _log.debug("Other processes learn of stream %s later: %s", standing.stream_id, error)
+
+    def _replace(self, standing: Standing) -> None:
+        self.replaced += 1
+        standing.replaced.set()
+        self.leave(standing)

@@ -1,0 +1,174 @@
+"""One bridge's stream: read, answered, written, until somebody ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc.aio
+
+from callgate.v1 import authorization_pb2 as pb
+from server.access import find_tenant_by_id
+from server.calls.verbs import Verbs
+from server.control.follow import Follow, Following
+from server.control.outbox import Outbox
+from server.control.questions import Questions
+from server.control.running import RunningCalls
+from server.control.standing import Standing, Standings
+from server.errors import BridgeTooSlow, Context, InvalidRequest, StreamReplaced
+from server.translation.control import check_questions, read_hello
+
+# Questions of one stream that may be unanswered; the next message is read when there is room.
+MAX_UNANSWERED = 1_024
+# How long a stream may be silent before it says who it is.
+HELLO_SECONDS = 10.0
+# How long a bridge may leave what is written to it untaken.
+WRITE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What every stream is made from."""
+
+    verbs: Verbs
+    standings: Standings
+    following: Following
+
+    async def serve(self, context: Context, on_move: Callable[[Callable[[], None]], None]) -> None:
+        """Serve one stream. `on_move` is told what to call when it should go elsewhere.
+
+        Raises `InvalidRequest`, `TenantForbidden`, `StreamReplaced` and `BridgeTooSlow`; it returns
+        where the bridge has said all and is answered, or is to open a new stream.
+        """
+        first = await _first_message(context)
+        hello = read_hello(first)
+        directory = self.verbs.decider.facts.current.directory
+        for tenant_id in hello.tenant_ids:
+            find_tenant_by_id(tenant_id, directory)
+        standing = await self.standings.take(hello.gateway_id)
+        outbox, running = Outbox(), RunningCalls()
+        stream = BridgeStream(
+            context, Questions(self.verbs, hello.gateway_id, running), outbox, standing=standing
+        )
+        on_move(stream.move)
+        follow = Follow(self.following, hello, running, outbox=outbox)
+        try:
+            await stream.run(first, follow)
+        finally:
+            self.standings.leave(standing)
+
+
+class BridgeStream:
+    """The questions of one stream, from reading to writing."""
+
+    def __init__(
+        self, context: Context, questions: Questions, outbox: Outbox, *, standing: Standing
+    ) -> None:
+        self._context = context
+        self._questions = questions
+        self._outbox = outbox
+        self._standing = standing
+        self._unanswered: dict[int, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(MAX_UNANSWERED)
+        self._moving = asyncio.Event()
+
+    def move(self) -> None:
+        """Read no more, answer what was read, and end: the bridge is to open a new stream."""
+        self._moving.set()
+
+    async def run(self, first: pb.ControlCallsRequest, follow: Follow) -> None:
+        """Serve until somebody ends the stream. Raises why."""
+        reading = asyncio.create_task(self._read(first))
+        writing = asyncio.create_task(self._write())
+        pushing = asyncio.create_task(follow.run())
+        replaced = asyncio.create_task(self._standing.replaced.wait())
+        moving = asyncio.create_task(self._moving.wait())
+        others = (pushing, replaced, moving)
+        try:
+            # Pushes may end before the stream does, as the process is about to.
+            await _first_of(reading, writing, replaced, moving, failing=pushing)
+            if replaced.done():
+                raise StreamReplaced
+            await _cancel((reading, pushing))
+            while self._unanswered:
+                await asyncio.wait(list(self._unanswered.values()))
+            self._outbox.close()
+            await writing
+        finally:
+            await _cancel((reading, writing, *others, *self._unanswered.values()))
+
+    async def _read(self, message: pb.ControlCallsRequest) -> None:
+        while True:
+            check_questions(message, set(self._unanswered))
+            await self._ask(list(message.questions))
+            await self._outbox.room()
+            following = await self._context.read()
+            if following is grpc.aio.EOF:
+                return
+            message = following
+            if message.HasField("hello"):
+                raise InvalidRequest("hello", "absent after the first message")
+
+    async def _ask(self, questions: list[pb.ControlQuestion]) -> None:
+        if len(questions) + len(self._unanswered) > MAX_UNANSWERED:
+            # Some have to wait for room. No emergency does.
+            questions = [one for one in questions if not self._granted_at_once(one)]
+        for question in questions:
+            await self._slots.acquire()
+            item_id = question.item_id
+            self._unanswered[item_id] = asyncio.create_task(self._answer(question))
+
+    def _granted_at_once(self, question: pb.ControlQuestion) -> bool:
+        emergency = self._questions.emergency(question)
+        if emergency is not None:
+            self._outbox.answer(emergency)
+        return emergency is not None
+
+    async def _answer(self, question: pb.ControlQuestion) -> None:
+        item = await self._questions.answer(question)
+        # Its number is free, and there is room for another question, when the answer is written.
+        self._outbox.answer(item, self._slots.release)
+        del self._unanswered[question.item_id]
+
+    async def _write(self) -> None:
+        while True:
+            items = await self._outbox.take()
+            if not items:
+                return
+            try:
+                async with asyncio.timeout(WRITE_SECONDS):
+                    await self._context.write(pb.ControlCallsResponse(items=items))
+            except TimeoutError as error:
+                raise BridgeTooSlow from error
+
+
+async def _first_message(context: Context) -> pb.ControlCallsRequest:
+    message: Any = grpc.aio.EOF
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HELLO_SECONDS):
+            message = await context.read()
+    if message is grpc.aio.EOF:
+        raise InvalidRequest("hello", f"in the first message, within {HELLO_SECONDS:g} s")
+    return cast("pb.ControlCallsRequest", message)
+
+
+async def _first_of(*tasks: asyncio.Task[Any], failing: asyncio.Task[Any]) -> None:
+    """Wait for the first of these to end, or for one more to fail. Raises what it raised."""
+    waiting = {*tasks, failing}
+    while True:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        if done - {failing}:
+            return
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel these and wait until they have ended; what they raise was told before."""
+    cancelled = list(tasks)
+    for task in cancelled:
+        task.cancel()
+    await asyncio.gather(*cancelled, return_exceptions=True)
