@@ -76,7 +76,7 @@ def decide(enquiry: Enquiry) -> Admission | Refusal:
         if reason is not None:
             return _refuse(enquiry, reason)
     rate, purses = _fund(enquiry)
-    if isinstance(purses, Reason):
+    if not isinstance(purses, tuple):
         return _refuse(enquiry, purses)
     return _admit(enquiry, purses, rate)
 
@@ -103,32 +103,27 @@ def _fund_arrival(enquiry: Enquiry) -> tuple[Rate | None, tuple[Purse, ...] | Re
         return None, (INBOUND_PURSE,)
     rate = find_service_rate(enquiry)
     purse = find_service_purse(enquiry, rate)
-    return rate, purse if isinstance(purse, Reason) else (purse,)
+    return rate, (purse,) if isinstance(purse, tuple) else purse
 
 
 def _admit(enquiry: Enquiry, purses: tuple[Purse, ...], rate: Rate | None) -> Admission:
     service = enquiry.service
-    assumed = service is not None and service.toll_free and not is_origin_known(enquiry)
+    # By place, for half the time.
     return Admission(
         enquiry.payer,
         purses,
         enquiry.destination,
-        called_number=enquiry.e164,
-        call_type=call_type(enquiry.call, enquiry.user, service),
-        rate=rate,
-        concurrency=_concurrency_limit(enquiry),
-        origin_assumed=assumed,
+        enquiry.e164,
+        call_type(enquiry.call, enquiry.user, service),
+        rate,
+        _concurrency_limit(enquiry),
+        service is not None and service.toll_free and not is_origin_known(enquiry),
     )
 
 
 def _refuse(enquiry: Enquiry, reason: Reason) -> Refusal:
-    return Refusal(
-        reason=reason,
-        payer=enquiry.payer,
-        called_number=enquiry.e164,
-        call_type=call_type(enquiry.call, enquiry.user, enquiry.service),
-        destination=enquiry.destination,
-    )
+    named = call_type(enquiry.call, enquiry.user, enquiry.service)
+    return Refusal(reason, enquiry.payer, enquiry.e164, named, enquiry.destination)
 
 
 def _concurrency_limit(enquiry: Enquiry) -> ConcurrencyLimit | None:

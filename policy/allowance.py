@@ -45,7 +45,7 @@ def find_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
 
     Minutes never cover premium, shared-cost and network numbers.
     """
-    if not _is_includable(enquiry):
+    if enquiry.treatment is not None or enquiry.destination.number_class not in _INCLUDED_CLASSES:
         return ()
     if enquiry.traits.of_meeting:
         return _meeting_pools(enquiry, exhausted)
@@ -53,19 +53,15 @@ def find_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
 
 
 def is_fair_use(enquiry: Enquiry) -> bool:
-    """The extended US/Canada add-on of an organizer pays dial-outs there: no pool, no credits."""
+    """An organizer's extended US/Canada add-on pays dial-outs there: no pool, no credits."""
     user = enquiry.user
     return (
-        enquiry.traits.of_meeting
-        and user is not None
+        user is not None
         and _EXTENDED_US_CA in user.capabilities
         and enquiry.country in _US_CA_COUNTRIES
-        and _is_includable(enquiry)
+        and enquiry.treatment is None
+        and enquiry.destination.number_class in _INCLUDED_CLASSES
     )
-
-
-def _is_includable(enquiry: Enquiry) -> bool:
-    return enquiry.treatment is None and enquiry.destination.number_class in _INCLUDED_CLASSES
 
 
 def _meeting_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
@@ -90,46 +86,50 @@ def _leads_to_us_ca(enquiry: Enquiry) -> bool:
 
 
 def _us_ca_pool(enquiry: Enquiry, exhausted: Reason) -> PoolPurse:
-    size_seconds = enquiry.tenant.pool_sizes.get((CONFERENCE_US_CA_POOL, US_CA), 0)
-    sizes = ((US_CA, size_seconds),)
+    counter = (US_CA, enquiry.tenant.pool_sizes.get((CONFERENCE_US_CA_POOL, US_CA), 0))
     period = month(enquiry.tenant.time_zone, enquiry.now_ms)
-    return _pool(
-        CONFERENCE_US_CA_POOL, period, US_CA, sizes, CONFERENCE_US_CA_CAPABILITY, exhausted
-    )
+    pool = (CONFERENCE_US_CA_POOL, period, US_CA)
+    return _purse(pool, CONFERENCE_US_CA_CAPABILITY, exhausted, counter)
 
 
 def _zone_a_pool(enquiry: Enquiry, exhausted: Reason) -> PoolPurse:
-    size_seconds = enquiry.tenant.pool_sizes.get((CONFERENCE_POOL, ZONE_A), 0)
-    sizes = ((ZONE_A, size_seconds),)
+    counter = (ZONE_A, enquiry.tenant.pool_sizes.get((CONFERENCE_POOL, ZONE_A), 0))
     period = month(enquiry.tenant.time_zone, enquiry.now_ms)
-    return _pool(CONFERENCE_POOL, period, ZONE_A, sizes, CONFERENCE_CAPABILITY, exhausted)
+    return _purse((CONFERENCE_POOL, period, ZONE_A), CONFERENCE_CAPABILITY, exhausted, counter)
 
 
 def _plan_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
     """The pool of the account's Calling Plan, if it covers the destination: one or none."""
     account = enquiry.account
-    if account is None or account.plan is None or not _uses_its_plan(account):
+    plan = None if account is None else account.plan
+    if account is None or plan is None or not _uses_its_plan(account):
         return ()
-    plan = account.plan
     counter = _plan_counter(plan, enquiry)
     if not counter:
         return ()
     pool_id = plan_pool_id(plan, account.usage_location, enquiry.payer.account_id)
-    sizes = _plan_sizes(plan, pool_id, enquiry)
-    period = month(enquiry.tenant.time_zone, enquiry.now_ms)
-    return (_pool(pool_id, period, counter, sizes, plan.capability, exhausted),)
+    pool = (pool_id, month(enquiry.tenant.time_zone, enquiry.now_ms), counter)
+    if not plan.pooled:
+        own = (DOMESTIC, plan.domestic_minutes * SECONDS_PER_MINUTE)
+        return (_purse(pool, plan.capability, exhausted, own),)
+    sizes = enquiry.tenant.pool_sizes
+    domestic = (DOMESTIC, sizes.get((pool_id, DOMESTIC), 0))
+    if not plan.international_minutes:
+        return (_purse(pool, plan.capability, exhausted, domestic),)
+    # A plan with two counters stops as soon as either is used up, so both go along.
+    international = (INTERNATIONAL, sizes.get((pool_id, INTERNATIONAL), 0))
+    return (_purse(pool, plan.capability, exhausted, domestic, international),)
 
 
 @lru_cache(maxsize=_POOLS_CACHED)
-def _pool(  # noqa: PLR0913, PLR0917 (A cache key: what makes up a purse, by place.)
-    pool_id: str,
-    period: str,
-    counter: str,
-    sizes: tuple[tuple[str, int], ...],
-    capability: str,
-    exhausted: Reason,
+def _purse(
+    pool: tuple[str, str, str], capability: str, exhausted: Reason, *sizes: tuple[str, int]
 ) -> PoolPurse:
-    """Make a purse, or find it again: few differ among many calls, and making one takes long."""
+    """Make a purse, or find it again: few differ among many calls, and making one takes long.
+
+    `pool` is its id, the period and the counter of the call.
+    """
+    pool_id, period, counter = pool
     counters = tuple(Counter(name, size_seconds) for name, size_seconds in sizes)
     return PoolPurse(pool_id, period, counter, counters, capability, exhausted)
 
@@ -149,14 +149,3 @@ def _plan_counter(plan: Plan, enquiry: Enquiry) -> str:
     if plan.international_minutes and enquiry.country in enquiry.catalogue.international_plan:
         return INTERNATIONAL
     return ""
-
-
-def _plan_sizes(plan: Plan, pool_id: str, enquiry: Enquiry) -> tuple[tuple[str, int], ...]:
-    """A plan with two counters stops as soon as either is used up, so both go along."""
-    if not plan.pooled:
-        return ((DOMESTIC, plan.domestic_minutes * SECONDS_PER_MINUTE),)
-    sizes = enquiry.tenant.pool_sizes
-    domestic = (DOMESTIC, sizes.get((pool_id, DOMESTIC), 0))
-    if not plan.international_minutes:
-        return (domestic,)
-    return (domestic, (INTERNATIONAL, sizes.get((pool_id, INTERNATIONAL), 0)))

@@ -184,8 +184,7 @@ class Admission(NamedTuple):
     checks: tuple[Check, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """The rules say no; `reason` is the first of them in the order of precedence."""
 
     reason: Reason

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from policy.decision import Admission, Check, CreditsPurse, FreePurse, PoolPurse, Reason, Refusal
 from policy.enquiry import Enquiry
 from policy.facts import Call, FundingModel, Tenant
@@ -22,7 +20,7 @@ def explain_opening(call: Call, tenant: Tenant, refusal: Refusal) -> Refusal:
         inputs = (("accounts", " ".join(call.account_ids)), ("service_number", service_number))
     check = Check(rule, passed=False, inputs=inputs, finding=finding)
     remedy = remedy_for_opening(call, tenant, refusal.reason)
-    return replace(refusal, remedy=remedy, checks=(check,))
+    return refusal._replace(remedy=remedy, checks=(check,))
 
 
 def explain_decision(
@@ -34,7 +32,7 @@ def explain_decision(
         checks += _tell_funding(enquiry, decision)
     if isinstance(decision, Refusal):
         remedy = remedy_for(enquiry, decision.reason)
-        return replace(decision, remedy=remedy, checks=checks)
+        return decision._replace(remedy=remedy, checks=checks)
     return decision._replace(checks=checks)
 
 

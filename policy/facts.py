@@ -276,7 +276,8 @@ class Catalogue:
     toll_rates: Mapping[str, Mapping[str, tuple[DatedRate, ...]]]
     zone_a: frozenset[str]
     international_plan: frozenset[str]
-    premium_rules: tuple[PremiumRule, ...]
+    # country of the holders -> rules.
+    premium_rules: Mapping[str, tuple[PremiumRule, ...]]
     emergency: Mapping[str, EmergencyNumbers]
     # country of a toll-free number -> the other countries it can be called from; mostly none.
     toll_free_reach: Mapping[str, frozenset[str]] = field(default_factory=dict)

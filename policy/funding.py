@@ -31,7 +31,7 @@ def find_free_purse(enquiry: Enquiry) -> FreePurse | None:
     """Find what makes an outbound call cost nothing here: the customer's carrier, or fair use."""
     if is_paid_by_carrier(enquiry):
         return CARRIER_PURSE
-    if is_fair_use(enquiry):
+    if enquiry.traits.of_meeting and is_fair_use(enquiry):
         return FAIR_USE_PURSE
     return None
 
@@ -44,7 +44,8 @@ def find_purses(enquiry: Enquiry, rate: Rate | None) -> tuple[Purse, ...] | Reas
     """
     credits_purse = find_credits(enquiry, rate, exhausted=_CREDITS_EXHAUSTED)
     if isinstance(credits_purse, CreditsPurse):
-        return (*find_pools(enquiry, _ALLOWANCE_EXHAUSTED), credits_purse)
+        pools = find_pools(enquiry, _ALLOWANCE_EXHAUSTED)
+        return (*pools, credits_purse) if pools else (credits_purse,)
     forbidden = credits_purse
     if enquiry.tenant.funding_model is FundingModel.NONE:
         # Nothing was ever meant to follow the minutes, so it is they that are missing.
@@ -74,7 +75,7 @@ def find_credits(
             return Reason.OVERAGE_OFF
         post_paid = is_post_paid(tenant)
         exhausted = Reason.OVERAGE_OFF if _ends_when_drained(tenant) else exhausted
-    capability, limit = _credits_capability(enquiry), _spend_limit(enquiry)
+    limit, capability = _spend_limit(enquiry), _credits_capability(enquiry)
     return CreditsPurse(rate, tenant.overdraft_micros, post_paid, limit, capability, exhausted)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from policy.decision import Payer, PayerKind, Reason
 from policy.facts import (
@@ -29,20 +29,16 @@ _INBOUND: Final = CallKind.INBOUND
 _DIRECT_ROUTING: Final = Connectivity.DIRECT_ROUTING
 _USER: Final = PayerKind.USER
 _ORGANIZER: Final = PayerKind.ORGANIZER
+_RESOURCE_ACCOUNT: Final = PayerKind.RESOURCE_ACCOUNT
+_TENANT: Final = PayerKind.TENANT
+_BRIDGE: Final = ServiceKind.BRIDGE
 
 
-class Party(NamedTuple):
-    """Who pays, and on whose behalf.
-
-    `account` holds the licences, the plan and the restriction that decide; None for a bridge's
-    number, where the tenant itself is all there is. `user` is the person the call belongs to (who
-    dials, forwards, organizes, is called), and differs from `account` under Shared Calling.
-    """
-
-    payer: Payer
-    account: User | ResourceAccount | None
-    user: User | None
-    service: ServiceNumber | None = None
+# Who pays, and on whose behalf: the payer, the account that holds the licences, the plan and the
+# restriction that decide (none for a bridge's number, where the tenant is all there is), the person
+# the call belongs to (who dials, forwards, organizes, is called; not the account under Shared
+# Calling), and the service number called. A bare tuple, for it is taken apart at once.
+Party = tuple[Payer, User | ResourceAccount | None, User | None, ServiceNumber | None]
 
 
 def find_party(call: Call, tenant: Tenant, traits: Traits) -> Party | Reason:
@@ -55,17 +51,17 @@ def find_party(call: Call, tenant: Tenant, traits: Traits) -> Party | Reason:
     if user is None:
         return Reason.USER_UNKNOWN
     if traits.of_meeting:
-        return Party(Payer(_ORGANIZER, tenant.tenant_id, user.user_id), user, user)
+        return Payer(_ORGANIZER, tenant.tenant_id, user.user_id), user, user, None
     if user.shared_calling_account_id and call.kind is not _INBOUND:
         return _shared_calling_party(user, tenant)
-    return Party(Payer(_USER, tenant.tenant_id, user.user_id), user, user)
+    return Payer(_USER, tenant.tenant_id, user.user_id), user, user, None
 
 
 def call_type(call: Call, user: User | None, service: ServiceNumber | None) -> str:
     """Name the kind of call as usage records do, such as "user_out" or "conf_in"."""
     if call.emergency_callback:
         return EMERGENCY_CALLBACK_CALL_TYPE
-    if service is not None and service.service is not ServiceKind.BRIDGE:
+    if service is not None and service.service is not _BRIDGE:
         return VOICE_APPLICATION_CALL_TYPE
     traits = TRAITS[call.kind]
     if user is not None and user.connectivity is _DIRECT_ROUTING:
@@ -84,8 +80,7 @@ def _service_party(call: Call, tenant: Tenant) -> Party | Reason:
     if service is None:
         return Reason.SERVICE_NUMBER_UNKNOWN
     account = tenant.resource_accounts.get(service.account_id) if service.account_id else None
-    payer = Payer(PayerKind.TENANT, tenant.tenant_id, tenant.tenant_id)
-    return Party(payer, account, organizer, service)
+    return Payer(_TENANT, tenant.tenant_id, tenant.tenant_id), account, organizer, service
 
 
 def _find_service(number: str, tenant: Tenant) -> ServiceNumber | None:
@@ -100,12 +95,10 @@ def _transfer_party(call: Call, tenant: Tenant) -> Party | Reason:
     account = tenant.resource_accounts.get(call.account_ids[0]) if call.account_ids else None
     if account is None:
         return Reason.USER_UNKNOWN
-    payer = Payer(PayerKind.RESOURCE_ACCOUNT, tenant.tenant_id, account.account_id)
-    return Party(payer, account, None)
+    return Payer(_RESOURCE_ACCOUNT, tenant.tenant_id, account.account_id), account, None, None
 
 
 def _shared_calling_party(user: User, tenant: Tenant) -> Party:
     # The directory was checked as a whole: a Shared Calling account that is named exists.
     account = tenant.resource_accounts[user.shared_calling_account_id]
-    payer = Payer(PayerKind.RESOURCE_ACCOUNT, tenant.tenant_id, account.account_id)
-    return Party(payer, account, user)
+    return Payer(_RESOURCE_ACCOUNT, tenant.tenant_id, account.account_id), account, user, None

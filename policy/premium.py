@@ -13,19 +13,20 @@ EVERY_PREMIUM: Final = "*"
 
 _PREMIUM: Final = NumberClass.PREMIUM
 _SHARED_COST: Final = NumberClass.SHARED_COST
+_CREDITS_ONLY: Final = Treatment.CREDITS_ONLY
 
 
 def find_treatment(
-    rules: tuple[PremiumRule, ...], here: str, e164: str, *, destination: Destination
+    rules: tuple[PremiumRule, ...], e164: str, destination: Destination
 ) -> Treatment | None:
-    """Say how a number is treated for holders in a country; None: as an ordinary number.
+    """Say how a number is treated by the rules of the payer's country; None: as an ordinary one.
 
     The longest prefix wins over the rule for every premium number. Other numbers of these classes
     are left to credits, since minutes never cover them.
     """
     found: PremiumRule | None = None
     for rule in rules:
-        if rule.country != here or not _applies(rule, e164, destination):
+        if not _applies(rule, e164, destination):
             continue
         if found is None or found.prefix == EVERY_PREMIUM or len(rule.prefix) > len(found.prefix):
             found = rule
@@ -33,7 +34,7 @@ def find_treatment(
         return found.treatment
     number_class = destination.number_class
     special = number_class is _PREMIUM or number_class is _SHARED_COST
-    return Treatment.CREDITS_ONLY if special else None
+    return _CREDITS_ONLY if special else None
 
 
 def _applies(rule: PremiumRule, e164: str, destination: Destination) -> bool:

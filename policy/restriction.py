@@ -26,7 +26,8 @@ _ANY: Final = ConferenceScope.ANY
 
 def refuse_blocked(enquiry: Enquiry) -> Reason | None:
     """Object to the tenant's blocked prefixes and to what holders in this country never reach."""
-    if enquiry.e164.startswith(enquiry.tenant.blocked_prefixes, 1):
+    blocked_prefixes = enquiry.tenant.blocked_prefixes
+    if blocked_prefixes and enquiry.e164.startswith(blocked_prefixes, 1):
         return Reason.DESTINATION_BLOCKED
     if enquiry.treatment is _BLOCKED and not is_paid_by_carrier(enquiry):
         return Reason.DESTINATION_BLOCKED
@@ -37,9 +38,13 @@ def refuse_restricted(enquiry: Enquiry) -> Reason | None:
     """Object where the payer's outbound calling restriction does not let the call out."""
     restriction = effective_restriction(enquiry)
     if enquiry.traits.of_meeting:
-        allowed = _conference_scope_allows(restriction.conference_scope, enquiry)
+        scope = restriction.conference_scope
+        allowed = scope is _ANY or _conference_scope_allows(scope, enquiry)
     else:
-        allowed = _pstn_scope_allows(restriction.pstn_scope, enquiry)
+        allowed = restriction.pstn_scope is _INTERNATIONAL or (
+            restriction.pstn_scope is PstnScope.DOMESTIC
+            and is_same_country(enquiry.country, enquiry.usage_location)
+        )
     return None if allowed else Reason.DESTINATION_RESTRICTED
 
 
@@ -80,18 +85,8 @@ def _dials_us_ca(enquiry: Enquiry) -> bool:
     )
 
 
-def _pstn_scope_allows(scope: PstnScope, enquiry: Enquiry) -> bool:
-    if scope is _INTERNATIONAL:
-        return True
-    if scope is PstnScope.DOMESTIC:
-        return is_same_country(enquiry.country, enquiry.usage_location)
-    return False
-
-
 def _conference_scope_allows(scope: ConferenceScope, enquiry: Enquiry) -> bool:
     """The organizer's country counts, never the dialler's."""
-    if scope is _ANY:
-        return True
     if scope is ConferenceScope.SAME_COUNTRY_AS_ORGANIZER:
         return is_same_country(enquiry.country, enquiry.usage_location)
     if scope is ConferenceScope.ZONE_A:

@@ -26,17 +26,15 @@ def refuse_frozen(enquiry: Enquiry) -> Reason | None:
 
 def refuse_unlicensed(enquiry: Enquiry) -> Reason | None:
     """Object where the licences that decide do not allow this kind of outbound call."""
-    return None if _is_licensed(enquiry) else Reason.LICENCE_MISSING
-
-
-def _is_licensed(enquiry: Enquiry) -> bool:
     account, user = enquiry.account, enquiry.user
-    if enquiry.traits.of_account:
-        return isinstance(account, ResourceAccount) and may_answer_or_transfer(account)
-    # Every other outbound call is somebody's.
-    assert user is not None
-    if enquiry.traits.of_meeting:
-        return may_dial_out_of_meetings(user)
-    # Under Shared Calling the licence is the user's, the plan the account's.
-    shares_a_plan = user is account or (account is not None and account.plan is not None)
-    return may_place_calls(user) and shares_a_plan
+    if user is None:
+        # Whatever is nobody's comes from an attendant or a queue.
+        assert isinstance(account, ResourceAccount)
+        licensed = may_answer_or_transfer(account)
+    elif enquiry.traits.of_meeting:
+        licensed = may_dial_out_of_meetings(user)
+    else:
+        # Under Shared Calling the licence is the user's, the plan the account's.
+        has_plan = user is account or (account is not None and account.plan is not None)
+        licensed = has_plan and may_place_calls(user)
+    return None if licensed else Reason.LICENCE_MISSING

@@ -61,10 +61,13 @@ def _split_mask(mask: str) -> tuple[str, str]:
     return dialled, number
 
 
-def read_premium_rules(source: Source) -> tuple[PremiumRule, ...]:
-    """Read what plan users may dial of premium and shared-cost numbers, in the file's order."""
-    rows = source.rows("premium_rules.csv", PremiumRow)
-    return tuple(PremiumRule(row.country, row.prefix, row.treatment) for _, row in rows)
+def read_premium_rules(source: Source) -> dict[str, tuple[PremiumRule, ...]]:
+    """Read what plan users of a country may dial of premium and shared-cost numbers."""
+    rules: dict[str, tuple[PremiumRule, ...]] = {}
+    for _, row in source.rows("premium_rules.csv", PremiumRow):
+        rule = PremiumRule(row.country, row.prefix, row.treatment)
+        rules[row.country] = (*rules.get(row.country, ()), rule)
+    return rules
 
 
 def read_restrictions(source: Source) -> dict[str, Restriction]:

@@ -111,15 +111,18 @@ INTERNATIONAL_PLAN = frozenset(
     }
 )
 
-PREMIUM_RULES = (
-    *(
-        PremiumRule("GB", prefix, Treatment.CREDITS_ONLY)
-        for prefix in ("44843", "44844", "44845", "44870", "44871", "44872")
+PREMIUM_RULES: Mapping[str, tuple[PremiumRule, ...]] = {
+    "GB": (
+        *(
+            PremiumRule("GB", prefix, Treatment.CREDITS_ONLY)
+            for prefix in ("44843", "44844", "44845", "44870", "44871", "44872")
+        ),
+        PremiumRule("GB", "449", Treatment.BLOCKED),
     ),
-    PremiumRule("GB", "449", Treatment.BLOCKED),
-    PremiumRule("FR", "*", Treatment.CREDITS_ONLY),
-    *(PremiumRule(country, "*", Treatment.BLOCKED) for country in ("US", "PR", "CA", "DE")),
-)
+    "FR": (PremiumRule("FR", "*", Treatment.CREDITS_ONLY),),
+} | {
+    country: (PremiumRule(country, "*", Treatment.BLOCKED),) for country in ("US", "PR", "CA", "DE")
+}
 
 UNRESTRICTED = Restriction("Global", ConferenceScope.ANY, PstnScope.INTERNATIONAL)
 

@@ -85,7 +85,7 @@ def a_catalogue(**changes: Any) -> Catalogue:
         "toll_rates": {},
         "zone_a": frozenset(),
         "international_plan": frozenset(),
-        "premium_rules": (),
+        "premium_rules": {},
         "emergency": EMERGENCY,
     }
     return Catalogue(**(fields | changes))
