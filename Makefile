@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 SEEDS ?= 300
+CALLS ?= 5000
+KILLS ?= 100
 TEST_SECONDS ?= 1200
 
 BIN := .venv/bin
@@ -33,7 +35,7 @@ demo: .venv/ready ## Start everything, ask a dozen telling questions, show the a
 
 # --- Check it -------------------------------------------------------------------------------
 
-.PHONY: check test static cases simulate
+.PHONY: check test static cases simulate torture
 check: test static ## Run every test and every static check; to be green before a commit.
 
 # A run that hangs is ended by a signal that makes Python tell where it hung.
@@ -54,6 +56,9 @@ cases: .venv/ready ## Print which of the 86 decision cases are covered, and by w
 
 simulate: .venv/ready ## Compare the ledger with its model over SEEDS=300 random histories.
 	@$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS)
+
+torture: .venv/ready ## Kill everything KILLS=100 times during CALLS=5000 calls, then count the money; SEED=n plays it again.
+	@$(BIN)/python tests/torture/command.py --calls $(CALLS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: $(CHECKS)
 format-check: .venv/ready ## Check that the code is formatted (`make format` formats it).
@@ -77,6 +82,10 @@ proto-check: .venv/ready ## Check that the committed stubs are what the protos s
 	$(MAKE) stubs INTO="$$fresh" && \
 	{ diff -ru -x __pycache__ -x __init__.py "$$fresh/callgate/v1" callgate/v1 || \
 	  { echo "The stubs are not what proto/ says: run 'make proto' and commit callgate/v1." >&2; exit 1; }; }
+
+.PHONY: bench
+bench: .venv/ready ## Measure everything, a few minutes; QUICK=1 takes less than one. Writes bench/results/latest.json.
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 # --- Change it ------------------------------------------------------------------------------
 

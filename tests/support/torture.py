@@ -1,0 +1,282 @@
+"""Kill everything, at random, in the middle of calls; then count the money.
+
+Two bridges drive calls through `ControlCalls` of two servers, while store, servers and keeper are
+killed with SIGKILL and come back. Afterwards ledger, archive and usage records must agree, to the
+micro, with money computed here from the seconds talked and the rate table, and nothing may stay
+reserved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+
+from bridges import Bridge, QuestionFailed
+from callgate.v1 import authorization_pb2 as pb
+from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
+from callgate.v1.credits_pb2_grpc import CreditServiceStub
+from server.ledger.keys import partition_of
+from server.ledger.redis_ledger import RedisLedger
+from server.store import Store
+from torture_victims import Victims
+from torture_world import (
+    CATALOGUE,
+    OPENING_MICROS,
+    TENANTS,
+    Expected,
+    PlannedCall,
+    plan_calls,
+    write_tenants,
+)
+
+CALLS_AT_ONCE = 32
+SLICE_SECONDS = 300
+SETTLE_SECONDS = 60.0
+A_DAY_MS = 86_400_000
+_PROGRESS_EVERY = 250
+
+
+class Wrong(AssertionError):
+    """The money does not agree, or something stays reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A clock that is ahead of every expiry."""
+
+    ahead_ms: int = A_DAY_MS
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead_ms
+
+
+async def torture(folder: Path, seed: int, calls: int, kills: int, *, progress: bool) -> str:
+    """Run it, and tell in a few lines what was done. Raises `Wrong`."""
+    random = Random(seed)
+    write_tenants(folder / "directory")
+    victims = Victims(folder, CATALOGUE, folder / "directory")
+    planned = plan_calls(random, calls)
+    started = time.monotonic()
+    async with victims.alive(), AsyncExitStack() as stack:
+        bridges = [
+            await stack.enter_async_context(
+                Bridge(f"bridge-{number}", TENANTS, addresses).connected()
+            )
+            for number, addresses in enumerate((victims.addresses, victims.addresses[::-1]), 1)
+        ]
+        expected = Expected(CATALOGUE / "rates" / "USD.csv")
+        await _drive(bridges, planned, expected, _Killer(victims, random, kills, calls), progress)
+        await _let_expire(victims)
+        await _compare(victims, expected)
+    talked = sum(expected.seconds.values())
+    return "\n".join(
+        (
+            f"seed {seed}: {calls} calls, {talked:,} s talked, {time.monotonic() - started:.0f} s",
+            f"killed: {', '.join(f'{name} {n}' for name, n in sorted(victims.killed.items()))}",
+            f"streams opened: {', '.join(str(bridge.streams_opened) for bridge in bridges)}",
+            f"debited: {sum(expected.micros.values()) / 1e6:,.6f} USD; all agree to the micro",
+        )
+    )
+
+
+class _Killer:
+    """Kills evenly over the calls: one whenever enough of them have ended since the last."""
+
+    def __init__(self, victims: Victims, random: Random, kills: int, calls: int) -> None:
+        self._victims, self._random = victims, random
+        self._left, self._every = kills, max(1, calls // (kills + 1))
+        self._ended = 0
+        self._killing: asyncio.Task[str] | None = None
+
+    async def call_ended(self) -> None:
+        self._ended += 1
+        if self._left and self._ended % self._every == 0:
+            await self.finish()
+            self._left -= 1
+            self._killing = asyncio.create_task(self._victims.kill_one(self._random))
+
+    async def finish(self) -> None:
+        if self._killing is not None:
+            await self._killing
+
+
+async def _drive(
+    bridges: Sequence[Bridge],
+    planned: Sequence[PlannedCall],
+    expected: Expected,
+    killer: _Killer,
+    progress: bool,
+) -> None:
+    waiting = iter(enumerate(planned, 1))
+
+    async def work(bridge: Bridge) -> None:
+        for number, call in waiting:
+            expected.add(call, await _play(bridge, call))
+            await killer.call_ended()
+            if progress and number % _PROGRESS_EVERY == 0:
+                print(f"  {number} of {len(planned)} calls", flush=True)
+
+    async with asyncio.TaskGroup() as group:
+        for bridge in bridges:
+            for _ in range(CALLS_AT_ONCE):
+                group.create_task(work(bridge))
+    await killer.finish()
+
+
+async def _play(bridge: Bridge, call: PlannedCall) -> int:
+    """Play one call from set-up to its end; return the seconds it is charged for."""
+    granted = await _begin(bridge, call)
+    sequence = 1
+    if not call.talk_seconds:
+        await bridge.ask(
+            release_call=pb.ReleaseCallRequest(
+                tenant_id=call.tenant_id,
+                gateway_id=bridge.gateway_id,
+                call_id=call.call_id,
+                sequence=sequence + 1,
+            )
+        )
+        bridge.forget(call.call_id)
+        return 0
+    while call.reported_seconds + 1 < call.talk_seconds:
+        sequence += 1
+        most = min(granted, call.talk_seconds - 1)
+        call.reported_seconds = call.reports.randint(min(call.reported_seconds + 1, most), most)
+        granted = await _extend(bridge, call, sequence)
+        if call.reports.random() < 0.2:  # The rest is talked without another report.
+            break
+    if call.abandoned and call.reported_seconds:
+        # Its bridge never speaks of it again; the last cumulative report stands.
+        bridge.forget(call.call_id)
+        return call.reported_seconds
+    talked = max(call.reported_seconds, min(call.talk_seconds, granted)) + call.over_run_seconds
+    await _settle(bridge, call, sequence + 1, talked)
+    return talked
+
+
+async def _begin(bridge: Bridge, call: PlannedCall) -> int:
+    question = pb.AuthorizeCallRequest(
+        tenant_id=call.tenant_id,
+        gateway_id=bridge.gateway_id,
+        call_id=call.call_id,
+        sequence=1,
+        called_number=call.number,
+        requested_duration=Duration(seconds=call.reports.randint(30, SLICE_SECONDS)),
+        user_call=pb.UserCall(user_id="payer"),
+    )
+    answer = (await bridge.ask(authorize_call=question)).authorize_call
+    if not answer.HasField("grant"):
+        raise Wrong(f"{call.call_id} was refused: {answer}")
+    bridge.runs(call.tenant_id, call.call_id, 1, answer.decision_id)
+    return int(answer.grant.granted_duration.seconds)
+
+
+async def _extend(bridge: Bridge, call: PlannedCall, sequence: int) -> int:
+    question = pb.ExtendCallRequest(
+        tenant_id=call.tenant_id,
+        gateway_id=bridge.gateway_id,
+        call_id=call.call_id,
+        sequence=sequence,
+        used_duration=Duration(seconds=call.reported_seconds),
+        requested_duration=Duration(seconds=call.reports.randint(30, SLICE_SECONDS)),
+    )
+    answer = (await bridge.ask(extend_call=question)).extend_call
+    if not answer.HasField("grant"):
+        raise Wrong(f"{call.call_id} was not extended: {answer}")
+    bridge.runs(call.tenant_id, call.call_id, sequence, answer.decision_id)
+    return int(answer.grant.granted_duration.seconds)
+
+
+async def _settle(bridge: Bridge, call: PlannedCall, sequence: int, talked: int) -> None:
+    question = pb.SettleCallRequest(
+        tenant_id=call.tenant_id,
+        gateway_id=bridge.gateway_id,
+        call_id=call.call_id,
+        sequence=sequence,
+        used_duration=Duration(seconds=talked),
+    )
+    try:
+        answer = (await bridge.ask(settle_call=question)).settle_call
+    except QuestionFailed as failure:
+        raise Wrong(f"{call.call_id} was not settled: {failure}") from failure
+    bridge.forget(call.call_id)
+    if answer.uncollected.micros:
+        raise Wrong(f"{call.call_id} was not paid in full: {answer}")
+
+
+async def _let_expire(victims: Victims) -> None:
+    """Let the clock pass the last expiry: abandoned calls give back what they hold."""
+    store = Store(victims.store.url)
+    try:
+        ledger = RedisLedger(store, Clock())
+        for partition in {partition_of(tenant_id) for tenant_id in TENANTS}:
+            while await ledger.expire(partition, 100):
+                pass
+    finally:
+        await store.close()
+
+
+async def _compare(victims: Victims, expected: Expected) -> None:
+    """Compare ledger, archive and usage records with what was talked."""
+    for tenant_id in TENANTS:
+        balance = await _balance(victims, tenant_id)
+        money = expected.micros[tenant_id]
+        _agree(f"{tenant_id}: reserved", balance.reserved.micros, 0)
+        _agree(f"{tenant_id}: debited", balance.debited.micros, money)
+        _agree(f"{tenant_id}: available", balance.available.micros, OPENING_MICROS - money)
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        try:
+            _compare_archive(victims.archive, expected)
+        except Wrong:
+            # The keeper archives what the ledger did a little later; it may have just come back.
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            return
+
+
+async def _balance(victims: Victims, tenant_id: str) -> GetBalanceResponse:
+    async with grpc.aio.insecure_channel(victims.addresses[0]) as channel:
+        question = GetBalanceRequest(tenant_id=tenant_id)
+        answer: GetBalanceResponse = await CreditServiceStub(channel).GetBalance(
+            question, timeout=SETTLE_SECONDS, wait_for_ready=True
+        )
+        return answer
+
+
+def _compare_archive(archive: Path, expected: Expected) -> None:
+    with closing(sqlite3.connect(f"file:{archive}?mode=ro", uri=True)) as database:
+        debited = dict(database.execute("SELECT tenant_id, debited_micros FROM accounts"))
+        by_tenant: Counter[str] = Counter()
+        seconds: Counter[str] = Counter()
+        by_call: Counter[str] = Counter()
+        rows = database.execute(
+            "SELECT tenant_id, call_id, duration_seconds, charge_micros FROM usage_records"
+        )
+        for tenant_id, call_id, duration, charge in rows:
+            by_tenant[tenant_id] += charge
+            seconds[tenant_id] += duration
+            by_call[call_id] += charge
+    for tenant_id in TENANTS:
+        _agree(f"{tenant_id}: archived debits", debited.get(tenant_id), expected.micros[tenant_id])
+        _agree(f"{tenant_id}: usage records", by_tenant[tenant_id], expected.micros[tenant_id])
+        _agree(f"{tenant_id}: seconds", seconds[tenant_id], expected.seconds[tenant_id])
+    for call_id, micros in expected.by_call.items():
+        _agree(f"{call_id}: usage records", by_call[call_id], micros)
+
+
+def _agree(what: str, found: int | None, wanted: int) -> None:
+    if found != wanted:
+        raise Wrong(f"{what}: found {found}, but the seconds talked come to {wanted}")
