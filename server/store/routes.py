@@ -65,7 +65,7 @@ class OneNode:
         """Name the node."""
         return self._node
 
-    async def find_node(self, key: Key) -> Node:  # noqa: ARG002
+    async def find_node(self, key: Key) -> Node:  # noqa: ARG002 -- As above.
         """Name the node."""
         return self._node
 
