@@ -617,6 +617,7 @@ local function expire_lots(keys, acct, part, nonce)
       moved[#moved + 1] = lot.id .. '\31' .. digits(micros) .. '\31' .. sum
     end
   end
+  if #moved == 0 then return end
   note(part, 'lots_expired', nonce .. 'x', 'tenant=' .. acct.tenant .. '\nlots=' .. concat(moved, '\30') .. money_lines(acct))
 end
 
