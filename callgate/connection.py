@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -9,7 +10,14 @@ import grpc
 from google.protobuf.message import Message
 
 from callgate.errors import error_of
-from callgate.v1 import authorization_pb2, authorization_pb2_grpc, credits_pb2, credits_pb2_grpc
+from callgate.v1 import (
+    authorization_pb2,
+    authorization_pb2_grpc,
+    credits_pb2,
+    credits_pb2_grpc,
+    debits_pb2,
+    debits_pb2_grpc,
+)
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 # The server answers or gives up within its own deadline (500 ms unless set otherwise); the rest
@@ -40,12 +48,46 @@ class Connection:
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._authorization = authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
         self._credits = credits_pb2_grpc.CreditServiceStub(self._channel)
+        self._debits = debits_pb2_grpc.DebitServiceStub(self._channel)
 
     def authorize_call(
         self, question: authorization_pb2.AuthorizeCallRequest
     ) -> authorization_pb2.AuthorizeCallResponse:
         """Ask whether a call may be placed; a refusal is returned, not raised."""
         return self._ask(self._authorization.AuthorizeCall, question)
+
+    def extend_call(
+        self, question: authorization_pb2.ExtendCallRequest
+    ) -> authorization_pb2.ExtendCallResponse:
+        """Report the use of a call and ask for more time; a refusal is returned, not raised."""
+        return self._ask(self._authorization.ExtendCall, question)
+
+    def settle_call(
+        self, question: authorization_pb2.SettleCallRequest
+    ) -> authorization_pb2.SettleCallResponse:
+        """Report the end of a call."""
+        return self._ask(self._authorization.SettleCall, question)
+
+    def list_calls(
+        self, question: authorization_pb2.ListCallsRequest
+    ) -> authorization_pb2.ListCallsResponse:
+        """List running calls of one tenant, page by page."""
+        return self._ask(self._authorization.ListCalls, question)
+
+    def watch_debits(
+        self, question: debits_pb2.WatchDebitsRequest
+    ) -> Iterator[debits_pb2.WatchDebitsResponse]:
+        """Read a tenant's movements as they happen; ends where the engine ends the stream.
+
+        To go on after an end or an error, ask again with the cursor of the last response.
+        """
+        stream = self._debits.WatchDebits(question)
+        try:
+            yield from stream
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        finally:
+            stream.cancel()
 
     def get_emergency_numbers(
         self, question: authorization_pb2.GetEmergencyNumbersRequest

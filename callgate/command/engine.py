@@ -1,0 +1,87 @@
+"""What the commands share: their options, the way to the engine, and how failures are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+
+from callgate.command.question import option_of
+from callgate.connection import DEFAULT_ADDRESS, Connection
+from callgate.errors import CallgateError, Mistake, NoAnswer
+from callgate.v1.authorization_pb2 import AuthorizeCallRequest
+
+WRONG_USAGE, REFUSED, NO_ANSWER = 2, 3, 4
+
+EPILOG = (
+    "Exit status: 0 granted or told, 3 refused, 2 wrong usage or a question the engine does not"
+    " accept, 4 no answer."
+)
+
+address_option = click.option(
+    "--address",
+    metavar="HOST:PORT",
+    envvar="CALLGATE_ADDRESS",
+    show_envvar=True,
+    default=DEFAULT_ADDRESS,
+    show_default=True,
+    help="Where the engine listens; also unix:/path.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the answer as protobuf's JSON."
+)
+
+
+class NotAccepted(click.ClickException):
+    """The engine does not accept the question."""
+
+    exit_code = WRONG_USAGE
+
+
+class NotAnswered(click.ClickException):
+    """The engine does not answer."""
+
+    exit_code = NO_ANSWER
+
+
+@contextmanager
+def connected(address: str, question: AuthorizeCallRequest | None = None) -> Iterator[Connection]:
+    """Connect, and turn what goes wrong into a text and an exit status."""
+    try:
+        with Connection(address) as connection:
+            yield connection
+    except Mistake as mistake:
+        raise NotAccepted(_mistake_text(mistake)) from mistake
+    except NoAnswer as silence:
+        raise NotAnswered(_silence_text(silence, address, question)) from silence
+
+
+def _mistake_text(mistake: Mistake) -> str:
+    text = told(mistake)
+    option = option_of(mistake.metadata.get("field", ""))
+    return f"{text}\nThe option to mend: {option}." if option else text
+
+
+def _silence_text(silence: NoAnswer, address: str, question: AuthorizeCallRequest | None) -> str:
+    lines = [f"No answer from {address}. {told(silence)}"]
+    if silence.code == "UNAVAILABLE" and not silence.reason:
+        # Without a reason of the engine's it was grpc that gave up: nobody listens there.
+        lines.append("Is the engine running there? `make run` starts one; --address names another.")
+    if question is not None and not question.dry_run:
+        again = f"--call-id {question.call_id} --sequence {question.sequence}"
+        lines.append(f"To ask the same again, and pay once at the most: {again}")
+    return "\n".join(lines)
+
+
+def told(error: CallgateError) -> str:
+    """Tell what went wrong, with its status and reason."""
+    reason = f" ({error.reason})" if error.reason else ""
+    return f"{error.code}{reason}: {error}"
+
+
+def print_answer(answer: Message, as_json: bool, text: Callable[[], str]) -> None:
+    """Print an answer: as text, or as protobuf's JSON."""
+    click.echo(MessageToJson(answer) if as_json else text())

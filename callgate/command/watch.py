@@ -1,0 +1,123 @@
+"""`callgate watch`: a tenant's money and minutes as they move."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+import click
+from google.protobuf.json_format import MessageToJson
+
+from callgate.command import words
+from callgate.command.engine import EPILOG, address_option, connected, json_option, told
+from callgate.connection import Connection
+from callgate.errors import NoAnswer
+from callgate.v1.debits_pb2 import (
+    JournalEntry,
+    JournalEntryKind,
+    Movement,
+    WatchDebitsRequest,
+    WatchDebitsResponse,
+)
+
+# Many readers of a server that stopped come back one after the other, not all at once.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
+_KIND_WIDTH = 12
+
+
+@click.command(epilog=EPILOG)
+@click.option("--tenant", metavar="T", required=True, help="The tenant.")
+@click.option("--call-id", metavar="ID", default="", help="Only this call.")
+@click.option("--cursor", metavar="C", default="", help="Go on after an earlier response.")
+@click.option("--from-beginning", is_flag=True, help="Begin with the oldest entry there is.")
+@json_option
+@address_option
+def watch(*, as_json: bool, address: str, tenant: str, **options: object) -> None:
+    r"""Print a tenant's movements as they happen, until Ctrl-C.
+
+    Goes on by itself after the last response when the engine stops, or does not answer for a while.
+
+    \b
+    callgate watch --tenant contoso
+    callgate watch --tenant contoso --from-beginning --json
+    """
+    question = WatchDebitsRequest(tenant_id=tenant, **options)  # type: ignore[arg-type] # click's.
+    try:
+        with connected(address) as engine:
+            for response in _responses(engine, question):
+                _print(response, as_json)
+    except KeyboardInterrupt:
+        if question.cursor:
+            click.echo(f"To go on from here: --cursor {question.cursor}", err=True)
+
+
+def _responses(engine: Connection, question: WatchDebitsRequest) -> Iterator[WatchDebitsResponse]:
+    """Read one stream after the other, each from where the last one ended.
+
+    `question` is kept so that it asks for what comes next.
+    """
+    pause_seconds = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            for response in engine.watch_debits(question):
+                question.cursor = response.cursor
+                pause_seconds = FIRST_PAUSE_SECONDS
+                yield response
+        except NoAnswer as trouble:
+            if not question.cursor:
+                raise
+            _take_up(question, trouble)
+        time.sleep(random.uniform(0, pause_seconds))
+        pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+
+
+def _take_up(question: WatchDebitsRequest, trouble: NoAnswer) -> None:
+    click.echo(f"Going on after: {told(trouble)}", err=True)
+    if trouble.reason == "EPOCH_ENDED":
+        question.cursor = trouble.metadata["cursor"]
+        sums = ", ".join(f"{name}={value}" for name, value in sorted(trouble.metadata.items()))
+        click.echo(f"The store was filled anew; from here on: {sums}", err=True)
+
+
+def _print(response: WatchDebitsResponse, as_json: bool) -> None:
+    if as_json:
+        click.echo(MessageToJson(response, indent=None))
+        return
+    for number, entry in enumerate(response.entries, start=1):
+        is_last = number == len(response.entries)
+        left = ""
+        if is_last and response.account.HasField("available"):
+            left = f"   {words.money(response.account.available)} available"
+        click.echo(_line(entry) + left)
+
+
+def _line(entry: JournalEntry) -> str:
+    whose = entry.call_id or entry.lot_id or entry.reference_id
+    moves = "; ".join(filter(None, map(_move, entry.movements)))
+    kind = click.style(f"{_kind(entry.kind):<{_KIND_WIDTH}}", bold=True)
+    return f"{words.clock(entry.entry_time)}  {kind}{'  '.join(filter(None, (whose, moves)))}"
+
+
+def _kind(kind: JournalEntryKind.ValueType) -> str:
+    if kind not in JournalEntryKind.values():
+        return f"kind {kind}"
+    name = JournalEntryKind.Name(kind).removeprefix("JOURNAL_ENTRY_KIND_")
+    return name.replace("_", " ").lower()
+
+
+def _move(move: Movement) -> str:
+    """Tell what moved in one purse: "credits: 0.10 USD held, 0.10 USD debited for 60 s"."""
+    parts = []
+    if move.HasField("added"):
+        parts.append(f"{words.money(move.added)} added")
+    if move.HasField("held"):
+        parts.append(f"{words.money(move.held)} held")
+    elif move.HasField("held_duration"):
+        parts.append(f"{move.held_duration.seconds} s held")
+    if move.HasField("debited_duration"):
+        debited = f"{words.money(move.debited)} debited for " if move.HasField("debited") else ""
+        parts.append(f"{debited}{move.debited_duration.seconds} s used")
+    elif move.HasField("debited"):
+        parts.append(f"{words.money(move.debited)} debited")
+    return f"{words.purse(move.purse)}: {', '.join(parts)}" if parts else ""
