@@ -61,6 +61,7 @@ class WakeUps:
             for primary in await self._entrance.primaries():
                 connection = await self._entrance.connect(primary.address)
                 nodes.append(_Node(connection, primary.slots))
+                _end_if_cancelled()
             async with asyncio.TaskGroup() as group:
                 for node in nodes:
                     group.create_task(node.listen(heard))
@@ -74,6 +75,18 @@ class WakeUps:
         finally:
             for node in nodes:
                 await node.close()
+
+
+def _end_if_cancelled() -> None:
+    """Raise `CancelledError` where one was lost.
+
+    The asyncio.wait_for of Python 3.11, which redis-py connects and sends under, loses a cancel
+    that comes in the same turn as its result.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    if task.cancelling():
+        raise asyncio.CancelledError
 
 
 class _Moved(Exception):
@@ -115,12 +128,8 @@ class _Node:
         await self._connection.disconnect(nowait=True)
 
     async def _send(self, *parts: str) -> None:
-        task = asyncio.current_task()
-        assert task is not None
         await self._connection.send_command(*parts)
-        if task.cancelling():
-            # The asyncio.wait_for of Python 3.11, which redis-py sends under, loses a cancel.
-            raise asyncio.CancelledError
+        _end_if_cancelled()
 
     async def _read(self) -> Any:
         # A quiet channel is none that hangs: no time is too long.
