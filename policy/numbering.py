@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 import phonenumbers
@@ -80,12 +80,36 @@ def _read_international(spelling: str, digits: str) -> str | None:
             return _read_behind_prefix(digits)
     elif code.trunk_prefix is not None and _matches_behind_code(code.trunk_prefix, digits, code):
         return _read_behind_prefix(digits)
-    return spelling if len(digits) in code.e164_lengths else None
+    if len(digits) not in code.e164_lengths or _is_zero_too_many(digits, code.length):
+        return None
+    return spelling
 
 
 def _matches_behind_code(trunk_prefix: re.Pattern[str], digits: str, code: _CountryCode) -> bool:
     match = trunk_prefix.match(digits, code.length)
     return match is not None and match.end() > code.length
+
+
+def _is_zero_too_many(digits: str, code_length: int) -> bool:
+    """Tell a number that begins with a zero where no number of its country does.
+
+    It is a trunk prefix before too few or too many digits. Left standing it would hide what is
+    behind it: +44 0 90... is no ordinary number, for all that no premium prefix matches it.
+    """
+    if not digits.startswith("0", code_length):
+        return False
+    return _numbers_of(digits[:code_length]).fullmatch(digits, code_length) is None
+
+
+@cache
+def _numbers_of(country_code: str) -> re.Pattern[str]:
+    """Compile what the numbers behind a country code look like; when first asked, for time."""
+    code = int(country_code)
+    region = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code][0]
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+    assert metadata is not None
+    assert metadata.general_desc is not None
+    return re.compile(metadata.general_desc.national_number_pattern or "")
 
 
 @lru_cache(maxsize=SPELLINGS_CACHED)
@@ -140,7 +164,9 @@ def _is_short_code(digits: str, number: PhoneNumber, country: str) -> bool:
 
 def _to_e164(number: PhoneNumber) -> str | None:
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return e164 if len(e164) <= LONGEST_E164_DIGITS + 1 else None
+    if len(e164) > LONGEST_E164_DIGITS + 1:
+        return None
+    return None if _is_zero_too_many(e164[1:], len(str(number.country_code))) else e164
 
 
 def _load_country_codes() -> dict[str, _CountryCode]:

@@ -63,6 +63,10 @@ SPELLINGS = [
     ("+15555550123", "US", "+15555550123"),
     ("+80012345678", "US", "+80012345678"),
     ("+881612345678", "US", "+881612345678"),
+    # Numbers that begin with a zero, and countries where some do.
+    ("0549 886377", "SM", "+3780549886377"),
+    ("+225 01 23 45 67 89", "US", "+2250123456789"),
+    ("+47 02000", "US", "+4702000"),
 ]
 
 NO_NUMBERS = [
@@ -81,6 +85,11 @@ NO_NUMBERS = [
     ("+142555501239", "US"),
     ("+1425555012", "US"),
     ("+39061", "IT"),
+    # A trunk prefix before too few digits; kept, it would hide a number of another class.
+    ("0900 12345", "GB"),
+    ("+44 0844 12345", "US"),
+    ("+3540908563", "US"),
+    ("+4708100015", "NO"),
     ("+3906123456789012", "IT"),
     ("+49123456789012345", "DE"),
     ("+999123456789", "US"),
@@ -191,4 +200,17 @@ def _library_reading(spelling: str) -> str | None:
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     if possible != phonenumbers.ValidationResult.IS_POSSIBLE or len(e164) > 16:
         return None
-    return e164
+    # The library keeps a zero that no number of the country begins with; nobody is called so.
+    return None if number.italian_leading_zero and not _may_begin_with_zero(number) else e164
+
+
+def _may_begin_with_zero(number: phonenumbers.PhoneNumber) -> bool:
+    assert number.country_code is not None
+    region = phonenumbers.region_code_for_country_code(number.country_code)
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(
+        number.country_code, region
+    )
+    assert metadata is not None
+    assert metadata.general_desc is not None
+    pattern = metadata.general_desc.national_number_pattern or ""
+    return re.fullmatch(pattern, phonenumbers.national_significant_number(number)) is not None
