@@ -104,16 +104,23 @@ class Records:
 
     def _write_all(self) -> None:
         if self._reopen.is_set():
-            self._reopen.clear()
             self._open()
+            self._reopen.clear()
         while self._unwritten or self.waiting:
             if not self._unwritten:
-                lines = [self._encode(wording(one, self._masks)) for one in self._take()]
-                self._unwritten = b"\n".join([*lines, b""])
+                self._unwritten = b"".join([self._line(one) for one in self._take()])
             # What a full disk refused in the middle of a line goes on there.
             while self._unwritten:
                 written = os.write(self._file, self._unwritten)
                 self._unwritten = self._unwritten[written:]
+
+    def _line(self, one: Recorded) -> bytes:
+        try:
+            return self._encode(wording(one, self._masks)) + b"\n"
+        except Exception:  # noqa: BLE001 -- One that cannot be told must not end all that follow.
+            self.failed_writes += 1
+            _log.exception("A decision record could not be put into words.")
+            return b""
 
     def _take(self) -> list[Recorded]:
         batch: list[Recorded] = []

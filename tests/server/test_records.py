@@ -158,3 +158,19 @@ def test_the_key_of_the_hashes_is_made_once_and_kept(tmp_path: Path) -> None:
     assert record_key("secret", folder) == b"secret"
     assert (folder / "records.key").stat().st_mode & 0o777 == 0o600
     assert [file.name for file in folder.iterdir()] == ["records.key"]
+
+
+def test_a_record_that_cannot_be_told_is_counted_and_those_after_it_are_written(
+    tmp_path: Path,
+) -> None:
+    records = Records(str(tmp_path / "decisions"), MASKS, most=100)
+    timeless = decided(call_id="timeless")
+    broken = timeless._replace(answer=replace(timeless.answer, decide_time_ms=2**62))
+
+    records.keep(broken)
+    records.start()
+    records.keep(decided(call_id="after"))
+    records.close()
+
+    assert [each["call_id"] for each in written(tmp_path / "decisions")] == ["after"]
+    assert records.failed_writes == 1
