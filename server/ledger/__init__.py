@@ -58,7 +58,8 @@ class Ledger(Protocol):
         """Take for several calls of one tenant in one step: all of them, or as many as fit.
 
         Where not all fit and all or nothing was asked, each is refused for the first one's reason.
-        Raises what `reserve` raises, then for all of them.
+        Raises what `reserve` raises, then for all of them, and `ValueError` where two legs are
+        about one call, or their tenants differ.
         """
 
     async def extend(self, request: ExtendRequest) -> Answer:

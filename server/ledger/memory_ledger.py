@@ -232,6 +232,7 @@ class MemoryLedger:
     def _reserve(
         self, requests: Sequence[ReserveRequest], *, all_or_nothing: bool, dry_run: bool
     ) -> tuple[Answer, ...]:
+        wire.require_legs(requests)
         first = requests[0].question
         earlier = [None if dry_run else self._answered(r.question) for r in requests]
         if all(answer is not None for answer in earlier):

@@ -93,6 +93,7 @@ class RedisLedger:
         return (await self._reserve((request,), mode))[0]
 
     async def _reserve(self, requests: Sequence[ReserveRequest], mode: str) -> list[Answer]:
+        wire.require_legs(requests)
         first = requests[0].question
         tenant_id = first.call.tenant_id
         function_keys, legs = list(keys.keys_of(tenant_id).all()), []

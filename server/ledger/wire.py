@@ -176,6 +176,15 @@ def require_whole(**amounts: int) -> None:
             raise ValueError(f"{name} is {amount}; it must be from 0 to {MAX_WHOLE_NUMBER}")
 
 
+def require_legs(requests: Sequence[ReserveRequest]) -> None:
+    """Refuse legs of several tenants, and two about one call: a step decides each call once."""
+    calls = [request.question.call for request in requests]
+    if len({call.tenant_id for call in calls}) != 1:
+        raise ValueError("the legs of one question have payers of one tenant")
+    if len({call.call_id for call in calls}) != len(calls):
+        raise ValueError("two legs of one question are about the same call")
+
+
 def require_money(micros: int) -> None:
     """Refuse an amount that moves nothing, or more than the ledger can hold."""
     if not 0 < micros <= MAX_WHOLE_NUMBER:

@@ -20,7 +20,16 @@ from ledgers import (
     pool,
 )
 from policy.decision import Reason
-from server.ledger import CallOver, DirectDebit, FundsMissing, Ledger, Segment, TopUp, Use
+from server.ledger import (
+    CallOver,
+    DirectDebit,
+    FundsMissing,
+    Ledger,
+    ReserveRequest,
+    Segment,
+    TopUp,
+    Use,
+)
 from server.ledger.keys import partition_of
 
 PARTITION = partition_of("contoso")
@@ -269,6 +278,26 @@ async def test_as_many_legs_as_fit_are_held(ledger: Ledger) -> None:
 
     assert [answer.granted_seconds for answer in answers] == [60, 60, 0]
     assert await money(ledger) == (250_000, 200_000)
+
+
+@pytest.mark.parametrize(
+    "legs",
+    [
+        (ask("leg-1", 1), ask("leg-1", 2)),
+        (ask("leg-1", 1), ask("leg-2", 1, tenant="fabrikam")),
+        (),
+    ],
+    ids=["twice the same call", "two tenants", "none"],
+)
+async def test_legs_that_cannot_be_one_question_are_a_mistake(
+    ledger: Ledger, legs: tuple[ReserveRequest, ...]
+) -> None:
+    await ledger.open_account(an_account(250_000))
+
+    with pytest.raises(ValueError):
+        await ledger.reserve_many(legs, all_or_nothing=False)
+
+    assert await money(ledger) == (250_000, 0)
 
 
 async def test_only_what_no_call_holds_can_be_moved_away(ledger: Ledger) -> None:
