@@ -34,6 +34,8 @@ class Drained:
     """Where a partition stands after a round."""
 
     position: Position | None
+    # Entries that this round archived.
+    taken: int
     # Entries that are not archived yet.
     waiting: int
     # The time of the oldest entry that was found waiting; None where nothing waited.
@@ -59,14 +61,14 @@ class Drain:
         )
         fresh = await self._joined(partition, position, found)
         if not fresh:
-            return Drained(position, 0, None)
+            return Drained(position, 0, 0, None)
         entries = [read_entry(entry) for entry in fresh]
         moved = await self._archive.append(partition, position, entries, epoch=fresh[0].epoch)
         await self._keeping.trim(partition, epoch=moved.epoch, n=moved.n, nonce=moved.nonce)
         await self._keeping.bury(_calls_over(entries), BURIED_AFTER_MS)
         # The last archived entry stays in the journal.
         waiting = await self._journal.length(partition) - 1
-        return Drained(moved, waiting, fresh[0].time_ms)
+        return Drained(moved, len(fresh), waiting, fresh[0].time_ms)
 
     async def _joined(
         self, partition: int, position: Position | None, found: list[JournalEntry]

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from server.archive import ArchiveUnavailable, EntryUnfit, Position, PositionMoved
-from server.keeper.drain import ArchiveBehind, Drain, PartitionLost
+from server.keeper.drain import BATCH, ArchiveBehind, Drain, PartitionLost
 from server.keeper.figures import Figures
 from server.keeper.parts import KeeperParts
 from server.keeper.reading import EntryUnknown
@@ -22,6 +22,8 @@ LEASE_MS = 10_000
 _LEASE_ROUND_SECONDS = 2.0
 # Between two rounds of a journal in which nothing was found.
 _DRAIN_PAUSE_SECONDS = 0.2
+# Batches of one partition in one round; then others, new ones among them, have their turn.
+_MOST_PASSES = 10
 _EXPIRE_ROUND_SECONDS = 1.0
 _EXPIRE_CALLS = 100
 _SWEEP_ROUND_SECONDS = 3_600.0
@@ -75,9 +77,13 @@ class Keeper:
     async def drain(self) -> None:
         """Archive what waits in each partition; fill those anew that were lost."""
         await self._read_positions()
-        for partition in sorted(self._positions):
-            await self._drain_all(partition)
-        self.figures.look(self.parts.now_ms())
+        busy = sorted(self._positions)
+        for _ in range(_MOST_PASSES):
+            # A batch each in turn: one that is never drained to its end keeps no other one waiting.
+            busy = [partition for partition in busy if await self._drain_one(partition)]
+            self.figures.look(self.parts.now_ms())
+            if not busy:
+                return
 
     async def expire(self) -> None:
         """Give back what lapsed."""
@@ -103,23 +109,26 @@ class Keeper:
             # The last positions show at least what waits.
             self.figures.archive_up = False
 
-    async def _drain_all(self, partition: int) -> None:
-        """Drain one partition to its end; what goes wrong there stops no other one."""
+    async def _drain_one(self, partition: int) -> bool:
+        """Drain a batch of one partition; what goes wrong there stops no other one.
+
+        Says whether more is waiting than a batch took.
+        """
         try:
-            while await self._drain_some(partition):
-                continue
+            more = await self._drain_batch(partition)
             self.figures.note_trouble(partition, "")
+            return more
         except (PositionMoved, RebuildOvertaken):
             # Somebody else works here too; the next round begins where that one ended.
-            return
+            return False
         except ArchiveUnavailable:
             await self._note_waiting(partition)
         except (ArchiveBehind, EntryUnfit, EntryUnknown, LedgerDamaged) as error:
             self.figures.note_trouble(partition, str(error))
             await self._note_waiting(partition)
+        return False
 
-    async def _drain_some(self, partition: int) -> bool:
-        """Drain one batch; say whether there is more."""
+    async def _drain_batch(self, partition: int) -> bool:
         before = self._positions[partition]
         try:
             drained = await self._drain.drain(partition, before)
@@ -132,7 +141,7 @@ class Keeper:
         if before and drained.position:
             self.figures.entries_archived += drained.position.n - before.n
         self.figures.note_waiting(partition, drained.waiting, drained.oldest_ms)
-        return drained.oldest_ms is not None
+        return drained.waiting > 0 and drained.taken == BATCH
 
     async def _note_waiting(self, partition: int) -> None:
         position = self._positions[partition]

@@ -144,3 +144,28 @@ async def test_an_entry_that_cannot_be_read_is_told_and_stops_no_other_partition
     assert "from_the_future" in keeper.figures.troubles[PARTITION]
     (other,) = await house.archive.preview(partition_of("fabrikam"), [])
     assert other.account.funded_micros == 6_000_009
+
+
+async def test_a_partition_with_much_to_drain_keeps_no_other_one_waiting(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("drain", "keeper"):
+        monkeypatch.setattr(f"server.keeper.{module}.BATCH", 2)
+    await house.open()
+    await house.open(tenant="fabrikam")
+    keeper = await drained(house)
+    year = house.clock.now_ms() + 1_000
+    for number in range(9):
+        await house.ledger.top_up(TopUp("contoso", f"lot-{number}", 1, year))
+    await house.ledger.top_up(TopUp("fabrikam", "lot-9", 9, year))
+    monkeypatch.setattr("server.keeper.keeper._MOST_PASSES", 1)
+
+    await keeper.drain()
+    (other,) = await house.archive.preview(partition_of("fabrikam"), [])
+    assert other.account.funded_micros == 6_000_009
+    assert keeper.figures.waiting[PARTITION] == 7
+    for _ in range(4):
+        await keeper.drain()
+
+    assert (await house.image()).account.funded_micros == 6_000_009
+    assert keeper.figures.waiting[PARTITION] == 0
