@@ -1,4 +1,4 @@
-"""What the rules cost: `python bench/rules.py [--profile]` prints microseconds for each question.
+"""What the rules cost: `python -m bench.rules [--profile]` prints microseconds for each question.
 
 Asks the sample facts, each time about another number, and checks what comes out. CPU time, the best
 of many short runs: other work on the machine can only add to it.

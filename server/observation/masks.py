@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import secrets
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b
 from pathlib import Path
 
 _KEY_FILE = "records.key"
 _KEY_FILE_MODE = 0o600
-_HASH_CHARACTERS = 16
+_HASH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """What a record hides. A hash of the same text under the same key is the same everywhere."""
+    """What a record hides. A hash of the same text under the same key is the same everywhere.
+
+    The key is of 64 bytes at most.
+    """
 
     key: bytes
     digits: int
@@ -31,7 +33,8 @@ class Masks:
         """Stand in for a hidden text; empty for an empty one."""
         if not text:
             return ""
-        return hmac.new(self.key, text.encode(), sha256).hexdigest()[:_HASH_CHARACTERS]
+        # Keyed by itself, and so a quarter of the time of an HMAC; there are three in a record.
+        return blake2b(text.encode(), key=self.key, digest_size=_HASH_BYTES).hexdigest()
 
     def account(self, account_id: str) -> str:
         """Show an account, or its hash where accounts are hidden."""
@@ -41,10 +44,12 @@ class Masks:
 def record_key(configured: str, data_folder: Path) -> bytes:
     """Return the key that is set, else the one kept in the data folder, made at first use.
 
+    64 bytes, whatever is set.
+
     Raises OSError where the folder cannot be written.
     """
     if configured:
-        return configured.encode()
+        return blake2b(configured.encode()).digest()
     file = data_folder / _KEY_FILE
     try:
         return file.read_bytes()
