@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from policy.facts import Catalogue, Tenant
 from server.directory import Directory
+from server.duties import go_on
 from server.facts.child import InUse
 from server.facts.letting_go import let_go
 from server.facts.reader import Differences, ReadingBroke, read_differences
@@ -100,8 +101,8 @@ class FactsKeeper:
 
     def start(self) -> None:
         """Look for changes from now on, each `poll_seconds` and whenever a reload is requested."""
-        self._watcher = asyncio.create_task(self._watch(), name="facts")
-        self._watcher.add_done_callback(_tell_if_broken)
+        watching = go_on("Watching the facts", self._watch)
+        self._watcher = asyncio.create_task(watching, name="facts")
 
     async def stop(self) -> None:
         """Look no longer; a reading under way is given up."""
@@ -237,8 +238,3 @@ def _collector_at_rest() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _tell_if_broken(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _log.error("Changed facts are noticed no longer", exc_info=task.exception())

@@ -34,8 +34,14 @@ def read_facts(folders: FactsFolders) -> tuple[Catalogue, dict[str, Tenant]]:
 
 
 def read_signature(folders: FactsFolders) -> Signature:
-    """Look at every file without opening it; equal where none has changed."""
-    return tuple(sorted(_files(folders)))
+    """Look at every file without opening it; equal where none has changed.
+
+    Nothing is seen of folders that change while they are listed; the next look sees the rest.
+    """
+    try:
+        return tuple(sorted(_files(folders)))
+    except OSError:
+        return ()
 
 
 def _files(folders: FactsFolders) -> Iterator[tuple[str, int, int]]:
