@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path, PosixPath
+from pathlib import PosixPath
 
 from fact_files import FactFiles
 from server.facts.reading import FactsFolders, read_signature
@@ -12,7 +12,7 @@ from server.facts.reading import FactsFolders, read_signature
 class Vanishing(PosixPath):
     """A folder of which a part goes away between its listing and the look at it."""
 
-    def rglob(self, pattern: str) -> Generator[Path, None, None]:
+    def rglob(self, pattern: str) -> Generator[Vanishing, None, None]:
         yield from super().rglob(pattern)
         raise FileNotFoundError(self)
 
