@@ -23,7 +23,7 @@ from server.ledger.keeping import Keeping
 from server.ledger.redis_ledger import RedisLedger
 from server.observation.metrics import serve_metrics
 from server.settings import Settings
-from server.store import EmbeddedServer, Store, StoreClock, StoreUnavailable
+from server.store import EmbeddedServer, Store, StoreClock, StoreRefused, StoreUnavailable
 
 EXIT_CANNOT_START = 1
 # Between two looks at a store or an archive that is not there yet.
@@ -38,7 +38,7 @@ def keep(settings: Settings) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s keeper: %(message)s")
     try:
         uvloop.run(_keep_until_stopped(settings))
-    except (ArchiveUnusable, OSError) as error:
+    except (ArchiveUnusable, StoreRefused, OSError) as error:
         _log.error("Cannot start: %s", error)
         return EXIT_CANNOT_START
     return 0
