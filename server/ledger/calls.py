@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ _STEPS_A_PAGE = 20
 # Records read at a time.
 _READ_AT_ONCE = 32
 _BEGIN = "0"
+# A cursor of the store, and references that were read and did not fit the page before.
+_REFERENCES = r"[\w-]{22}(?:,[\w-]{22})*"
+_PAGE = re.compile(rf"[1-9]\d{{0,19}}:(?:{_REFERENCES})?|:{_REFERENCES}", re.ASCII)
 
 
 class PageUnknown(ValueError):
@@ -120,7 +124,7 @@ def _known_call(tenant_id: str, reference: str, record: Mapping[str, bytes]) -> 
 def _read_page(page: str) -> tuple[str, list[str]]:
     if not page:
         return _BEGIN, []
-    cursor, colon, references = page.partition(":")
-    if not colon or not (cursor.isdecimal() or (not cursor and references)):
+    if not _PAGE.fullmatch(page):
         raise PageUnknown(page)
+    cursor, _, references = page.partition(":")
     return cursor, references.split(",") if references else []

@@ -44,7 +44,8 @@ def settle_response(answer: Answer, context: CallContext) -> pb.SettleCallRespon
     for use in answer.uses:
         add_usage(response.usages.add(), use, context)
     response.overrun_duration.SetInParent()
-    response.overrun_duration.seconds = answer.overrun_seconds
+    # Of a call that was never granted nobody may have paid a second: that is all beyond it.
+    response.overrun_duration.seconds = max(answer.overrun_seconds, answer.unpaid_seconds)
     if answer.unpaid_micros:
         set_money(response.uncollected, answer.unpaid_micros, context.currency)
     set_time(response.settle_time, answer.decide_time_ms)

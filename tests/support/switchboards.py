@@ -257,6 +257,7 @@ class Bridge:
         self.messages: list[int] = []
         self._items: list[pb.ControlItem] = []
         self._numbers = itertools.count(1)
+        self._reading: asyncio.Future[Any] | None = None
 
     def question(self, request: Any) -> pb.ControlQuestion:
         kind: Any = {_KINDS[type(request)]: request}
@@ -312,7 +313,11 @@ class Bridge:
                 await self._more()
 
     async def _more(self) -> None:
-        message = await self.stream.read()
+        # A read that is cancelled would cancel the stream: it goes on for whoever waits next.
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self.stream.read())
+        message = await asyncio.shield(self._reading)
+        self._reading = None
         assert message is not grpc.aio.EOF, "the stream ended"
         self.messages.append(len(message.items))
         self._items += message.items
