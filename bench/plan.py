@@ -27,7 +27,7 @@ class Plan:
 QUICK = Plan(passes=3, seconds=0.3, warm_up_calls=200, straight_calls=3_000)
 FULL = Plan(
     passes=5,
-    seconds=1.5,
+    seconds=1.0,
     warm_up_calls=1_000,
     straight_calls=20_000,
     users=(1_000, 1_000_000),
