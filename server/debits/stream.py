@@ -171,6 +171,8 @@ class Stream:
 
     async def _put(self, response: bytes, place: Place) -> None:
         self._follower.check_pace()
+        # A response is on its way once it is handed over, also if the wait for it is given up.
+        self._place = place
         try:
             async with asyncio.timeout(None) as self._patience:
                 await self._write(response)
@@ -178,7 +180,6 @@ class Stream:
             raise FollowerTooSlow from error
         finally:
             self._patience = None
-        self._place = place
         self._sent_at = asyncio.get_running_loop().time()
 
     def _hurry(self, why: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -40,6 +41,12 @@ def read_a_little(stream: Stream, folded: Folded, engine: Engine, chance: random
         if response.HasField("account"):
             # Nothing waits: only what is written from now on comes next.
             engine.ask(a_question(CREDITS_CALL))
+
+
+def read_until_cancelled(stream: Stream) -> None:
+    with contextlib.suppress(grpc.RpcError):
+        for _ in stream:
+            continue
 
 
 def take_all(folded: Folded, stream: Stream) -> None:
@@ -257,7 +264,7 @@ def test_a_reader_that_does_not_read_is_ended_and_delays_nobody(
         seen = Folded()
         seen.take(next(slow), since_opened=False)
         next(quick)
-        reading = threading.Thread(target=lambda: [None for _ in quick])
+        reading = threading.Thread(target=read_until_cancelled, args=(quick,))
         reading.start()
 
         slowest_seconds = max(ask_for_legs(engine.stub) for _ in range(ROUNDS))
