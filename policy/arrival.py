@@ -15,6 +15,7 @@ from policy.licence import may_answer_or_transfer, may_hold_meetings, pays_per_m
 from policy.rate import Rate
 from policy.rating import dearest_toll_free_rate, rate_for_toll, rate_for_toll_free
 from policy.reach import is_reachable
+from policy.spelling import LONGEST_DIALLED
 
 INBOUND_CAPABILITY: Final = "MCOPSTNU"
 VOICE_APPLICATION_CAPABILITY: Final = "MCOEV_VIRTUALUSER"
@@ -31,7 +32,8 @@ def refuse_blocked_caller(enquiry: Enquiry) -> Reason | None:
     tenant = enquiry.tenant
     if not tenant.block_inbound or enquiry.call.emergency_callback:
         return None
-    presented = _SYMBOLS.sub("", enquiry.call.calling_number)
+    # Nobody's number is longer, and the effort of patterns is judged by this length.
+    presented = _SYMBOLS.sub("", enquiry.call.calling_number)[:LONGEST_DIALLED]
     if not any(pattern.search(presented) for pattern in tenant.blocked_callers):
         return None
     if any(pattern.search(presented) for pattern in tenant.exempt_callers):

@@ -67,6 +67,17 @@ def compile_rule(name: str, pattern: str, translation: str) -> DialPlanRule:
     return DialPlanRule(name, compiled, translation)
 
 
+def compile_search(pattern: str) -> re.Pattern[str]:
+    """Compile an expression that is looked for anywhere in a number of `LONGEST_DIALLED` digits.
+
+    Raises InvalidDialPlan as `compile_rule` does; that it may begin at any digit counts as well.
+    """
+    compiled = compile_rule(pattern, pattern, "0").pattern
+    if not all(part.startswith("^") for part in pattern.split("|")):
+        _check_effort(pattern, f".*{pattern}")
+    return compiled
+
+
 def check_dial_plan(rules: tuple[DialPlanRule, ...]) -> None:
     """Check that a tenant has no more rules than one number may be tried on."""
     if len(rules) > MAX_RULES:

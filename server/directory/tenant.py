@@ -6,7 +6,7 @@ import re
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from policy.dial_plan import InvalidDialPlan, check_dial_plan, compile_rule
+from policy.dial_plan import InvalidDialPlan, check_dial_plan, compile_rule, compile_search
 from policy.facts import DialPlanRule, FundingModel, ResourceAccount, Tenant, User
 from policy.pools import pool_sizes
 from server.catalogue import CatalogueFiles
@@ -119,7 +119,7 @@ def _patterns(file: TenantFile, name: str) -> tuple[re.Pattern[str], ...]:
     for place, pattern in enumerate(getattr(block, name) if block is not None else ()):
         at: KeyPath = ("inbound_block", name, place)
         try:
-            compiled.append(compile_rule(pattern, pattern, "0").pattern)
+            compiled.append(compile_search(pattern))
         except InvalidDialPlan as error:
             file.note(at, str(error))
     return tuple(compiled)

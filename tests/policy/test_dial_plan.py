@@ -11,6 +11,7 @@ from policy.dial_plan import (
     apply_dial_plan,
     check_dial_plan,
     compile_rule,
+    compile_search,
 )
 from policy.facts import DialPlanRule
 from policy.numbering import read_number
@@ -148,3 +149,23 @@ def test_a_dial_plan_has_a_last_rule() -> None:
 
     with pytest.raises(InvalidDialPlan, match="26 rules"):
         check_dial_plan((rule,) * (MAX_RULES + 1))
+
+
+@pytest.mark.parametrize("pattern", [".?" * 17 + "x", "1*1*1*x", r"\d*\d*\d*(5|6)"])
+def test_a_search_that_could_begin_anywhere_is_judged_by_that(pattern: str) -> None:
+    compile_rule("whole", pattern, "0")
+
+    with pytest.raises(InvalidDialPlan, match="ways"):
+        compile_search(pattern)
+
+
+def test_the_searches_of_practice_are_within_the_limits() -> None:
+    for pattern in (
+        "^1425",
+        "^1425|^1900|^1976",
+        r"^\d*5\d*5\d*$",
+        "555",
+        r"0{4,}$",
+        "^anonymous$",
+    ):
+        compile_search(pattern)
