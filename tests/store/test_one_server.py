@@ -200,6 +200,18 @@ async def test_the_clock_is_read_anew_on_a_new_connection(server: Server, store:
     assert before <= len(read) - 1
 
 
+async def test_a_user_and_a_password_are_those_of_the_url(server: Server) -> None:
+    server.run("ACL", "SETUSER", "engine", "on", ">a/b", "~*", "+@all")
+    host = server.address
+    known, stranger = Store(f"redis://engine:a%2Fb@{host}"), Store(f"redis://engine:c@{host}")
+
+    assert await known.command("ACL", "WHOAMI") == b"engine"
+    with pytest.raises(StoreUnavailable, match="password"):
+        await stranger.command("PING")
+    await known.close()
+    await stranger.close()
+
+
 @pytest.mark.parametrize(
     "url",
     [
