@@ -376,9 +376,11 @@ def _serve_metrics(engine: Engine, stack: AsyncExitStack) -> None:
             "facts_reload_failures": lambda: metrics.facts_reload_failures,
             "records_dropped_grants": lambda: records.dropped_grants,
             "records_dropped_refusals": lambda: records.dropped_refusals,
+            "bridges_replaced": lambda: engine.standings.replaced,
             "records_failed_writes": lambda: records.failed_writes,
         },
         gauges={
+            "bridges": lambda: engine.standings.count,
             "records_waiting": lambda: records.waiting,
             "ledger_up": lambda: float(watch.up),
         },

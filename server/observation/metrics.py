@@ -134,6 +134,8 @@ HELP = {
     "records_dropped_refusals": "Decision records of refusals and emergencies dropped likewise.",
     "records_failed_writes": "Times the decision records could not be written.",
     "records_waiting": "Decision records that wait to be written.",
+    "bridges": "Streams of bridges that are open here.",
+    "bridges_replaced": "Streams of bridges that ended because a newer one took over.",
     "ledger_up": "1 while the ledger answers and takes writes, else 0.",
 }
 

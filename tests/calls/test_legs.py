@@ -127,14 +127,16 @@ async def test_minutes_end_inside_a_call_and_credits_go_on_to_the_second(
     """E2: minutes to the last second, then credits; at credit 0 the call is final, in time."""
     call = authorize("+14255550123", user_id="bob", seconds=300)
     await engine.stub.AuthorizeCall(call)
-    used = 300
+    grants = [300]
+    finals = []
     for sequence in range(2, 26):
-        told = await engine.stub.ExtendCall(extend(call, sequence, used, more=300))
-        used = told.grant.granted_duration.seconds
+        told = await engine.stub.ExtendCall(extend(call, sequence, grants[-1], more=300))
+        grants.append(told.grant.granted_duration.seconds)
+        finals.append(told.grant.final)
 
     # 120 minutes of the plan, then two of credits: 0.25 buys no third.
-    assert used == 7_320
-    assert told.grant.final
+    assert grants[-1] == 7_320
+    assert finals == [False] * 23 + [True]
     settled = await engine.stub.SettleCall(settle(call, 26, 7_310))
     kinds = [usage.purse.kind for usage in settled.usages]
     assert kinds == [pb.PURSE_KIND_POOL, pb.PURSE_KIND_CREDITS]

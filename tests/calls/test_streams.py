@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -120,7 +121,7 @@ async def test_an_emergency_in_broken_bytes_is_granted_and_its_neighbours_are_an
     emergency = bridge.question(authorize("911", call_id="call-\x01"))
     neighbour = bridge.question(authorize())
     message = pb.ControlCallsRequest(questions=[emergency, neighbour]).SerializeToString()
-    raw = engine.channel().stream_stream("/callgate.v1.AuthorizationService/ControlCalls")()
+    raw: Any = engine.channel().stream_stream("/callgate.v1.AuthorizationService/ControlCalls")()
     hello = pb.ControlHello(gateway_id="bridge-raw")
     await raw.write(pb.ControlCallsRequest(hello=hello).SerializeToString())
 

@@ -16,10 +16,13 @@ from server.errors import (
     TABLE,
     AccountMissing,
     BridgeTooSlow,
+    CursorExpired,
     FactsBehind,
     InvalidRequest,
+    StoreEpochEnded,
     StreamReplaced,
     TenantForbidden,
+    WatcherTooSlow,
     answering_failures,
     status_of,
 )
@@ -42,6 +45,9 @@ CASES = [
     (CallAnswered(), "FAILED_PRECONDITION", "CALL_ANSWERED", False),
     (StreamReplaced(), "ABORTED", "REPLACED", False),
     (BridgeTooSlow(), "RESOURCE_EXHAUSTED", "READER_TOO_SLOW", False),
+    (StoreEpochEnded({"cursor": "c"}), "ABORTED", "EPOCH_ENDED", False),
+    (CursorExpired(), "OUT_OF_RANGE", "CURSOR_EXPIRED", False),
+    (WatcherTooSlow("c"), "RESOURCE_EXHAUSTED", "READER_TOO_SLOW", False),
     (ArchiveUnavailable("gone"), "UNAVAILABLE", "ARCHIVE_UNAVAILABLE", True),
     (LedgerUnavailable("gone"), "UNAVAILABLE", "LEDGER_UNAVAILABLE", True),
     (StoreUnavailable("gone"), "UNAVAILABLE", "LEDGER_UNAVAILABLE", True),
@@ -118,6 +124,7 @@ def test_a_wrong_field_and_a_tenant_behind_are_named() -> None:
         (InvalidRequest("call_id", "give one"), {"field": "call_id"}),
         (FactsBehind("contoso"), {"tenant_id": "contoso"}),
         (CallOver("released"), {"state": "released"}),
+        (WatcherTooSlow("c"), {"cursor": "c"}),
     ):
         info = ErrorInfo()
         status_of(error)[1].details[0].Unpack(info)
