@@ -63,7 +63,7 @@ def every_key_of(partition: int) -> str:
 
 def call_reference(*parts: str) -> str:
     """Stand for a call in keys: 22 characters; no byte of a caller's is ever part of a key."""
-    text = "".join(f"{len(part)}:{part}" for part in parts)
+    text = "".join([f"{len(part)}:{part}" for part in parts])
     digest = hashlib.sha256(text.encode()).digest()[:_CALL_REFERENCE_BYTES]
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 

@@ -6,12 +6,12 @@ never looks at today's facts. The ledger keeps it as short strings and does not 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from policy.decision import (
     Admission,
     CreditsPurse,
-    FreePurse,
     Payer,
     PayerKind,
     PoolPurse,
@@ -239,16 +239,18 @@ def _read_rate(currency: str, fields: list[str]) -> Rate | None:
 
 
 def _told(purse: Purse) -> ToldPurse:
-    match purse:
-        case PoolPurse():
-            return ToldPurse("pool", purse.capability, purse.pool_id, purse.counter, purse.period)
-        case CreditsPurse():
-            return ToldPurse("credits", purse.capability)
-        case FreePurse():
-            return ToldPurse("free", purse.capability)
+    if isinstance(purse, PoolPurse):
+        return ToldPurse("pool", purse.capability, purse.pool_id, purse.counter, purse.period)
+    return _told_other("credits" if isinstance(purse, CreditsPurse) else "free", purse.capability)
+
+
+# By kind and capability there are a handful.
+@lru_cache(maxsize=64)
+def _told_other(kind: str, capability: str) -> ToldPurse:
+    return ToldPurse(kind, capability)
 
 
 def _cut(text: str) -> tuple[str, ...]:
     """Cut into strings of at most 64 bytes each, never inside a character."""
     step = _MAX_BYTES if text.isascii() else _MAX_BYTES // _MAX_UTF8_BYTES
-    return tuple(text[at : at + step] for at in range(0, len(text), step))
+    return tuple([text[at : at + step] for at in range(0, len(text), step)])
