@@ -1,5 +1,6 @@
 #!lua name=callgate_v1
--- The ledger: takes from the purses of a call, in their order, what there is; one atomic step a function.
+-- The ledger: takes from the purses of a call, in their order, what there is; one atomic step a
+-- function.
 --
 -- Keys, all of one partition (spelled in keys.py; docs/ledger.md describes each field):
 --   accounts  hash    the partition's own line `meta`, and per tenant sums, flags, lots, tallies
@@ -36,7 +37,8 @@ local call, format, match, gmatch, sub, concat, fmod, min, max
 
 -- Look Lua's own functions up once: it is forbidden while a library is loaded, and slow each time.
 local function bind()
-  call, format, match, gmatch, sub = redis.call, string.format, string.match, string.gmatch, string.sub
+  call, format, match, gmatch, sub = redis.call, string.format, string.match, string.gmatch,
+    string.sub
   concat, fmod, min, max = table.concat, math.fmod, math.min, math.max
 end
 
@@ -55,7 +57,9 @@ end
 -- Read a whole number.
 local function signed(text, what)
   local number = tonumber(text)
-  if not number or number < -MAX_WHOLE or number > MAX_WHOLE or number % 1 ~= 0 then damaged(what) end
+  if not number or number < -MAX_WHOLE or number > MAX_WHOLE or number % 1 ~= 0 then
+    damaged(what)
+  end
   return number
 end
 
@@ -97,7 +101,9 @@ end
 
 -- Say how many seconds, in whole increments, `micros` buys: at least the first or 0.
 local function affordable_seconds(rate, micros, limit_seconds)
-  if price_micros(rate, limit_seconds) <= micros then return charged_seconds(rate, limit_seconds) end
+  if price_micros(rate, limit_seconds) <= micros then
+    return charged_seconds(rate, limit_seconds)
+  end
   if price_micros(rate, rate.first) > micros then return 0 end
   local bought = floor_div(micros * SECONDS_PER_MINUTE, rate.per_minute)
   return rate.first + floor_div(bought - rate.first, rate.following) * rate.following
@@ -112,7 +118,8 @@ end
 
 -- Read a pool: its own tally first, then those of the plan that can stop it as well.
 local function pool_purse(reason, field, size, others)
-  local purse = { kind = 'P', reason = whole(reason, 'reason'), field = field, tallies = { field }, sizes = { whole(size, 'size') } }
+  local purse = { kind = 'P', reason = whole(reason, 'reason'), field = field, tallies = { field },
+    sizes = { whole(size, 'size') } }
   for other, other_size in gmatch(others, '\31([^\31]+)\31(%d+)') do
     table.insert(purse.tallies, other)
     table.insert(purse.sizes, whole(other_size, 'size'))
@@ -122,12 +129,15 @@ end
 
 -- Read credits: their rate, how far below zero they may go, and what one account may spend.
 local function credits_purse(text)
-  local per_minute, fee, first, following, overdraft, post_paid, positive, why, limit, spend = match(
+  local per_minute, fee, first, following, overdraft, post_paid, positive, why, limit, spend =
+    match(
     text, '^C\31(%d+)\31(%d+)\31(%d+)\31(%d+)\31(%d+)\31([01])\31([01])\31(%d+)\31(%d*)\31(.*)$')
   if not per_minute then damaged('a purse') end
   local purse = {
-    kind = 'C', reason = whole(why, 'reason'), per_minute = whole(per_minute, 'rate'), fee = whole(fee, 'rate'),
-    first = whole(first, 'rate'), following = whole(following, 'rate'), overdraft = whole(overdraft, 'overdraft'),
+    kind = 'C', reason = whole(why, 'reason'), per_minute = whole(per_minute, 'rate'),
+    fee = whole(fee, 'rate'),
+    first = whole(first, 'rate'), following = whole(following, 'rate'),
+    overdraft = whole(overdraft, 'overdraft'),
     post_paid = post_paid == '1', positive = positive == '1', tallies = {},
   }
   if limit ~= '' then
@@ -189,8 +199,10 @@ local function parse_account(tenant, flags, money)
   local available, reserved, post_paid = match(money or '', '^(%S+) (%d+) (%d+)$')
   if not digest or not available then damaged('an account') end
   return {
-    tenant = tenant, digest = digest, frozen = frozen == '1', lots_due_ms = whole(lots_due_ms, 'flags'),
-    available = available ~= '-' and signed(available, 'money') or nil, reserved = whole(reserved, 'money'),
+    tenant = tenant, digest = digest, frozen = frozen == '1',
+    lots_due_ms = whole(lots_due_ms, 'flags'),
+    available = available ~= '-' and signed(available, 'money') or nil,
+    reserved = whole(reserved, 'money'),
     post_paid = whole(post_paid, 'money'), flags_was = flags, money_was = money,
     tally = {}, running = {}, running_was = {},
   }
@@ -215,8 +227,10 @@ local function deepen(acct, totals, lots)
   local funded, debited, refunded, expired, voided, owed =
     match(totals or '', '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
   if not funded then damaged('totals') end
-  acct.funded, acct.debited, acct.refunded = whole(funded, 'totals'), whole(debited, 'totals'), whole(refunded, 'totals')
-  acct.expired, acct.voided, acct.owed = whole(expired, 'totals'), whole(voided, 'totals'), whole(owed, 'totals')
+  acct.funded, acct.debited, acct.refunded = whole(funded, 'totals'), whole(debited, 'totals'),
+    whole(refunded, 'totals')
+  acct.expired, acct.voided, acct.owed = whole(expired, 'totals'), whole(voided, 'totals'),
+    whole(owed, 'totals')
   acct.lots, acct.totals_was, acct.lots_was = parse_lots(lots or ''), totals, lots or ''
 end
 
@@ -231,7 +245,8 @@ local function load(keys, now_ms, tenant, calls, deep, values)
     if calls[i].counted then names[#names + 1] = calls[i].counted end
   end
   values = values or call('HMGET', keys[1], unpack(names))
-  local part, acct = parse_meta(values[1], whole(now_ms, 'now_ms')), parse_account(tenant, values[2], values[3])
+  local part, acct = parse_meta(values[1], whole(now_ms, 'now_ms')),
+    parse_account(tenant, values[2], values[3])
   if not part or not acct then return part end
   if deep then deepen(acct, values[4], values[5]) end
   for i = first + 1, #names do
@@ -249,14 +264,16 @@ end
 -- Plan the partition's next journal entry.
 local function note(part, kind, nonce, body)
   part.n = part.n + 1
-  local meta = format('%s %s %s %d %d', part.epoch, nonce, part.nonce, part.now_ms, part.small_until_ms)
+  local meta = format('%s %s %s %d %d', part.epoch, nonce, part.nonce, part.now_ms,
+    part.small_until_ms)
   part.nonce = nonce
   part.entries[#part.entries + 1] = { format('%d-0', part.n), meta, kind, body }
 end
 
 -- Say what an account has to give and holds, for the journal.
 local function money_lines(acct)
-  return '\navailable=' .. (acct.available and digits(acct.available) or '-') .. '\nreserved=' .. digits(acct.reserved)
+  return '\navailable=' .. (acct.available and digits(acct.available) or '-') .. '\nreserved='
+    .. digits(acct.reserved)
 end
 
 -- Write the lots that have something left; keep in the account when the next one falls due.
@@ -266,7 +283,8 @@ local function lots_text(acct)
   for _, lot in ipairs(acct.lots) do
     if lot.left > 0 then
       if acct.lots_due_ms == 0 then acct.lots_due_ms = lot.expire_ms end
-      records[#records + 1] = format('%d %d %d %d %s', lot.expire_ms, lot.bought_ms, exact(lot.left), lot.voided and 1 or 0, lot.id)
+      records[#records + 1] = format('%d %d %d %d %s', lot.expire_ms, lot.bought_ms,
+        exact(lot.left), lot.voided and 1 or 0, lot.id)
     end
   end
   return concat(records, '\30')
@@ -284,10 +302,12 @@ local function account_changes(acct)
   end
   if acct.lots then
     put('lots/' .. tenant, lots_text(acct), acct.lots_was)
-    put('totals/' .. tenant, format('%d %d %d %d %d %d', exact(acct.funded), exact(acct.debited), exact(acct.refunded),
+    put('totals/' .. tenant, format('%d %d %d %d %d %d', exact(acct.funded), exact(acct.debited),
+      exact(acct.refunded),
       exact(acct.expired), exact(acct.voided), exact(acct.owed)), acct.totals_was)
   end
-  put('flags/' .. tenant, format('%s %d %d', acct.digest, acct.frozen and 1 or 0, acct.lots_due_ms), acct.flags_was)
+  put('flags/' .. tenant, format('%s %d %d', acct.digest, acct.frozen and 1 or 0, acct.lots_due_ms),
+    acct.flags_was)
   put('money/' .. tenant, (acct.available and digits(acct.available) or '-')
     .. format(' %d %d', exact(acct.reserved), exact(acct.post_paid)), acct.money_was)
   for field, tally in pairs(acct.tally) do
@@ -313,7 +333,9 @@ end
 -- Write segments as "purse from to held", joined by commas.
 local function segments_text(segments)
   local parts = {}
-  for i, s in ipairs(segments) do parts[i] = format('%d %d %d %d', s.purse - 1, s.from, s.to, exact(s.held)) end
+  for i, s in ipairs(segments) do
+    parts[i] = format('%d %d %d %d', s.purse - 1, s.from, s.to, exact(s.held))
+  end
   return concat(parts, ',')
 end
 
@@ -322,7 +344,8 @@ local function parse_segments(text)
   local segments = {}
   for purse, from, to, held in gmatch(text, '(%d+) (%d+) (%d+) (%d+)') do
     segments[#segments + 1] = {
-      purse = whole(purse, 'held') + 1, from = whole(from, 'held'), to = whole(to, 'held'), held = whole(held, 'held'),
+      purse = whole(purse, 'held') + 1, from = whole(from, 'held'), to = whole(to, 'held'),
+      held = whole(held, 'held'),
     }
   end
   if segments_text(segments) ~= text then damaged('held') end
@@ -332,7 +355,9 @@ end
 -- Write what the purses paid so far as "purse seconds micros", joined by commas.
 local function uses_text(uses)
   local parts = {}
-  for index, use in pairs(uses) do parts[#parts + 1] = format('%d %d %d', index - 1, use.seconds, exact(use.micros)) end
+  for index, use in pairs(uses) do
+    parts[#parts + 1] = format('%d %d %d', index - 1, use.seconds, exact(use.micros))
+  end
   table.sort(parts)
   return concat(parts, ',')
 end
@@ -341,7 +366,8 @@ end
 local function parse_uses(text)
   local uses = {}
   for purse, seconds, micros in gmatch(text, '(%d+) (%d+) (%d+)') do
-    uses[whole(purse, 'held') + 1] = { seconds = whole(seconds, 'held'), micros = whole(micros, 'held') }
+    uses[whole(purse, 'held') + 1] = { seconds = whole(seconds, 'held'),
+      micros = whole(micros, 'held') }
   end
   if uses_text(uses) ~= text then damaged('held') end
   return uses
@@ -352,7 +378,8 @@ end
 local function held_texts(c)
   local report = NOTHING_USED
   if c.used > 0 or c.late then
-    report = format('%d %d %d %d %d', exact(c.used), exact(c.overrun), c.unpaid_seconds, exact(c.unpaid_micros), c.late and 1 or 0)
+    report = format('%d %d %d %d %d', exact(c.used), exact(c.overrun), c.unpaid_seconds,
+      exact(c.unpaid_micros), c.late and 1 or 0)
   end
   return segments_text(c.segments), uses_text(c.uses), report
 end
@@ -372,8 +399,10 @@ local function new_call(facts, opened, counted)
   local list = match(facts, '^[^\29]*\29([^\29]*)\29')
   if not list then damaged('the facts of a call') end
   return {
-    facts = facts, list = list, purses = parse_purses(list), opened = opened, counted = counted, unfunded = false,
-    is_new = true, uses = {}, granted = {}, segments = {}, used = 0, to = 0, granted_until = 0, debit = 0,
+    facts = facts, list = list, purses = parse_purses(list), opened = opened, counted = counted,
+    unfunded = false,
+    is_new = true, uses = {}, granted = {}, segments = {}, used = 0, to = 0, granted_until = 0,
+    debit = 0,
     overrun = 0, unpaid_seconds = 0, unpaid_micros = 0, late = false, before = '', held_before = '',
   }
 end
@@ -460,7 +489,8 @@ local function take(c, acct, index, seconds)
     local tally = acct.tally[purse.field]
     tally.held = tally.held + seconds
   elseif purse.kind == 'C' then
-    held = price_micros(purse, had + seconds) - price_micros(purse, had) + (c.to == 0 and purse.fee or 0)
+    held = price_micros(purse, had + seconds) - price_micros(purse, had) + (c.to == 0 and purse.fee
+      or 0)
     hold_money(acct, c, purse, held)
   end
   local last = c.segments[#c.segments]
@@ -488,7 +518,9 @@ end
 local function own_held(c, index)
   local held, pool = 0, c.purses[index].kind == 'P'
   for _, segment in ipairs(c.segments) do
-    if segment.purse == index then held = held + (pool and segment.to - segment.from or segment.held) end
+    if segment.purse == index then
+      held = held + (pool and segment.to - segment.from or segment.held)
+    end
   end
   return held
 end
@@ -502,7 +534,9 @@ end
 -- Say whether no listed purse can ever give this call more than it has.
 local function is_final(c, acct)
   for index, purse in ipairs(c.purses) do
-    if room(purse, index, c, acct, 1) > 0 or others_hold(purse, index, c, acct) then return false end
+    if room(purse, index, c, acct, 1) > 0 or others_hold(purse, index, c, acct) then
+      return false
+    end
   end
   return true
 end
@@ -551,7 +585,8 @@ local function use(c, acct, segment, seconds)
   if purse.kind == 'C' then
     micros = price_micros(purse, paid.seconds + seconds) - price_micros(purse, paid.seconds)
       + (segment.from == 0 and purse.fee or 0)
-    acct.reserved, acct.debited, segment.held = acct.reserved - micros, acct.debited + micros, segment.held - micros
+    acct.reserved, acct.debited, segment.held = acct.reserved - micros, acct.debited + micros,
+      segment.held - micros
     if not (c.unfunded and purse.post_paid) then c.debit = c.debit + micros end
     amount = micros
   end
@@ -580,7 +615,8 @@ local function leave_unpaid(c, seconds)
     if purse.kind == 'C' then
       local had = (c.granted[index] or 0) + c.unpaid_seconds
       c.unpaid_micros = c.unpaid_micros + (c.used == 0 and purse.fee or 0)
-        + price_micros(purse, min(purse.priceable, had + seconds)) - price_micros(purse, min(purse.priceable, had))
+        + price_micros(purse, min(purse.priceable, had + seconds)) - price_micros(purse,
+          min(purse.priceable, had))
     end
   end
   c.unpaid_seconds = c.unpaid_seconds + seconds
@@ -603,7 +639,8 @@ end
 
 -- Take from lots that are due what no running call holds.
 local function expire_lots(keys, acct, part, nonce)
-  if acct.lots_due_ms == 0 or acct.lots_due_ms > part.now_ms or (acct.available or 0) <= 0 then return end
+  if acct.lots_due_ms == 0 or acct.lots_due_ms > part.now_ms
+    or (acct.available or 0) <= 0 then return end
   if not acct.lots then
     local values = call('HMGET', keys[1], 'totals/' .. acct.tenant, 'lots/' .. acct.tenant)
     deepen(acct, values[1], values[2])
@@ -613,12 +650,14 @@ local function expire_lots(keys, acct, part, nonce)
     local micros = min(lot.left, acct.available)
     if lot.expire_ms <= part.now_ms and micros > 0 then
       local sum = lot.voided and 'voided' or 'expired'
-      lot.left, acct.available, acct[sum] = lot.left - micros, acct.available - micros, acct[sum] + micros
+      lot.left, acct.available, acct[sum] = lot.left - micros, acct.available - micros,
+        acct[sum] + micros
       moved[#moved + 1] = lot.id .. '\31' .. digits(micros) .. '\31' .. sum
     end
   end
   if #moved == 0 then return end
-  note(part, 'lots_expired', nonce .. 'x', 'tenant=' .. acct.tenant .. '\nlots=' .. concat(moved, '\30') .. money_lines(acct))
+  note(part, 'lots_expired', nonce .. 'x', 'tenant=' .. acct.tenant .. '\nlots='
+    .. concat(moved, '\30') .. money_lines(acct))
 end
 
 -- Take debited money out of the lots, oldest first; what no lot has is owed to the next one.
@@ -661,7 +700,8 @@ end
 
 -- Give the stored answer of a record again.
 local function stored_answer(record, status)
-  return { status, record.decision or '', record.answer or '', record.held or '', record.state or '',
+  return { status, record.decision or '', record.answer or '', record.held or '', record.state
+    or '',
            facts_of(record), record.explanation or '' }
 end
 
@@ -682,7 +722,8 @@ end
 local function answer_text(c, acct, part, reason, shortfall)
   local validity_ms, available, pool_left = 0, '-', '-'
   if reason == 0 then
-    validity_ms = c.used == 0 and c.to * 1000 + RING_LIMIT_MS or (c.to - c.used) * 1000 + REPORT_GRACE_MS
+    validity_ms = c.used == 0 and c.to * 1000 + RING_LIMIT_MS
+      or (c.to - c.used) * 1000 + REPORT_GRACE_MS
   end
   for _, purse in ipairs(c.purses) do
     if purse.kind == 'C' and acct.available then available = digits(acct.available) end
@@ -690,7 +731,8 @@ local function answer_text(c, acct, part, reason, shortfall)
   end
   local final = reason == 0 and is_final(c, acct) and 1 or 0
   local expire_ms = EXPIRE_VALIDITIES * validity_ms
-  return format('%d %d %d %d %d %d %s %s', part.now_ms, validity_ms, expire_ms, final, max(0, reason), exact(shortfall),
+  return format('%d %d %d %d %d %d %s %s', part.now_ms, validity_ms, expire_ms, final,
+    max(0, reason), exact(shortfall),
     available, pool_left), part.now_ms + expire_ms
 end
 
@@ -701,7 +743,8 @@ local function refusal_of(c, acct)
     reason = purse.reason
     if purse.kind == 'C' then
       local had = min(c.granted[index] or 0, purse.priceable)
-      local need = price_micros(purse, had + 1) - price_micros(purse, had) + (c.to == 0 and purse.fee or 0)
+      local need = price_micros(purse, had + 1) - price_micros(purse, had) + (c.to == 0
+        and purse.fee or 0)
       if purse.positive and had == 0 then need = max(1, need) end
       local by_balance, by_limit = spendable(purse, acct)
       if by_limit < need and by_limit <= by_balance then reason = SPEND_LIMIT_REACHED end
@@ -722,7 +765,8 @@ end
 -- Plan the record of a call with its last answer; a fresh one also holds what was asked.
 local function record_call(plan, question, c, state, answer)
   local held = concat({ held_texts(c) }, '|')
-  local fields = { 'state', state, 'asked', question.asked, 'decision', question.decision, 'answer', answer, 'held', held }
+  local fields = { 'state', state, 'asked', question.asked, 'decision', question.decision, 'answer',
+    answer, 'held', held }
   local n = 10
   local function put(field, value)
     fields[n + 1], fields[n + 2] = field, value
@@ -742,7 +786,8 @@ local function record_call(plan, question, c, state, answer)
   end
   plan.calls[#plan.calls + 1] = {
     key = question.key, fields = fields, replaced = question.fresh and question.known,
-    lifetime = state == 'refused' and REFUSAL_LIFETIME_MS, revived = question.state and not question.live,
+    lifetime = state == 'refused' and REFUSAL_LIFETIME_MS, revived = question.state
+      and not question.live,
   }
   return { 'OK', question.decision, answer, held, state, question.fresh and '' or c.facts, '' }
 end
@@ -750,11 +795,14 @@ end
 -- Plan the journal entry of a change of a call.
 local function note_call(plan, kind, question, c, nonce, paid)
   local acct, segments, uses, report = plan.acct, held_texts(c)
-  note(plan.part, kind, nonce, 'tenant=' .. acct.tenant .. '\ncall=' .. question.member .. '\ngateway=' .. question.gateway
-    .. '\nopened=' .. c.opened .. '\nasked=' .. question.asked .. '\nsegments=' .. segments .. '\nuses=' .. uses
+  note(plan.part, kind, nonce, 'tenant=' .. acct.tenant .. '\ncall=' .. question.member
+    .. '\ngateway=' .. question.gateway
+    .. '\nopened=' .. c.opened .. '\nasked=' .. question.asked .. '\nsegments=' .. segments
+      .. '\nuses=' .. uses
     .. '\nbefore=' .. c.before .. '\nheld_before=' .. c.held_before
     .. (c.other_purses and '\nother_purses=' .. c.other_purses or '') .. '\nreport=' .. report
-    .. '\nunfunded=' .. (c.unfunded and '1' or '') .. '\nlots=' .. paid .. money_lines(acct) .. '\nfacts=' .. c.facts)
+    .. '\nunfunded=' .. (c.unfunded and '1' or '') .. '\nlots=' .. paid .. money_lines(acct)
+      .. '\nfacts=' .. c.facts)
 end
 
 -- Write a plan. Everything is formatted before the first command; each hash was read before.
@@ -763,7 +811,8 @@ local function commit(keys, plan)
   local entries, n = part.entries, #changes
   if #entries > 0 then
     changes[n + 1], changes[n + 2] = 'meta',
-      format('%s %d %s %d %d', part.epoch, exact(part.n), part.nonce, part.now_ms, part.small_until_ms)
+      format('%s %d %s %d %d', part.epoch, exact(part.n), part.nonce, part.now_ms,
+        part.small_until_ms)
   end
   for i = 1, #plan.known do changes[#changes + 1] = plan.known[i] end
   if #plan.indexed > 0 then call('ZADD', keys[2], unpack(plan.indexed)) end
@@ -794,10 +843,13 @@ local function read_leg(keys, args, i, values)
   local key = keys[k + 1]
   local record = not values and read_hash(key) or nil
   local leg = {
-    key = key, record = record, known = record ~= nil, member = sub(key, -REFERENCE_BYTES) .. ':' .. args[2],
+    key = key, record = record, known = record ~= nil, member = sub(key, -REFERENCE_BYTES) .. ':'
+      .. args[2],
     gateway = args[at + 1], asked = args[at + 2], decision = args[at + 3], refusal = args[at + 4],
-    wanted = tonumber(args[at + 5]), floor = tonumber(args[at + 6]), running = args[at + 7], facts = args[at + 8],
-    explanation = args[at + 9], announced = args[at + 10], used = 0, fresh = true, kind = 'reserved',
+    wanted = tonumber(args[at + 5]), floor = tonumber(args[at + 6]), running = args[at + 7],
+    facts = args[at + 8],
+    explanation = args[at + 9], announced = args[at + 10], used = 0, fresh = true,
+    kind = 'reserved',
   }
   if leg.announced ~= '' then leg.used = whole(match(leg.announced, '^(%d+)|'), 'used') end
   if leg.running ~= '' then leg.limit, leg.counted = match(leg.running, '^(%d+) (.+)$') end
@@ -829,7 +881,8 @@ local function go_on(c, leg)
   c.to, c.granted_until, c.before = c.used, leg.used, uses_text(c.uses)
 end
 
--- Choose the call a leg speaks of: a new one, one that goes on, or one whose reservation is replaced.
+-- Choose the call a leg speaks of: a new one, one that goes on, or one whose reservation is
+-- replaced.
 local function call_of(leg)
   local record = leg.record
   local before = record and not leg.in_use and record.state ~= 'refused' and open_call(record)
@@ -850,7 +903,8 @@ end
 local function try_call(question, c, acct, part)
   if question.refusal ~= '' then return whole(question.refusal, 'refusal'), 0 end
   if acct.frozen then return FROZEN, 0 end
-  local full = question.limit and c.counted and acct.running[c.counted] >= whole(question.limit, 'limit')
+  local full = question.limit and c.counted and acct.running[c.counted] >= whole(question.limit,
+    'limit')
   local objection = full and CONCURRENT_CALLS or question.in_use and CALL_ID_IN_USE
   local wanted = slice(c, acct, part, question.wanted, question.floor)
   walk(c, acct, c.used + wanted - c.to)
@@ -885,7 +939,8 @@ local function plan_grant(plan, question, c, forced)
   local state = reason == 0 and 'live' or c.used > 0 and 'ended' or 'refused'
   if state == 'live' then
     count_running(c, acct, 1)
-    plan.indexed[#plan.indexed + 1], plan.indexed[#plan.indexed + 2] = digits(expire_ms), question.member
+    plan.indexed[#plan.indexed + 1], plan.indexed[#plan.indexed + 2] = digits(expire_ms),
+      question.member
     note_call(plan, question.kind, question, c, question.decision, paid)
   elseif question.live or c.used > 0 then
     plan.over[#plan.over + 1] = question.member
@@ -945,28 +1000,38 @@ local function plenty(purses, values, wanted, available, reserved, post_paid)
     local done, held = match(values[4] or '0 0', '^(%d+) (%d+)$')
     local left = sizes[1] - done - held - wanted
     if done + 0 >= sizes[1] or left < wanted * (PLENTY - 1) then return nil end
-    return wanted, 0, purse.field, done .. ' ' .. held + wanted, purses.has.C and available or '-', left
+    return wanted, 0, purse.field, done .. ' ' .. held + wanted, purses.has.C and available or '-',
+      left
   end
-  if purse.limit or purses.has.P or available == '-' or purse.positive and available + 0 <= 0 then return nil end
+  if purse.limit or purses.has.P or available == '-' or purse.positive and available + 0 <= 0 then
+    return nil
+  end
   local seconds = charged_seconds(purse, wanted)
   local most = max(wanted * PLENTY, seconds + 1)
   local held = price_micros(purse, seconds) + purse.fee
   if most > purse.priceable then return nil end
-  if not purse.post_paid and available + purse.overdraft < price_micros(purse, most) + purse.fee then return nil end
+  if not purse.post_paid and available + purse.overdraft < price_micros(purse,
+    most) + purse.fee then
+    return nil
+  end
   available = digits(available - held)
-  return seconds, held, 'money', available .. ' ' .. digits(reserved + held) .. ' ' .. post_paid, available, '-'
+  return seconds, held, 'money', available .. ' ' .. digits(reserved + held) .. ' ' .. post_paid,
+    available, '-'
 end
 
-local FACTS_FIELDS = { 'facts1', 'facts2', 'facts3', 'facts4', 'facts5', 'facts6', 'facts7', 'facts8', 'facts9' }
+local FACTS_FIELDS = { 'facts1', 'facts2', 'facts3', 'facts4', 'facts5', 'facts6', 'facts7',
+  'facts8', 'facts9' }
 
 -- Write a first grant: all of its texts are made, and each hash was read.
 local function write_first(keys, args, grant)
   local facts = args[12]
-  local fields = { 'state', 'live', 'asked', args[6], 'decision', args[7], 'answer', grant.answer, 'held', grant.kept,
+  local fields = { 'state', 'live', 'asked', args[6], 'decision', args[7], 'answer', grant.answer,
+    'held', grant.kept,
                    'gateway', args[5], 'facts1', sub(facts, 1, CHUNK_BYTES) }
   local n = 14
   for chunk = 2, math.ceil(#facts / CHUNK_BYTES) do
-    fields[n + 1], fields[n + 2] = FACTS_FIELDS[chunk] or 'facts' .. chunk, sub(facts, (chunk - 1) * CHUNK_BYTES + 1, chunk * CHUNK_BYTES)
+    fields[n + 1], fields[n + 2] = FACTS_FIELDS[chunk] or 'facts' .. chunk,
+      sub(facts, (chunk - 1) * CHUNK_BYTES + 1, chunk * CHUNK_BYTES)
     n = n + 2
   end
   if grant.unfunded ~= '' then fields[n + 1], fields[n + 2] = 'unfunded', grant.unfunded end
@@ -977,42 +1042,64 @@ local function write_first(keys, args, grant)
   redis.pcall('SPUBLISH', keys[3], grant.id)
 end
 
+-- Put together the texts of a first grant and write it.
+local function grant_first(keys, args, meta, grant)
+  local tenant, decision, seconds = args[2], args[7], grant.seconds
+  local validity_ms, place = seconds * 1000 + RING_LIMIT_MS, exact(meta.n + 1)
+  local line, expire_in_ms = ' ' .. meta.now_ms .. ' ' .. meta.small_ms,
+    EXPIRE_VALIDITIES * validity_ms
+  local segments = '0 0 ' .. seconds .. ' ' .. digits(grant.held)
+  grant.answer = meta.now_ms .. ' ' .. validity_ms .. ' ' .. expire_in_ms .. ' 0 0 0 '
+    .. grant.credits_left .. ' ' .. grant.minutes_left
+  grant.kept, grant.id = segments .. '||' .. NOTHING_USED, place .. '-0'
+  grant.member = sub(keys[4], -REFERENCE_BYTES) .. ':' .. tenant
+  grant.expire_ms = meta.now_ms + expire_in_ms .. ''
+  grant.entry = meta.epoch .. ' ' .. decision .. ' ' .. meta.nonce .. line
+  grant.meta = meta.epoch .. ' ' .. place .. ' ' .. decision .. line
+  grant.body = 'tenant=' .. tenant .. '\ncall=' .. grant.member .. '\ngateway=' .. args[5]
+    .. '\nopened=' .. decision .. '\nasked=' .. args[6] .. '\nsegments=' .. segments
+    .. '\nuses=\nbefore=\nheld_before=\nreport=' .. NOTHING_USED .. '\nunfunded=' .. grant.unfunded
+    .. '\nlots=\navailable=' .. grant.available .. '\nreserved=' .. grant.reserved
+    .. '\nfacts=' .. args[12]
+  write_first(keys, args, grant)
+  return { 'OK', { 'OK', decision, grant.answer, grant.kept, 'live', '', '' } }
+end
+
 -- Grant what is asked most: the first question about a call whose first purse has plenty. The same
 -- as the long way round, in fewer steps. Returns nil, and what was read, where it is not so.
 local function reserve_at_once(keys, args)
-  local tenant, decision, wanted = args[2], args[7], args[9] + 0
-  if #args ~= HEAD_ARGUMENTS + LEG_ARGUMENTS or args[4] == 'd' or args[8] .. args[11] .. args[13] .. args[14] ~= ''
-    or wanted < 1 or #call('HGETALL', keys[4]) > 0 then return nil end
+  local tenant, wanted = args[2], args[9] + 0
+  local plain = args[8] .. args[11] .. args[13] .. args[14] == '' and args[4] ~= 'd'
+  if not plain or #args ~= HEAD_ARGUMENTS + LEG_ARGUMENTS or wanted < 1 then return nil end
+  if #call('HGETALL', keys[4]) > 0 then return nil end
   local purses = parse_purses(match(args[12], '^[^\29]*\29([^\29]*)\29'))
-  local values = call('HMGET', keys[1], 'meta', 'flags/' .. tenant, 'money/' .. tenant, unpack(purses.fields))
-  local epoch, n, nonce, time_ms, small_ms = match(values[1] or '', '^(%d+) (%d+) (%S+) (%d+) (%d+)$')
-  local digest, lots_due_ms = match(values[2] or '', '^(%S+) 0 (%d+)$')
+  local flags, money = 'flags/' .. tenant, 'money/' .. tenant
+  local values = call('HMGET', keys[1], 'meta', flags, money, unpack(purses.fields))
+  local epoch, n, nonce, time_ms, small_ms =
+    match(values[1] or '', '^(%d+) (%d+) (%S+) (%d+) (%d+)$')
+  local digest, due_ms = match(values[2] or '', '^(%S+) 0 (%d+)$')
   local available, reserved, post_paid = match(values[3] or '', '^(%-?%d*) (%d+) (%d+)$')
-  if not epoch or digest ~= args[3] or not available or #purses == 0 or purses.has.F then return nil, values end
+  if not epoch or digest ~= args[3] or not available then return nil, values end
+  if #purses == 0 or purses.has.F then return nil, values end
   local now_ms = max(args[1] + 0, time_ms + 0)
-  if lots_due_ms ~= '0' and lots_due_ms + 0 <= now_ms or small_ms + 0 > now_ms then return nil, values end
-  local seconds, held, field, text, credits_left, minutes_left = plenty(purses, values, wanted, available, reserved, post_paid)
+  local lots_are_due = due_ms ~= '0' and due_ms + 0 <= now_ms
+  if lots_are_due or small_ms + 0 > now_ms then return nil, values end
+  local seconds, held, field, text, credits_left, minutes_left =
+    plenty(purses, values, wanted, available, reserved, post_paid)
   if not seconds then return nil, values end
   local unfunded = available == '-' and '1' or ''
   if field == 'money' then
-    field, available, reserved = 'money/' .. tenant, credits_left, digits(reserved + held)
+    field, available, reserved = money, credits_left, digits(reserved + held)
   end
-  local validity_ms, place = seconds * 1000 + RING_LIMIT_MS, exact(n + 1)
-  local member, segments = sub(keys[4], -REFERENCE_BYTES) .. ':' .. tenant, '0 0 ' .. seconds .. ' ' .. digits(held)
-  local answer = now_ms .. ' ' .. validity_ms .. ' ' .. EXPIRE_VALIDITIES * validity_ms .. ' 0 0 0 ' .. credits_left .. ' ' .. minutes_left
-  local line, kept = ' ' .. now_ms .. ' ' .. small_ms, segments .. '||' .. NOTHING_USED
-  write_first(keys, args, {
-    unfunded = unfunded, answer = answer, kept = kept, member = member, id = place .. '-0', field = field, text = text,
-    expire_ms = now_ms + EXPIRE_VALIDITIES * validity_ms .. '', entry = epoch .. ' ' .. decision .. ' ' .. nonce .. line,
-    meta = epoch .. ' ' .. place .. ' ' .. decision .. line,
-    body = 'tenant=' .. tenant .. '\ncall=' .. member .. '\ngateway=' .. args[5] .. '\nopened=' .. decision .. '\nasked='
-      .. args[6] .. '\nsegments=' .. segments .. '\nuses=\nbefore=\nheld_before=\nreport=' .. NOTHING_USED .. '\nunfunded=' .. unfunded .. '\nlots='
-      .. '\navailable=' .. available .. '\nreserved=' .. reserved .. '\nfacts=' .. args[12],
+  return grant_first(keys, args, { epoch = epoch, n = n, nonce = nonce, small_ms = small_ms,
+    now_ms = now_ms }, {
+    seconds = seconds, held = held, field = field, text = text, credits_left = credits_left,
+    minutes_left = minutes_left, available = available, reserved = reserved, unfunded = unfunded,
   })
-  return { 'OK', { 'OK', decision, answer, kept, 'live', '', '' } }
 end
 
--- reserve: hold for each leg what its purses give, once per (call, sequence); all legs have one account.
+-- reserve: hold for each leg what its purses give, once per (call, sequence); all legs have one
+-- account.
 --   KEYS   accounts, expiry, journal, then per leg: call, other
 --   ARGV   now_ms, tenant, facts_digest, mode (d: dry run, a: all or nothing, or empty; in capitals
 --          or S where it was asked after expiring), then per leg: gateway, "sequence fingerprint",
@@ -1027,7 +1114,9 @@ local function reserve(keys, args)
   if granted then return granted end
   local reply, plan = plan_reserve(keys, args, nil, values)
   if not plan then return reply end
-  if plan.short and not second and something_due(keys[2], plan.part.now_ms) then return { 'EXPIRE_FIRST' } end
+  if plan.short and not second and something_due(keys[2], plan.part.now_ms) then
+    return { 'EXPIRE_FIRST' }
+  end
   if plan.refused and mode == 'a' then
     -- One leg does not fit, so none is held: all are refused for its reason.
     reply, plan = plan_reserve(keys, args, plan.refused)
@@ -1041,7 +1130,8 @@ end
 -- Read what a question about a call that was granted before looks at, or answer it at once.
 local function open_report(keys, args)
   local question = {
-    key = keys[4], member = sub(keys[4], -REFERENCE_BYTES) .. ':' .. args[2], gateway = args[4], asked = args[5],
+    key = keys[4], member = sub(keys[4], -REFERENCE_BYTES) .. ':' .. args[2], gateway = args[4],
+    asked = args[5],
     decision = args[6], used = whole(args[7], 'used'), second = args[8] == 's', kind = 'extended',
   }
   local record = read_hash(keys[4])
@@ -1049,7 +1139,9 @@ local function open_report(keys, args)
   local earlier = earlier_answer(record, question.asked)
   if earlier then return nil, earlier end
   local state = record.state or damaged('a call')
-  if state ~= 'live' and state ~= 'expired' and state ~= 'ended' then return nil, { 'OVER', state } end
+  if state ~= 'live' and state ~= 'expired' and state ~= 'ended' then
+    return nil, { 'OVER', state }
+  end
   question.live, question.state, question.call = state == 'live', state, open_call(record)
   question.call.late = question.call.late or state == 'expired'
   return question
@@ -1069,7 +1161,8 @@ end
 
 -- extend: debit what was used and hold more for a call that goes on, also for one that had lapsed.
 --   KEYS   accounts, expiry, journal, call
---   ARGV   now_ms, tenant, facts_digest, gateway, "sequence fingerprint", decision_id, used_seconds,
+--   ARGV   now_ms, tenant, facts_digest, gateway, "sequence fingerprint", decision_id,
+--          used_seconds,
 --          s if asked after expiring, reason of the rules or '', wanted_seconds, floor_seconds,
 --          limit of running calls or ''
 --   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
@@ -1079,13 +1172,16 @@ local function extend(keys, args)
   if not question then return reply end
   local c = question.call
   if #c.purses == 0 then return { 'OVER', 'ended' } end
-  question.refusal, question.wanted, question.floor = args[9], whole(args[10], 'wanted'), whole(args[11], 'floor')
+  question.refusal, question.wanted, question.floor = args[9], whole(args[10], 'wanted'),
+    whole(args[11], 'floor')
   question.limit = args[12] ~= '' and args[12] or nil
   local plan, trouble = open_report_plan(keys, args, question)
   if not plan then return trouble end
   report_used(c, plan.acct, question.used)
   local answer = plan_grant(plan, question, c)
-  if plan.short and not question.second and something_due(keys[2], plan.part.now_ms) then return { 'EXPIRE_FIRST' } end
+  if plan.short and not question.second and something_due(keys[2], plan.part.now_ms) then
+    return { 'EXPIRE_FIRST' }
+  end
   commit(keys, plan)
   return answer
 end
@@ -1166,7 +1262,8 @@ local function expire(keys, args)
   count_running(c, acct, -1)
   give_back(c, acct)
   local plan = new_plan(acct, part)
-  note_call(plan, 'expired', { member = member, gateway = record.gateway, asked = record.asked }, c, args[4], '')
+  note_call(plan, 'expired', { member = member, gateway = record.gateway, asked = record.asked }, c,
+    args[4], '')
   plan.calls[1] = { key = keys[4], fields = { 'state', 'expired' } }
   plan.over[1] = member
   commit(keys, plan)
@@ -1178,8 +1275,10 @@ end
 -- The account that is opened where there was none.
 local function blank_account(tenant, digest)
   return {
-    tenant = tenant, digest = digest, frozen = false, lots_due_ms = 0, reserved = 0, post_paid = 0, funded = 0, debited = 0,
-    refunded = 0, expired = 0, voided = 0, owed = 0, lots = {}, tally = {}, running = {}, running_was = {},
+    tenant = tenant, digest = digest, frozen = false, lots_due_ms = 0, reserved = 0, post_paid = 0,
+    funded = 0, debited = 0,
+    refunded = 0, expired = 0, voided = 0, owed = 0, lots = {}, tally = {}, running = {},
+    running_was = {},
   }
 end
 
@@ -1191,14 +1290,17 @@ local function plan_lot(plan, lot, nonce)
   fill_lot(acct, lot, micros)
   acct.lots[#acct.lots + 1] = lot
   sort_lots(acct.lots)
-  plan.known = { 'known/' .. acct.tenant .. '/' .. lot.id, format('lot %d %d', micros, lot.expire_ms) }
-  note(plan.part, 'topped_up', nonce, 'tenant=' .. acct.tenant .. '\nlot=' .. lot.id .. '\nmicros=' .. digits(micros)
+  plan.known = { 'known/' .. acct.tenant .. '/' .. lot.id,
+    format('lot %d %d', micros, lot.expire_ms) }
+  note(plan.part, 'topped_up', nonce, 'tenant=' .. acct.tenant .. '\nlot=' .. lot.id .. '\nmicros='
+    .. digits(micros)
     .. '\nexpire_ms=' .. digits(lot.expire_ms) .. money_lines(acct))
 end
 
 -- open: open an account or describe it anew; its opening lot is applied once.
 --   KEYS   accounts, expiry, journal
---   ARGV   now_ms, nonce, tenant, currency, facts_digest, prepaid (0 or 1), epoch of a new partition
+--   ARGV   now_ms, nonce, tenant, currency, facts_digest, prepaid (0 or 1), epoch of a new
+--          partition
 --          or '', opening_micros or '', id of the opening lot, its expire_ms
 --   reply  OK | CURRENCY, the account's | NO_PARTITION
 local function open(keys, args)
@@ -1217,11 +1319,13 @@ local function open(keys, args)
   if not acct or acct.digest ~= args[5] or prepaid ~= args[6] then
     about = args[4] .. ' ' .. args[6] .. ' ' .. digits(whole(version, 'about') + 1)
     plan.acct.digest = args[5]
-    note(part, acct and 'described' or 'opened', args[2], 'tenant=' .. tenant .. '\ncurrency=' .. args[4]
+    note(part, acct and 'described' or 'opened', args[2], 'tenant=' .. tenant .. '\ncurrency='
+      .. args[4]
       .. '\ndigest=' .. args[5] .. '\nprepaid=' .. args[6])
   end
   if args[8] ~= '' and not were[2] then
-    local lot = { id = lot_id, expire_ms = whole(args[10], 'expire_ms'), bought_ms = part.now_ms, left = whole(args[8], 'micros') }
+    local lot = { id = lot_id, expire_ms = whole(args[10], 'expire_ms'), bought_ms = part.now_ms,
+      left = whole(args[8], 'micros') }
     plan_lot(plan, lot, args[2] .. 'l')
   end
   if about then
@@ -1242,8 +1346,10 @@ local function balance(keys, args)
   if not acct then return { 'NO_ACCOUNT' } end
   expire_lots(keys, acct, part, args[2])
   if #part.entries > 0 then commit(keys, new_plan(acct, part)) end
-  local values = call('HMGET', keys[1], 'about/' .. tenant, 'money/' .. tenant, 'totals/' .. tenant, 'lots/' .. tenant)
-  return { values[1], values[2], values[3], values[4] or '', acct.frozen and '1' or '0', acct.digest }
+  local values = call('HMGET', keys[1], 'about/' .. tenant, 'money/' .. tenant, 'totals/' .. tenant,
+    'lots/' .. tenant)
+  return { values[1], values[2], values[3], values[4] or '', acct.frozen and '1' or '0',
+    acct.digest }
 end
 
 -- Money in and out --------------------------------------------------------------------------------
@@ -1254,7 +1360,9 @@ local function open_money(keys, args, what)
   local part, acct = load(keys, args[1], args[3], {}, true)
   if not acct then return nil, nil, { 'NO_ACCOUNT' } end
   local known = call('HGET', keys[1], 'known/' .. args[3] .. '/' .. args[4])
-  if known and what and known ~= what and sub(known, 1, #what + 1) ~= what .. ' ' then return nil, nil, { 'REUSED' } end
+  if known and what and known ~= what and sub(known, 1, #what + 1) ~= what .. ' ' then
+    return nil, nil, { 'REUSED' }
+  end
   if known and what then return nil, nil, { 'OK' } end
   expire_lots(keys, acct, part, args[2])
   return new_plan(acct, part), known
@@ -1269,7 +1377,8 @@ local function top_up(keys, args)
   local micros, expire_ms = whole(args[5], 'micros'), whole(args[6], 'expire_ms')
   local plan, _, reply = open_money(keys, args, format('lot %d %d', micros, expire_ms))
   if not plan then return reply end
-  plan_lot(plan, { id = args[4], expire_ms = expire_ms, bought_ms = plan.part.now_ms, left = micros }, args[2])
+  plan_lot(plan, { id = args[4], expire_ms = expire_ms, bought_ms = plan.part.now_ms,
+    left = micros }, args[2])
   commit(keys, plan)
   return { 'OK' }
 end
@@ -1288,9 +1397,11 @@ local function void_lot(keys, args)
   if lot then
     lot.voided, lot.expire_ms = true, min(lot.expire_ms, part.now_ms)
     sort_lots(acct.lots)
-    acct.lots_due_ms = acct.lots_due_ms > 0 and min(acct.lots_due_ms, lot.expire_ms) or lot.expire_ms
+    acct.lots_due_ms = acct.lots_due_ms > 0 and min(acct.lots_due_ms, lot.expire_ms)
+      or lot.expire_ms
   end
-  note(part, 'lot_voided', args[2], 'tenant=' .. acct.tenant .. '\nlot=' .. args[4] .. money_lines(acct))
+  note(part, 'lot_voided', args[2], 'tenant=' .. acct.tenant .. '\nlot=' .. args[4]
+    .. money_lines(acct))
   expire_lots(keys, acct, part, args[2] .. 'v')
   plan.known = { 'known/' .. acct.tenant .. '/' .. args[4], known .. ' voided' }
   commit(keys, plan)
@@ -1315,7 +1426,8 @@ local function debit(keys, args)
   end
   acct.available, acct.debited = acct.available - micros, acct.debited + micros
   local paid = pay_from_lots(acct, micros)
-  note(plan.part, 'debited', args[2], 'tenant=' .. acct.tenant .. '\nid=' .. args[4] .. '\nmicros=' .. digits(micros)
+  note(plan.part, 'debited', args[2], 'tenant=' .. acct.tenant .. '\nid=' .. args[4] .. '\nmicros='
+    .. digits(micros)
     .. '\nlots=' .. paid .. money_lines(acct))
   plan.known = { 'known/' .. acct.tenant .. '/' .. args[4], what }
   commit(keys, plan)
@@ -1359,12 +1471,14 @@ local function refund(keys, args)
     acct.available, lot_id, expire_ms = acct.available + micros, lot.id, digits(lot.expire_ms)
     fill_lot(acct, lot, micros)
     if lot.id ~= args[6] then
-      plan.known[3], plan.known[4] = 'known/' .. tenant .. '/' .. lot.id, format('lot %d %d', micros, lot.expire_ms)
+      plan.known[3], plan.known[4] = 'known/' .. tenant .. '/' .. lot.id,
+        format('lot %d %d', micros, lot.expire_ms)
     end
   else
     acct.post_paid = acct.post_paid - micros
   end
-  note(part, 'refunded', args[2], 'tenant=' .. tenant .. '\nid=' .. args[4] .. '\nmicros=' .. digits(micros)
+  note(part, 'refunded', args[2], 'tenant=' .. tenant .. '\nid=' .. args[4] .. '\nmicros='
+    .. digits(micros)
     .. '\nof=' .. args[6] .. '\nlot=' .. lot_id .. '\nexpire_ms=' .. expire_ms .. money_lines(acct))
   commit(keys, plan)
   return { 'OK' }
@@ -1380,7 +1494,8 @@ local function freeze(keys, args)
   if not acct then return { 'NO_ACCOUNT' } end
   if acct.frozen == (args[4] == '1') then return { 'OK' } end
   acct.frozen = args[4] == '1'
-  note(part, 'frozen', args[2], 'tenant=' .. acct.tenant .. '\nfrozen=' .. args[4] .. money_lines(acct))
+  note(part, 'frozen', args[2], 'tenant=' .. acct.tenant .. '\nfrozen=' .. args[4]
+    .. money_lines(acct))
   commit(keys, new_plan(acct, part))
   return { 'OK' }
 end
