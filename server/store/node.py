@@ -19,10 +19,10 @@ Connect = Callable[[], Awaitable[asyncio.StreamWriter]]
 
 @dataclass(frozen=True, slots=True)
 class NodeEvents:
-    """Whom a node tells that a lane was opened, and that one could not be."""
+    """Whom a node tells that a lane was opened, and that there is none: others may know why."""
 
     opened: Callable[[], None]
-    failed: Callable[[], None]
+    doubted: Callable[[], None]
 
 
 class Node:
@@ -88,6 +88,9 @@ class Node:
         if self._attempt is None:
             if asyncio.get_running_loop().time() < self._not_before:
                 raise StoreUnavailable(self._trouble)
+            if self._lane is not None:
+                # It was lost, and what was here may be somewhere else already.
+                self._events.doubted()
             self._attempt = asyncio.create_task(self._open_lane())
         self._waiting += 1
         try:
@@ -112,4 +115,4 @@ class Node:
         self._not_before = asyncio.get_running_loop().time() + pause
         self._failures = min(self._failures + 1, 16)
         self._trouble = why
-        self._events.failed()
+        self._events.doubted()

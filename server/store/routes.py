@@ -58,7 +58,7 @@ class OneNode:
 
     def __init__(self, entrance: Entrance, reply_seconds: float, opened: Opened) -> None:
         self._entrance = entrance
-        events = NodeEvents(opened, failed=lambda: None)
+        events = NodeEvents(opened, doubted=lambda: None)
         self._node = Node(None, self._connect, reply_seconds=reply_seconds, events=events)
 
     def node_of(self, key: Key) -> Node:  # noqa: ARG002 -- Keys decide in a cluster only.
@@ -100,7 +100,7 @@ class ClusterRoutes:
     def __init__(self, entrance: Entrance, reply_seconds: float, opened: Opened) -> None:
         self._entrance = entrance
         self._reply_seconds = reply_seconds
-        self._events = NodeEvents(opened, failed=self.doubt)
+        self._events = NodeEvents(opened, doubted=self.doubt)
         self._by_slot: list[Node | None] = [None] * SLOTS
         self._nodes: dict[Address, Node] = {}
         self._in_doubt = False

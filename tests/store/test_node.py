@@ -34,7 +34,7 @@ class Scene:
         self.attempts = 0
         self.failures = 0
         self.trouble: StoreUnavailable | None = None
-        events = NodeEvents(opened=lambda: None, failed=self._count)
+        events = NodeEvents(opened=lambda: None, doubted=self._count)
         self.node = Node(None, self._connect, reply_seconds=1.0, events=events)
 
     async def _connect(self) -> asyncio.StreamWriter:
