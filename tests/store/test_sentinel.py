@@ -12,7 +12,8 @@ from deployments import Watched, running_sentinels
 from server.store import Store, StoreUnavailable, Timeouts
 from store_load import LIBRARY, load, step, until_answered
 
-FAILOVER_SECONDS = 6.0
+# Until the sentinels promote the replica, on a busy machine.
+FAILOVER_SECONDS = 10.0
 Tell = Callable[[str], None]
 
 
