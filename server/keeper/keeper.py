@@ -22,6 +22,7 @@ LEASE_MS = 10_000
 _LEASE_ROUND_SECONDS = 2.0
 # Between two rounds of a journal in which nothing was found.
 _DRAIN_PAUSE_SECONDS = 0.2
+_POSITIONS_ROUND_SECONDS = 1.0
 # Batches of one partition in one round; then others, new ones among them, have their turn.
 _MOST_PASSES = 10
 _EXPIRE_ROUND_SECONDS = 1.0
@@ -43,6 +44,8 @@ class Keeper:
         self._sweep = Sweep(parts.keeping, parts.now_ms)
         self._holder = secrets.token_hex(_HOLDER_BYTES)
         self._positions: dict[int, Position | None] = {}
+        # Whether what is known of the archive is known to be old.
+        self._overtaken = False
         self.figures = figures
 
     async def run(self) -> None:
@@ -50,7 +53,8 @@ class Keeper:
         duties = (
             self._forever(self.hold_lease, _LEASE_ROUND_SECONDS),
             self._forever(self._while_leading(self.discover), _DISCOVERY_ROUND_SECONDS),
-            self._forever(self._while_leading(self.drain), _DRAIN_PAUSE_SECONDS),
+            self._forever(self._while_leading(self.read_positions), _POSITIONS_ROUND_SECONDS),
+            self._forever(self._while_leading(self._drain_known), _DRAIN_PAUSE_SECONDS),
             self._forever(self._while_leading(self.expire), _EXPIRE_ROUND_SECONDS),
             self._forever(self._while_leading(self.sweep), _SWEEP_ROUND_SECONDS),
         )
@@ -76,7 +80,12 @@ class Keeper:
 
     async def drain(self) -> None:
         """Archive what waits in each partition; fill those anew that were lost."""
-        await self._read_positions()
+        await self.read_positions()
+        await self._drain_known()
+
+    async def _drain_known(self) -> None:
+        if self._overtaken:
+            await self.read_positions()
         busy = sorted(self._positions)
         for _ in range(_MOST_PASSES):
             # A batch each in turn: one that is never drained to its end keeps no other one waiting.
@@ -99,10 +108,11 @@ class Keeper:
         """Forget tallies that are long over."""
         await self._sweep.sweep(sorted(self._positions))
 
-    async def _read_positions(self) -> None:
+    async def read_positions(self) -> None:
+        """Read where the archive stands: partitions that others opened are among them."""
         try:
             self._positions |= await self.parts.archive.positions()
-            self.figures.archive_up = True
+            self.figures.archive_up, self._overtaken = True, False
         except ArchiveUnavailable as error:
             if self.figures.archive_up:
                 _log.error("The archive does not answer: %s", error)
@@ -120,6 +130,7 @@ class Keeper:
             return more
         except (PositionMoved, RebuildOvertaken):
             # Somebody else works here too; the next round begins where that one ended.
+            self._overtaken = True
             return False
         except ArchiveUnavailable:
             await self._note_waiting(partition)
