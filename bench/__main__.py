@@ -15,10 +15,8 @@ from bench.facts import Shape, write_directory
 from bench.growth import Growth
 from bench.plan import FULL, QUICK, Plan
 from bench.processes import LoadProcess, Processes
-from bench.results import Results, gather, table
+from bench.results import RESULTS, Results, gather, table
 from bench.servers import Field, measure, start_field
-
-RESULTS = Path("bench/results/latest.json")
 
 
 @click.command()

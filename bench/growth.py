@@ -13,7 +13,7 @@ from bench.load import Job
 from bench.machine import resident_bytes
 from bench.plan import IN_FLIGHT, Plan
 from bench.processes import LoadProcess, Processes, Served
-from bench.servers import engine_settings, first_answer_seconds
+from bench.servers import engine_settings, first_answer_seconds, patiently
 
 _BYTES_PER_MEBIBYTE = 1 << 20
 
@@ -101,7 +101,7 @@ class Growth:
                 seed = f"grown-{one.served.pid}-{number}"
                 calls = self._plan.growth_calls
                 job = Job(one.served.where, one.served.pid, one.shape, seed, calls, IN_FLIGHT)
-                figures = self._load.run(job)
+                figures = patiently(self._load, job)
                 if number >= 0:  # The first pass warms up.
                     costs_us[one.served.pid].append(figures.cpu_us_per_call)
         of_small, of_large = (statistics.median(costs) for costs in costs_us.values())

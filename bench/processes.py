@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,8 +75,19 @@ class Processes:
         return path, process.pid
 
     def engine(self, name: str, **settings: object) -> Served:
-        """Start `python -m server` on the server's core; settings are given as in `listen=...`."""
-        return self.listening(name, [sys.executable, "-m", "server"], **settings)
+        """Start `python -m server` on the server's core and wait until it decides about calls.
+
+        Settings are given as in `listen=...`.
+        """
+        return self.deciding(name, [sys.executable, "-m", "server"], **settings)
+
+    def deciding(self, name: str, command: list[str], **settings: object) -> Served:
+        """Start an engine by another command, and wait until its ledger is up."""
+        started = time.perf_counter()
+        served = self.listening(name, command, **settings)
+        process = self._by_pid[served.pid]
+        self._wait(process, name, lambda: _ledger_is_up(self._log(name)))
+        return replace(served, start_seconds=time.perf_counter() - started)
 
     def listening(self, name: str, command: list[str], **settings: object) -> Served:
         """Start a server that says in its log where it listens."""
@@ -146,6 +157,10 @@ class LoadProcess:
         if "failed" in said:
             raise LoadFailed(said["failed"])
         return Figures(**said)
+
+
+def _ledger_is_up(log: str) -> bool:
+    return log.rfind("The ledger answers.") > log.rfind("The ledger is away")
 
 
 def _accepts(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from bench.servers import (
@@ -20,6 +21,7 @@ from bench.servers import (
 from bench.straight import StoreFigures
 
 Results = dict[str, Any]
+RESULTS = Path("bench/results/latest.json")
 
 _GROWTH = ("growth_users", "growth_prefixes", "growth_running_calls", "growth_workers")
 _KEPT = (
@@ -31,7 +33,7 @@ _KEPT = (
 )
 _NOT_GROWN = "measured by the full run only"
 _NO_WORKERS = "the engine runs as one process"
-_TITLES = {
+TITLES = {
     ECHO: "empty echo, grpcio `grpc.aio`",
     GRPCIO: "AuthorizeCall on grpcio",
     NGHTTP2: "AuthorizeCall on nghttp2",
@@ -59,7 +61,7 @@ def gather(
     grown: Mapping[str, float | None],
 ) -> Results:
     """Put all figures under their keys; what was not measured is null, with the reason."""
-    rows: dict[str, Measured | None] = {name: measured.get(name) for name in _TITLES}
+    rows: dict[str, Measured | None] = {name: measured.get(name) for name in TITLES}
     rows["authorize_go"] = better(measured, (GO_POOLED, GO_PIPELINED))
     reserve, small = store["reserve"], store["small"]
     why_missing = {_row_of(name): reason for name, reason in missing.items()}
@@ -87,7 +89,7 @@ def table(results: Results) -> str:
     lines = [
         "| server | CPU us per call | calls/s | p50 us | p99 us | half: p50 us | half: p99 us |",
         "|---|---|---|---|---|---|---|",
-        *(_row(results, name, title) for name, title in _TITLES.items()),
+        *(_row(results, name, title) for name, title in TITLES.items()),
         "",
         "| ratio | measured | aim, at most |",
         "|---|---|---|",

@@ -32,6 +32,7 @@ NATIONAL, CONTROL = "authorize_nghttp2_national", "control"
 GO_POOLED, GO_PIPELINED = "authorize_go_pooled", "authorize_go_pipelined"
 MIN_CALLS = 100
 _FIRST_ANSWER_SECONDS = 30.0
+_PAUSE_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -127,7 +128,7 @@ def measure(
     for name, subject in subjects.items():
         job = _job(subject, shape, f"{name}-warm", calls=plan.warm_up_calls)
         try:
-            rates[name] = load.run(_busy(job)).calls_per_second
+            rates[name] = patiently(load, _busy(job)).calls_per_second
         except LoadFailed as error:
             missing[name] = str(error)
     measured = {name: Measured() for name in rates}
@@ -135,17 +136,29 @@ def measure(
         seed, subject = f"{name}-{number}", subjects[name]
         found = measured[name]
         calls = max(MIN_CALLS, int(rates[name] * plan.seconds))
-        found.busy.append(load.run(_busy(_job(subject, shape, f"{seed}-busy", calls=calls))))
+        found.busy.append(patiently(load, _busy(_job(subject, shape, f"{seed}-busy", calls=calls))))
         rates[name] = found.busy[-1].calls_per_second
         if subject.control or subject.national:
             continue
         calls = max(MIN_CALLS, int(rates[name] * plan.seconds / 3))
-        found.alone.append(load.run(_job(subject, shape, f"{seed}-alone", calls=calls)))
+        found.alone.append(patiently(load, _job(subject, shape, f"{seed}-alone", calls=calls)))
         half = replace(
             _job(subject, shape, f"{seed}-open", calls=calls), calls_per_second=rates[name] / 2
         )
-        found.open.append(load.run(half))
+        found.open.append(patiently(load, half))
     return measured, missing
+
+
+def patiently(load: LoadProcess, job: Job) -> Figures:
+    """Do a job; once more, with other calls, where the machine was too busy for an answer.
+
+    Raises `LoadFailed`.
+    """
+    try:
+        return load.run(job)
+    except LoadFailed:
+        time.sleep(_PAUSE_SECONDS)
+        return load.run(replace(job, seed=f"{job.seed}-again"))
 
 
 def first_answer_seconds(served: Served, shape: Shape) -> float:
@@ -165,7 +178,7 @@ def better(measured: Mapping[str, Measured], names: Iterable[str]) -> Measured |
 
 def _start_tls(processes: Processes, settings: dict[str, object]) -> Served:
     command = [sys.executable, "-m", "bench.tls_engine"]
-    served = processes.listening("tls", command, **settings, transport="nghttp2")
+    served = processes.deciding("tls", command, **settings, transport="nghttp2")
     return replace(served, where=served.where._replace(authority_file=str(AUTHORITY)))
 
 
