@@ -57,8 +57,8 @@ cases: .venv/ready ## Print which of the 86 decision cases are covered, and by w
 simulate: .venv/ready ## Compare the ledger with its model over SEEDS=300 random histories.
 	@$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS)
 
-torture: .venv/ready ## Kill everything KILLS=100 times during CALLS=5000 calls, then count the money; SEED=n plays it again.
-	@$(BIN)/python tests/torture/command.py --calls $(CALLS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+torture: .venv/ready ## Kill everything KILLS=100 times during CALLS=5000 calls, then count the money (SEED=n, STORE=cluster or sentinel).
+	@$(BIN)/python tests/torture/command.py --calls $(CALLS) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
 
 .PHONY: $(CHECKS)
 format-check: .venv/ready ## Check that the code is formatted (`make format` formats it).

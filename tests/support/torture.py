@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
@@ -28,7 +29,7 @@ from callgate.v1.credits_pb2_grpc import CreditServiceStub
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store
-from torture_victims import Victims
+from torture_victims import Victims, tortured_store
 from torture_world import (
     CATALOGUE,
     OPENING_MICROS,
@@ -40,7 +41,9 @@ from torture_world import (
 )
 
 CALLS_AT_ONCE = 32
-SLICE_SECONDS = 300
+SHORTEST_WISH_SECONDS, LONGEST_WISH_SECONDS = 30, 300
+# How often the rest of a call is talked without another report.
+SILENT_SHARE = 0.2
 SETTLE_SECONDS = 60.0
 A_DAY_MS = 86_400_000
 _PROGRESS_EVERY = 250
@@ -60,14 +63,18 @@ class Clock:
         return time.time_ns() // 1_000_000 + self.ahead_ms
 
 
-async def torture(folder: Path, seed: int, calls: int, kills: int, *, progress: bool) -> str:
+async def torture(
+    folder: Path, seed: int, calls: int, *, kills: int, store: str = "plain", progress: bool = False
+) -> str:
     """Run it, and tell in a few lines what was done. Raises `Wrong`."""
     random = Random(seed)
     write_tenants(folder / "directory")
-    victims = Victims(folder, CATALOGUE, folder / "directory")
     planned = plan_calls(random, calls)
     started = time.monotonic()
-    async with victims.alive(), AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        hurt = stack.enter_context(tortured_store(store, folder, TENANTS))
+        victims = Victims(folder, hurt, CATALOGUE, folder / "directory")
+        await stack.enter_async_context(victims.alive())
         bridges = [
             await stack.enter_async_context(
                 Bridge(f"bridge-{number}", TENANTS, addresses).connected()
@@ -75,14 +82,15 @@ async def torture(folder: Path, seed: int, calls: int, kills: int, *, progress: 
             for number, addresses in enumerate((victims.addresses, victims.addresses[::-1]), 1)
         ]
         expected = Expected(CATALOGUE / "rates" / "USD.csv")
-        await _drive(bridges, planned, expected, _Killer(victims, random, kills, calls), progress)
+        killer = _Killer(victims, random, kills, calls)
+        await _drive(bridges, planned, expected, killer, progress)
         await _let_expire(victims)
         await _compare(victims, expected)
     talked = sum(expected.seconds.values())
     return "\n".join(
         (
             f"seed {seed}: {calls} calls, {talked:,} s talked, {time.monotonic() - started:.0f} s",
-            f"killed: {', '.join(f'{name} {n}' for name, n in sorted(victims.killed.items()))}",
+            f"hurt: {', '.join(f'{name} {n}' for name, n in sorted(victims.hurt.items()))}",
             f"streams opened: {', '.join(str(bridge.streams_opened) for bridge in bridges)}",
             f"debited: {sum(expected.micros.values()) / 1e6:,.6f} USD; all agree to the micro",
         )
@@ -96,14 +104,14 @@ class _Killer:
         self._victims, self._random = victims, random
         self._left, self._every = kills, max(1, calls // (kills + 1))
         self._ended = 0
-        self._killing: asyncio.Task[str] | None = None
+        self._killing: asyncio.Task[None] | None = None
 
     async def call_ended(self) -> None:
         self._ended += 1
         if self._left and self._ended % self._every == 0:
             await self.finish()
             self._left -= 1
-            self._killing = asyncio.create_task(self._victims.kill_one(self._random))
+            self._killing = asyncio.create_task(self._victims.hurt_one(self._random))
 
     async def finish(self) -> None:
         if self._killing is not None:
@@ -136,82 +144,97 @@ async def _drive(
 async def _play(bridge: Bridge, call: PlannedCall) -> int:
     """Play one call from set-up to its end; return the seconds it is charged for."""
     granted = await _begin(bridge, call)
-    sequence = 1
     if not call.talk_seconds:
-        await bridge.ask(
-            release_call=pb.ReleaseCallRequest(
-                tenant_id=call.tenant_id,
-                gateway_id=bridge.gateway_id,
-                call_id=call.call_id,
-                sequence=sequence + 1,
-            )
-        )
+        await bridge.ask(release_call=pb.ReleaseCallRequest(**_next_question(bridge, call)))
         bridge.forget(call.call_id)
         return 0
     while call.reported_seconds + 1 < call.talk_seconds:
-        sequence += 1
         most = min(granted, call.talk_seconds - 1)
         call.reported_seconds = call.reports.randint(min(call.reported_seconds + 1, most), most)
-        granted = await _extend(bridge, call, sequence)
-        if call.reports.random() < 0.2:  # The rest is talked without another report.
+        granted = await _extend(bridge, call)
+        if call.reports.random() < SILENT_SHARE:
             break
     if call.abandoned and call.reported_seconds:
         # Its bridge never speaks of it again; the last cumulative report stands.
         bridge.forget(call.call_id)
         return call.reported_seconds
     talked = max(call.reported_seconds, min(call.talk_seconds, granted)) + call.over_run_seconds
-    await _settle(bridge, call, sequence + 1, talked)
+    await _settle(bridge, call, talked)
     return talked
 
 
-async def _begin(bridge: Bridge, call: PlannedCall) -> int:
+async def _begin(
+    bridge: Bridge, call: PlannedCall, running_call: pb.RunningCall | None = None
+) -> int:
+    """Ask for a call, or announce a running one; return the seconds granted."""
     question = pb.AuthorizeCallRequest(
-        tenant_id=call.tenant_id,
-        gateway_id=bridge.gateway_id,
-        call_id=call.call_id,
-        sequence=1,
+        **_next_question(bridge, call),
+        running_call=running_call,
         called_number=call.number,
-        requested_duration=Duration(seconds=call.reports.randint(30, SLICE_SECONDS)),
+        requested_duration=_wish(call),
         user_call=pb.UserCall(user_id="payer"),
     )
     answer = (await bridge.ask(authorize_call=question)).authorize_call
-    if not answer.HasField("grant"):
-        raise Wrong(f"{call.call_id} was refused: {answer}")
-    bridge.runs(call.tenant_id, call.call_id, 1, answer.decision_id)
-    return int(answer.grant.granted_duration.seconds)
+    return _granted(bridge, call, answer)
 
 
-async def _extend(bridge: Bridge, call: PlannedCall, sequence: int) -> int:
+async def _extend(bridge: Bridge, call: PlannedCall) -> int:
     question = pb.ExtendCallRequest(
-        tenant_id=call.tenant_id,
-        gateway_id=bridge.gateway_id,
-        call_id=call.call_id,
-        sequence=sequence,
+        **_next_question(bridge, call),
         used_duration=Duration(seconds=call.reported_seconds),
-        requested_duration=Duration(seconds=call.reports.randint(30, SLICE_SECONDS)),
+        requested_duration=_wish(call),
     )
-    answer = (await bridge.ask(extend_call=question)).extend_call
-    if not answer.HasField("grant"):
-        raise Wrong(f"{call.call_id} was not extended: {answer}")
-    bridge.runs(call.tenant_id, call.call_id, sequence, answer.decision_id)
-    return int(answer.grant.granted_duration.seconds)
+    try:
+        return _granted(bridge, call, (await bridge.ask(extend_call=question)).extend_call)
+    except QuestionFailed as failure:
+        return await _announce(bridge, call, call.reported_seconds, failure)
 
 
-async def _settle(bridge: Bridge, call: PlannedCall, sequence: int, talked: int) -> None:
-    question = pb.SettleCallRequest(
-        tenant_id=call.tenant_id,
-        gateway_id=bridge.gateway_id,
-        call_id=call.call_id,
-        sequence=sequence,
-        used_duration=Duration(seconds=talked),
-    )
+async def _settle(bridge: Bridge, call: PlannedCall, talked: int) -> None:
+    used_duration = Duration(seconds=talked)
+    question = pb.SettleCallRequest(**_next_question(bridge, call), used_duration=used_duration)
     try:
         answer = (await bridge.ask(settle_call=question)).settle_call
     except QuestionFailed as failure:
-        raise Wrong(f"{call.call_id} was not settled: {failure}") from failure
+        await _announce(bridge, call, talked, failure)
+        question = pb.SettleCallRequest(**_next_question(bridge, call), used_duration=used_duration)
+        answer = (await bridge.ask(settle_call=question)).settle_call
     bridge.forget(call.call_id)
     if answer.uncollected.micros:
         raise Wrong(f"{call.call_id} was not paid in full: {answer}")
+
+
+async def _announce(bridge: Bridge, call: PlannedCall, used: int, failure: QuestionFailed) -> int:
+    """Announce a running call again, where the store lost it."""
+    if failure.reason != "CALL_UNKNOWN":
+        raise Wrong(f"{call.call_id}: {failure}") from failure
+    used_duration = Duration(seconds=used)
+    running = pb.RunningCall(used_duration=used_duration, decision_id=call.decision_id)
+    return await _begin(bridge, call, running)
+
+
+def _next_question(bridge: Bridge, call: PlannedCall) -> dict[str, Any]:
+    call.sequence += 1
+    return {
+        "tenant_id": call.tenant_id,
+        "gateway_id": bridge.gateway_id,
+        "call_id": call.call_id,
+        "sequence": call.sequence,
+    }
+
+
+def _wish(call: PlannedCall) -> Duration:
+    return Duration(seconds=call.reports.randint(SHORTEST_WISH_SECONDS, LONGEST_WISH_SECONDS))
+
+
+def _granted(
+    bridge: Bridge, call: PlannedCall, answer: pb.AuthorizeCallResponse | pb.ExtendCallResponse
+) -> int:
+    if not answer.HasField("grant"):
+        raise Wrong(f"{call.call_id} was refused: {answer}")
+    call.decision_id = answer.decision_id
+    bridge.runs(call.tenant_id, call.call_id, call.sequence, answer.decision_id)
+    return int(answer.grant.granted_duration.seconds)
 
 
 async def _let_expire(victims: Victims) -> None:

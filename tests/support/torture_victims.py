@@ -1,34 +1,107 @@
-"""The processes that are killed: a store, two servers, a keeper; each comes back after a while."""
+"""What the torture is done to: a store, two servers, a keeper; each comes back after a while."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
+from deployments import Cluster, Watched, free_port, running_cluster, running_sentinels
 from engines import ROOT, OwnRedis
+from server.ledger.keys import partition_keys, partition_of
+from server.store.embedded import find_binary
 
 LONGEST_ABSENCE_SECONDS = 0.3
+SERVERS = 2
+
+
+class TorturedStore(Protocol):
+    """A store that can be hurt."""
+
+    url: str
+
+    def hurt(self, random: Random) -> str:
+        """Do to it what this kind of store has to bear, and bring it back; say what was done."""
+
+
+class PlainStore:
+    """One server with an append-only file, that is killed and started again."""
+
+    def __init__(self, redis: OwnRedis) -> None:
+        self._redis, self.url = redis, redis.url
+
+    def hurt(self, random: Random) -> str:
+        self._redis.kill()
+        self._redis.start()
+        return "store"
+
+
+class ClusteredStore:
+    """Three primaries, whose slots move from one to another."""
+
+    def __init__(self, cluster: Cluster, tenant_ids: Sequence[str]) -> None:
+        self._cluster, self._tenant_ids, self.url = cluster, tenant_ids, cluster.url
+
+    def hurt(self, random: Random) -> str:
+        key = partition_keys(partition_of(random.choice(self._tenant_ids))).journal
+        owner = self._cluster.owner_of(key)
+        target = random.choice([node for node in self._cluster.nodes if node is not owner])
+        self._cluster.move_slot_of(key, target)
+        return "slot moved"
+
+
+class WatchedStore:
+    """A primary, its replica and three sentinels; the primary is killed, once."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched, self.url, self._killed = watched, watched.url, False
+
+    def hurt(self, random: Random) -> str:
+        if self._killed:
+            return "nothing"
+        self._killed = True
+        self._watched.primary.kill()
+        return "primary"
+
+
+@contextmanager
+def tortured_store(kind: str, folder: Path, tenant_ids: Sequence[str]) -> Iterator[TorturedStore]:
+    """Run a store of one kind, "plain", "cluster" or "sentinel", while the block lasts."""
+    if kind == "cluster":
+        with running_cluster(find_binary()) as cluster:
+            yield ClusteredStore(cluster, tenant_ids)
+    elif kind == "sentinel":
+        with running_sentinels(find_binary()) as watched:
+            yield WatchedStore(watched)
+    else:
+        redis = OwnRedis(folder / "store")
+        redis.start()
+        try:
+            yield PlainStore(redis)
+        finally:
+            redis.kill()
 
 
 class Victims:
-    """One store, `servers` servers on ports of their own, one keeper, all on one archive."""
+    """A store, `servers` servers on ports of their own, one keeper, all on one archive."""
 
-    def __init__(self, folder: Path, catalogue: Path, directory: Path, *, servers: int = 2) -> None:
+    def __init__(
+        self, folder: Path, store: TorturedStore, catalogue: Path, directory: Path
+    ) -> None:
         self._folder = folder
-        self.store = OwnRedis(folder / "store")
+        self.store = store
         self.archive = folder / "archive.sqlite"
-        self.ports = [_free_port() for _ in range(servers)]
-        self.killed: Counter[str] = Counter()
+        self.ports = [free_port() for _ in range(SERVERS)]
+        self.hurt: Counter[str] = Counter()
         self._settings = {
-            "redis_url": self.store.url,
+            "redis_url": store.url,
             "archive_url": f"sqlite:///{self.archive}",
             "catalogue_folder": str(catalogue),
             "directory_folder": str(directory),
@@ -42,8 +115,8 @@ class Victims:
 
     @property
     def names(self) -> list[str]:
-        """What may be killed."""
-        return ["store", "keeper", *(f"server-{port}" for port in self.ports)]
+        """The processes that may be killed, besides the store's."""
+        return ["keeper", *(f"server-{port}" for port in self.ports)]
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[Victims]:
@@ -57,13 +130,9 @@ class Victims:
                 process.terminate()
             for process in self._processes.values():
                 await asyncio.to_thread(process.wait)
-            self.store.kill()
 
     def start(self, name: str) -> None:
         """Start one of them."""
-        if name == "store":
-            self.store.start()
-            return
         port = name.removeprefix("server-")
         command = ["keeper"] if name == "keeper" else []
         self._processes[name] = self.launch(name, *command, listen=f"127.0.0.1:{port}")
@@ -90,26 +159,18 @@ class Victims:
                 process_group=0,
             )
 
-    async def kill_one(self, random: Random) -> str:
-        """Kill one with SIGKILL, and start it again a little later."""
-        name = random.choice(self.names)
+    async def hurt_one(self, random: Random) -> None:
+        """Kill one with SIGKILL, or hurt the store, and bring it back a little later."""
+        name = random.choice(["store", *self.names])
         if name == "store":
-            self.store.kill()
-        else:
-            self._processes[name].kill()
-            self._processes[name].wait()
-        self.killed[name] += 1
+            self.hurt[await asyncio.to_thread(self.store.hurt, random)] += 1
+            return
+        self._processes[name].kill()
+        self._processes[name].wait()
+        self.hurt[name.partition("-")[0]] += 1
         await asyncio.sleep(random.random() * LONGEST_ABSENCE_SECONDS)
-        await asyncio.to_thread(self.start, name)
-        return name
+        self.start(name)
 
     def log(self, name: str) -> str:
         """What one of them has written."""
         return (self._folder / name / "log").read_text(errors="replace")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -62,6 +62,9 @@ class PlannedCall:
     reports: Random
     # Reported last; what an abandoned call is charged for.
     reported_seconds: int = 0
+    # The last question about it, and the decision it runs on.
+    sequence: int = 0
+    decision_id: str = ""
 
 
 @dataclass(slots=True)
