@@ -41,13 +41,12 @@ class Standings:
         """How many streams there are."""
         return len(self._standings)
 
-    async def take(self, gateway_id: str) -> Standing:
-        """Stand for a gateway, in place of any older stream. Never fails: a store away waits."""
+    def take(self, gateway_id: str) -> Standing:
+        """Stand for a gateway, in place of any older stream here; `look` tells other processes."""
         before = self._standings.get(gateway_id)
         standing = self._standings[gateway_id] = Standing(gateway_id)
         if before is not None:
             self._replace(before)
-        await self._tell(standing)
         return standing
 
     def leave(self, standing: Standing) -> None:

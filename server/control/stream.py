@@ -48,7 +48,9 @@ class Control:
         directory = self.verbs.decider.facts.current.directory
         for tenant_id in hello.tenant_ids:
             find_tenant_by_id(tenant_id, directory)
-        standing = await self.standings.take(hello.gateway_id)
+        standing = self.standings.take(hello.gateway_id)
+        # Nothing waits for it: a store that is away is told later.
+        telling = asyncio.create_task(self.standings.look(standing))
         outbox, running = Outbox(), RunningCalls()
         stream = BridgeStream(
             context, Questions(self.verbs, hello.gateway_id, running), outbox, standing=standing
@@ -59,6 +61,7 @@ class Control:
             await stream.run(first, follow)
         finally:
             self.standings.leave(standing)
+            await _cancel((telling,))
 
 
 class BridgeStream:
