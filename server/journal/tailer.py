@@ -20,8 +20,10 @@ from server.store import WakeUps
 
 # A wake-up may be lost; its entries are found this much later.
 POLL_SECONDS = 1.0
-# Between two readings of a busy partition: so many entries are handed over at once, not one by one.
-REST_SECONDS = 0.1
+# Between two readings of a busy partition, so that many entries are handed over at once: the more
+# follow, the longer, for each of them costs a write. `bench/watchers.py` measures it.
+REST_SECONDS_PER_FOLLOWER = 0.005
+SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 0.02, 1.0
 RETRY_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
@@ -90,6 +92,10 @@ class Tailer:
             tail.end(TailerStopped())
             self._finish(partition)
 
+    def _rest_seconds(self) -> float:
+        wanted = REST_SECONDS_PER_FOLLOWER * self.followers
+        return min(LONGEST_REST_SECONDS, max(SHORTEST_REST_SECONDS, wanted))
+
     def _begin(self, partition: int, place: Place) -> Tail:
         tail = self._tails[partition] = Tail(place)
         self._wake_ups.hear(partition_keys(partition).journal)
@@ -115,8 +121,8 @@ class Tailer:
             tail.woken.clear()
             try:
                 while await tail.read(self._source):
-                    await _let_take(tail)
-                await asyncio.sleep(REST_SECONDS)
+                    await _let_take(tail, self._rest_seconds())
+                await asyncio.sleep(self._rest_seconds())
             except (EpochEnded, BeyondRetention) as ended:
                 tail.end(ended)
                 self._finish(partition)
@@ -125,9 +131,9 @@ class Tailer:
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _let_take(tail: Tail) -> None:
+async def _let_take(tail: Tail, at_most_seconds: float) -> None:
     """Wait until followers took what they were handed; for the slowest not for long."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(REST_SECONDS):
+        async with asyncio.timeout(at_most_seconds):
             for follower in tail.followers():
                 await follower.idle()
