@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from policy.destination import Destination
 from policy.rate import DatedRate
@@ -30,8 +31,7 @@ class CallKind(StrEnum):
     INBOUND = "inbound"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One question, translated from the wire and within every field limit.
 
     `called_number` and `calling_number` are as dialled or presented. `account_ids` holds whom the

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from policy.facts import Call, CallKind, Tenant
 from policy.numbering import read_number
 from server.directory import Directory
@@ -36,5 +34,5 @@ def _find_by_service_number(call: Call, directory: Directory) -> tuple[Call, Ten
         # Without a country only the international spelling is left, its "+" perhaps lost.
         number = read_number("+" + call.called_number.removeprefix("+"), "")
         tenant = find_tenant_by_id(directory.service_numbers.get(number or "", ""), directory)
-    found = replace(call, tenant_id=tenant.tenant_id, service_number=number or call.called_number)
+    found = call._replace(tenant_id=tenant.tenant_id, service_number=number or call.called_number)
     return found, tenant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TypeVar
 
@@ -169,7 +169,7 @@ class Decider:
         request = self._request(question, asked, verdict, context=pack(context))
         if question.used_seconds:
             uses = debited_uses(debited, request.purses)
-            request = replace(request, used_seconds=question.used_seconds, uses=uses)
+            request = request._replace(used_seconds=question.used_seconds, uses=uses)
         return request, context
 
     def _question(self, question: CallQuestion, call: Call, facts: Facts) -> Question:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from policy.decision import Reason
 from server.ledger.questions import Use
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A stretch of the call that one purse pays, and what is held of that purse for it."""
 
     purse_index: int
@@ -18,8 +18,7 @@ class Segment:
     held_micros: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the ledger said, as it was stored; asked again it is the same to the last byte.
 
     Granted: `segments` are not empty and `reason` is None; they begin where use was reported last.

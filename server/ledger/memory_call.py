@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from policy.decision import CreditsPurse, FreePurse, PoolPurse, Purse, Reason
 from policy.rating import affordable_seconds, price_micros
@@ -76,7 +76,7 @@ class ModelCall:
         assert self.answer is not None
         if question.sequence < self.sequence:
             state = self.state
-            return replace(self.answer, superseded=True, explanation=b"", state=state)
+            return self.answer._replace(superseded=True, explanation=b"", state=state)
         if question.fingerprint != self.fingerprint:
             raise RequestReused
         return self.answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policy.decision import Reason
 from server.ledger.answers import Answer
@@ -144,7 +144,7 @@ class Step:
             request.want_seconds, request.floor_seconds, request.refusal, limit, in_use, forced
         )
         self.grant(request.question, call, wish, kind="reserved", was_live=live)
-        self.answers[-1] = call.answer = replace(self.answers[-1], explanation=request.explanation)
+        self.answers[-1] = call.answer = self.answers[-1]._replace(explanation=request.explanation)
 
     def resume(self, call: ModelCall) -> bool:
         """Take a call up again where it was left; say whether it was running."""

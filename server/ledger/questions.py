@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from policy.decision import ConcurrencyLimit, Purse, Reason
 
@@ -14,8 +15,11 @@ FINGERPRINT_VERSION = "callgate-1"
 FLOOR_SECONDS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class CallKey:
+# What is made for every call is a named tuple, here and in what is answered: as unchangeable as a
+# frozen dataclass, and made in a third of the time.
+
+
+class CallKey(NamedTuple):
     """Which call: the payer's tenant, the gateway that carries it, and its own id there."""
 
     tenant_id: str
@@ -23,8 +27,7 @@ class CallKey:
     call_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """One request about a call: its place in the call's sequence and what it was asked with.
 
     `fingerprint` stands for the normalised content; `decision_id` names the answer if this is the
@@ -44,8 +47,7 @@ def looking(call: CallKey) -> Question:
     return Question(call, 0, "-", "-", "")
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """What one purse paid of one call so far, the connection fee included."""
 
     purse_index: int
@@ -53,8 +55,7 @@ class Use:
     micros: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveRequest:
+class ReserveRequest(NamedTuple):
     """A question for a reservation: what the rules said of it.
 
     `refusal` is set where they said no; then there are no purses and only the answer is kept.
@@ -79,8 +80,7 @@ class ReserveRequest:
     uses: tuple[Use, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ExtendRequest:
+class ExtendRequest(NamedTuple):
     """A question for more seconds of a call; `used_seconds` counts from the answer, cumulatively.
 
     `want_seconds` are wanted beyond those used. `refusal` is set where the rules now say no: what

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from ledgers import (
@@ -32,12 +30,12 @@ from server.ledger.keys import partition_of
 
 async def test_a_repeated_question_gets_the_first_answer_whole(ledger: Ledger) -> None:
     await ledger.open_account(an_account(1_000_000))
-    request = replace(ask("call-1", 1, pool(100), credits_()), explanation=b'{"checks": []}')
+    request = ask("call-1", 1, pool(100), credits_())._replace(explanation=b'{"checks": []}')
 
     first = await ledger.reserve(request)
-    other = replace(request.question, decision_id="another0000000000")
+    other = request.question._replace(decision_id="another0000000000")
     again = await ledger.reserve(
-        replace(request, question=other, context=("other",), explanation=b"", want_seconds=5)
+        request._replace(question=other, context=("other",), explanation=b"", want_seconds=5)
     )
 
     assert first.granted_seconds == 60
@@ -90,7 +88,7 @@ async def test_a_refusal_of_the_rules_is_stored_too(ledger: Ledger) -> None:
 
     first = await ledger.reserve(refused)
     again = await ledger.reserve(
-        replace(refused, question=replace(refused.question, facts_digest="facts-2"))
+        refused._replace(question=refused.question._replace(facts_digest="facts-2"))
     )
 
     assert first.reason is Reason.LICENCE_MISSING
@@ -118,7 +116,7 @@ async def test_a_lower_sequence_is_told_the_state_now(ledger: Ledger) -> None:
 
     late = await ledger.reserve(ask("call-1", 3))
 
-    assert late == replace(last, superseded=True)
+    assert late == last._replace(superseded=True)
 
 
 async def test_a_higher_sequence_replaces_the_reservation(ledger: Ledger) -> None:
@@ -268,7 +266,7 @@ async def test_a_superseded_question_sees_what_was_settled(ledger: Ledger) -> No
 
     late = await ledger.reserve(ask("call-1", 2, by_the_second()))
 
-    assert late == replace(settled, superseded=True)
+    assert late == settled._replace(superseded=True)
 
 
 def test_fingerprints_differ_where_fields_join_to_the_same_text() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from ledgers import (
@@ -328,8 +326,8 @@ async def test_a_call_lost_with_the_store_is_charged_only_for_what_is_new(
 ) -> None:
     """A running call is announced again: seconds used, and what the archive debited for it."""
     await ledger.open_account(an_account(1_000))
-    announced = replace(
-        ask("call-1", 7, by_the_second(), want=30), used_seconds=100, uses=(Use(0, 80, 80),)
+    announced = ask("call-1", 7, by_the_second(), want=30)._replace(
+        used_seconds=100, uses=(Use(0, 80, 80),)
     )
 
     answer = await ledger.reserve(announced)

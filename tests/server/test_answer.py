@@ -110,12 +110,7 @@ def test_a_grant_says_which_purse_pays_which_stretch() -> None:
 def test_the_bytes_of_an_answer_are_the_same_each_time() -> None:
     checks = admit(a_call("+390612345678"), FACTS, NOW_MS, explain=True).checks
     answer = an_answer(admitted(), Segment(0, 0, 60, 0))
-    told = Answer(
-        **{
-            **{name: getattr(answer, name) for name in Answer.__slots__},
-            "explanation": explanation_bytes(checks, ""),
-        }
-    )
+    told = answer._replace(explanation=explanation_bytes(checks, ""))
 
     # Maps have no order of their own on the wire.
     every = {rendered(told, ADVICE).SerializeToString(deterministic=True) for _ in range(20)}
@@ -147,9 +142,7 @@ def test_an_operator_may_change_what_a_refusal_suggests() -> None:
 def test_what_ends_a_final_grant_is_a_setting() -> None:
     settings = Settings(final_action=FinalAction.REDIRECT, redirect_to="sip:no-credit@pbx")
     answer = an_answer(admitted(), Segment(0, 0, 60, 0))
-    final = Answer(**{
-        **{name: getattr(answer, name) for name in Answer.__slots__}, "final": True
-    })  # fmt: skip
+    final = answer._replace(final=True)
 
     grant = rendered(final, advice_of(settings)).grant
 
@@ -174,12 +167,8 @@ def test_an_explained_refusal_names_its_remedy() -> None:
     refusal = admit(asked, FACTS, NOW_MS, explain=True)
     assert isinstance(refusal, Refusal)
     answer = an_answer(refusal, reason=refusal.reason)
-    explained = Answer(
-        **{
-            **{name: getattr(answer, name) for name in Answer.__slots__},
-            "explanation": explanation_bytes(refusal.checks, refusal.remedy),
-        }
-    )
+    explanation = explanation_bytes(refusal.checks, refusal.remedy)
+    explained = answer._replace(explanation=explanation)
 
     response = rendered(explained, ADVICE)
 

@@ -168,7 +168,7 @@ def test_a_record_that_cannot_be_told_is_counted_and_those_after_it_are_written(
 ) -> None:
     records = Records(str(tmp_path / "decisions"), MASKS, most=100)
     timeless = decided(call_id="timeless")
-    broken = timeless._replace(answer=replace(timeless.answer, decide_time_ms=2**62))
+    broken = timeless._replace(answer=timeless.answer._replace(decide_time_ms=2**62))
 
     records.keep(broken)
     records.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policy.decision import (
     ConcurrencyLimit,
@@ -123,7 +123,7 @@ def ask(
 
 
 def dry(request: ReserveRequest) -> ReserveRequest:
-    return replace(request, dry_run=True)
+    return request._replace(dry_run=True)
 
 
 def extend(
