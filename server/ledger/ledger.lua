@@ -881,6 +881,12 @@ local function go_on(c, leg)
   c.to, c.granted_until, c.before = c.used, leg.used, uses_text(c.uses)
 end
 
+-- Give facts whose answer is rendered from what is known today, of a call that is paid as it began.
+local function paid_as_it_began(before, facts)
+  local call_id, context = match(facts, '^([^\29]*\29)[^\29]*(\29.*)$')
+  return call_id .. before.list .. context
+end
+
 -- Choose the call a leg speaks of: a new one, one that goes on, or one whose reservation is
 -- replaced.
 local function call_of(leg)
@@ -889,9 +895,7 @@ local function call_of(leg)
   leg.live = before and record.state == 'live' and before
   if before and leg.used > 0 and #before.purses > 0 then
     before.late = before.late or record.state == 'expired'
-    -- It is paid as it began; the answer is rendered from what is known today.
-    local call_id, context = match(leg.facts, '^([^\29]*\29)[^\29]*(\29.*)$')
-    before.facts = call_id .. before.list .. context
+    before.facts = paid_as_it_began(before, leg.facts)
     return before
   end
   local c = new_call(leg.facts, leg.decision, leg.counted)
@@ -920,6 +924,14 @@ local function something_due(expiry, now_ms)
   return #call('ZRANGEBYSCORE', expiry, '-inf', digits(now_ms), 'LIMIT', 0, 1) > 0
 end
 
+-- End a running call that is refused more as it was granted: what it talked is yet to be paid.
+local function ended_as_granted(question, c)
+  local before = question.live
+  if not question.fresh or not before or c == before or #before.purses == 0 then return c end
+  before.facts = paid_as_it_began(before, c.facts)
+  return before
+end
+
 -- Plan the outcome of one question for a grant; where nothing is granted, nothing stays held.
 local function plan_grant(plan, question, c, forced)
   local acct = plan.acct
@@ -931,12 +943,13 @@ local function plan_grant(plan, question, c, forced)
   end
   if reason ~= 0 then
     give_back(c, acct)
+    c = ended_as_granted(question, c)
     plan.refused = plan.refused or { reason = reason, shortfall = shortfall }
     plan.short = plan.short or (question.refusal == '' and not acct.frozen)
   end
   local paid = c.debit > 0 and pay_from_lots(acct, c.debit) or ''
   local answer, expire_ms = answer_text(c, acct, plan.part, reason, shortfall)
-  local state = reason == 0 and 'live' or c.used > 0 and 'ended' or 'refused'
+  local state = reason == 0 and 'live' or (c.used > 0 or question.live) and 'ended' or 'refused'
   if state == 'live' then
     count_running(c, acct, 1)
     plan.indexed[#plan.indexed + 1], plan.indexed[#plan.indexed + 2] = digits(expire_ms),

@@ -33,6 +33,8 @@ class Wish:
     running_limit: int | None = None
     in_use: bool = False
     forced: tuple[Reason, int] | None = None
+    # What the call was until now, where it was granted before.
+    running: ModelCall | None = None
 
 
 class Step:
@@ -126,6 +128,7 @@ class Step:
         """Answer a question for a reservation; `found` is what is known of the call."""
         before = None if found is None or in_use or found.state == "refused" else deepcopy(found)
         live = before is not None and before.state == "live"
+        running: ModelCall | None = None
         if before is not None and before.purses and request.used_seconds > 0:
             call = before
             call.context = request.context
@@ -137,13 +140,21 @@ class Step:
                 self._count(before, -1)
                 Purses(self.account, before).give_back()
                 call.take_over(before)
+                running = before if before.purses else None
         if not in_use:
             Purses(self.account, call).report(request.used_seconds)
         limit = None if request.concurrency is None else request.concurrency.limit
         wish = Wish(
-            request.want_seconds, request.floor_seconds, request.refusal, limit, in_use, forced
+            request.want_seconds,
+            request.floor_seconds,
+            request.refusal,
+            limit,
+            in_use,
+            forced,
+            running,
         )
         self.grant(request.question, call, wish, kind="reserved", was_live=live)
+        call, _ = self.calls[-1]
         self.answers[-1] = call.answer = self.answers[-1]._replace(explanation=request.explanation)
 
     def resume(self, call: ModelCall) -> bool:
@@ -161,14 +172,19 @@ class Step:
     def grant(
         self, question: Question, call: ModelCall, wish: Wish, *, kind: str, was_live: bool
     ) -> None:
-        """Take what is wanted of the purses and answer; what is refused ends the call."""
+        """Take what is wanted of the purses and answer; what is refused ends the call.
+
+        One that was running by an earlier grant ends as it was granted: its use is yet to be paid.
+        """
         purses = Purses(self.account, call)
         reason, shortfall = wish.forced or self._try(call, wish)
         if reason is not None:
             purses.give_back()
+            if wish.running is not None:
+                wish.running.context, call = call.context, wish.running
             self.refused = self.refused or (reason, shortfall)
             self.short = self.short or (wish.refusal is None and not self.account.frozen)
-            call.state = "ended" if call.used_seconds > 0 else "refused"
+            call.state = "ended" if call.used_seconds > 0 or was_live else "refused"
         else:
             call.state = "live"
             self._count(call, 1)
