@@ -68,9 +68,11 @@ class Entrance:
     def __init__(self, url: str, timeouts: Timeouts) -> None:
         try:
             self._read(url, timeouts)
-        except ValueError as error:
-            # The error may quote a part of the password.
-            raise StoreRefused("the URL of the store cannot be read") from error
+            # A connection that is not opened yet tells whether it knows its options.
+            self._make(**self._options)
+        except (ValueError, TypeError):
+            # The error may quote a part of the password, so nobody is told of it.
+            raise StoreRefused("the URL of the store cannot be read") from None
 
     def _read(self, url: str, timeouts: Timeouts) -> None:
         scheme, _, rest = url.partition("://")

@@ -217,6 +217,8 @@ async def test_a_user_and_a_password_are_those_of_the_url(server: Server) -> Non
     [
         "redis+sentinel://127.0.0.1:1",
         "redis+nonsense://127.0.0.1:1",
+        "redis://127.0.0.1:1?nonsense=1",
+        "rediss+cluster://127.0.0.1:1?ssl_nonsense=1",
         "redis+cluster://:secret@,/",
         "redis://user:secret/path@127.0.0.1:1",
     ],
