@@ -80,9 +80,10 @@ def _read_international(spelling: str, digits: str) -> str | None:
             return _read_behind_prefix(digits)
     elif code.trunk_prefix is not None and _matches_behind_code(code.trunk_prefix, digits, code):
         return _read_behind_prefix(digits)
-    if len(digits) not in code.e164_lengths or _is_zero_too_many(digits, code.length):
+    if len(digits) not in code.e164_lengths:
         return None
-    return spelling
+    begins_with_zero = digits[code.length] == "0"
+    return None if begins_with_zero and _is_zero_too_many(digits, code.length) else spelling
 
 
 def _matches_behind_code(trunk_prefix: re.Pattern[str], digits: str, code: _CountryCode) -> bool:
