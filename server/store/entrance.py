@@ -111,7 +111,7 @@ class Entrance:
         async with _named_trouble():
             connection = await self._open(address)
             try:
-                async with asyncio.timeout(self._timeouts.connect_seconds):
+                async with self._in_time():
                     await connection.send_command("ROLE")
                     role, *_ = await connection.read_response()
             except BaseException:
@@ -141,12 +141,17 @@ class Entrance:
         )
         connection = self._make(**{**self._options, **where})
         try:
-            async with asyncio.timeout(self._timeouts.connect_seconds):
+            async with self._in_time():
                 await connection.connect()  # type: ignore[no-untyped-call] # Upstream.
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         return connection
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        async with _keeping_cancels(), asyncio.timeout(self._timeouts.connect_seconds):
+            yield
 
     async def _ask_sentinels(self) -> Address:
         if self._sentinel is None:
@@ -157,7 +162,8 @@ class Entrance:
             )
         async with _named_trouble():
             try:
-                host, port = await self._sentinel.discover_master(self._name)
+                async with _keeping_cancels():
+                    host, port = await self._sentinel.discover_master(self._name)
             finally:
                 for client in self._sentinel.sentinels:
                     await client.connection_pool.disconnect()
@@ -188,7 +194,7 @@ class Entrance:
         async with _named_trouble():
             connection = await self._open(address)
             try:
-                async with asyncio.timeout(self._timeouts.connect_seconds):
+                async with self._in_time():
                     await connection.send_command("CLUSTER", "SLOTS")
                     rows = await connection.read_response()
             finally:
@@ -244,3 +250,18 @@ async def _named_trouble() -> AsyncIterator[None]:
         raise StoreUnavailable(f"no sentinel knows a primary: {error}") from error
     except (RedisError, OSError) as error:
         raise StoreUnavailable(str(error) or type(error).__name__) from error
+
+
+@asynccontextmanager
+async def _keeping_cancels() -> AsyncIterator[None]:
+    """Raise a cancel that was lost.
+
+    The asyncio.wait_for of Python 3.11, which redis-py works under, loses one that comes in the
+    same turn as its result.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    cancels = task.cancelling()
+    yield
+    if task.cancelling() > cancels:
+        raise asyncio.CancelledError

@@ -35,6 +35,27 @@ def pack(*parts: Argument) -> bytes:
 _ASKING = pack("ASKING")
 
 
+class Replies:
+    """Cuts what a server sends into replies."""
+
+    def __init__(self) -> None:
+        self._reader = hiredis.Reader(notEnoughData=_NO_REPLY_YET)
+
+    def read(self, data: bytes) -> list[Reply]:
+        """Give the replies that end with these bytes.
+
+        Raises `StoreUnavailable` where it is no protocol that anybody speaks.
+        """
+        self._reader.feed(data)
+        replies = []
+        try:
+            while (reply := self._reader.gets()) is not _NO_REPLY_YET:
+                replies.append(reply)
+        except hiredis.ProtocolError as error:
+            raise StoreUnavailable(f"the store does not speak its protocol: {error}") from error
+        return replies
+
+
 class Lane(asyncio.Protocol):
     """A connection that is ready for commands, taken over from `writer`.
 
@@ -48,7 +69,7 @@ class Lane(asyncio.Protocol):
         self._transport = writer.transport
         self._loop = asyncio.get_running_loop()
         self._reply_seconds = reply_seconds
-        self._replies = hiredis.Reader(notEnoughData=_NO_REPLY_YET)
+        self._replies = Replies()
         # A cancelled future keeps its place: its reply is read, and dropped.
         self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
         self._unsent: list[bytes] = []
@@ -96,17 +117,18 @@ class Lane(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Give each reply to who is first in the queue."""
-        self._replies.feed(data)
         try:
-            while (reply := self._replies.gets()) is not _NO_REPLY_YET:
-                if not self._waiting:
-                    self.close("the store answered what nobody asked")
-                    return
-                future, _ = self._waiting.popleft()
-                if not future.done():
-                    future.set_result(reply)
-        except hiredis.ProtocolError as error:
-            self.close(f"the store does not speak its protocol: {error}")
+            replies = self._replies.read(data)
+        except StoreUnavailable as trouble:
+            self.close(str(trouble))
+            return
+        for reply in replies:
+            if not self._waiting:
+                self.close("the store answered what nobody asked")
+                return
+            future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_result(reply)
         if self._is_retired and not self._waiting:
             self.close("the connection was replaced")
 

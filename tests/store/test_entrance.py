@@ -1,0 +1,36 @@
+"""Connecting: a task that is cancelled meanwhile ends, whatever the moment, and leaves no socket."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import NoReturn
+
+from deployments import Server
+from server.store import Timeouts
+from server.store.entrance import Entrance
+
+TRIES = 60
+
+
+async def test_a_cancel_is_never_lost_while_connecting(server: Server) -> None:
+    entrance = Entrance(server.url, Timeouts())
+
+    async def connect_on_and_on() -> NoReturn:
+        while True:
+            writer = await entrance.open_stream(None)
+            writer.close()
+
+    for attempt in range(TRIES):
+        task = asyncio.create_task(connect_on_and_on())
+        await asyncio.sleep(attempt * 0.0002)
+
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
+
+        was_kept = task.done()
+        task.cancel()
+        assert was_kept, f"lost at try {attempt}"
+    await asyncio.sleep(0.05)
+    gc.collect()
+    assert server.run("INFO", "clients")["connected_clients"] == 1
