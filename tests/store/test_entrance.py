@@ -11,7 +11,7 @@ from server.store import Timeouts
 from server.store.entrance import Entrance
 
 TRIES = 60
-GONE_SECONDS = 2.0
+LOOKS = 200
 
 
 async def test_a_cancel_is_never_lost_while_connecting(server: Server) -> None:
@@ -33,6 +33,11 @@ async def test_a_cancel_is_never_lost_while_connecting(server: Server) -> None:
         task.cancel()
         assert was_kept, f"lost at try {attempt}"
     gc.collect()
-    async with asyncio.timeout(GONE_SECONDS):
-        while server.run("INFO", "clients")["connected_clients"] > 1:
-            await asyncio.sleep(0.01)
+    clients = server.run("INFO", "clients")["connected_clients"]
+    for _ in range(LOOKS):
+        if clients == 1:
+            break
+        await asyncio.sleep(0.01)
+        clients = server.run("INFO", "clients")["connected_clients"]
+    # The one that looks.
+    assert clients == 1
