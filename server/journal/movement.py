@@ -33,16 +33,15 @@ CREDITS = MovedPurse("credits")
 _FREE = MovedPurse("free")
 
 
-@dataclass(frozen=True, slots=True)
-class PurseMove:
+class PurseMove(NamedTuple):
     """By how much one purse changed: what is held of it (negative: given back) and was debited.
 
-    `index` is its place among the purses of the call. `added_micros` came in with the lot `lot_id`,
+    `purse_index` is its place among the purses of the call. `added_micros` came in with the lot `lot_id`,
     or (negative) left with it unused.
     """
 
     purse: MovedPurse
-    index: int = 0
+    purse_index: int = 0
     held_seconds: int = 0
     held_micros: int = 0
     debited_seconds: int = 0
@@ -130,7 +129,9 @@ class Movement:
     def uses(self) -> tuple[tuple[MovedPurse, Use], ...]:
         """All that the call was debited so far, purse by purse."""
         purses = _purses(self._facts[1])
-        uses = (Use(index, *paid) for index, paid in _uses(self.fields.get("uses", "")).items())
+        uses = (
+            Use(index, *paid) for index, paid in sorted(_uses(self.fields.get("uses", "")).items())
+        )
         return tuple((purses[use.purse_index], use) for use in uses)
 
     @cached_property
@@ -208,17 +209,22 @@ def _change(index: int, before: _Figures, after: _Figures) -> tuple[int, int]:
 def _held(segments: str) -> _Figures:
     """Sum up segments by purse: seconds and micros."""
     sums: _Figures = {}
-    for segment in segments.split(",") if segments else ():
-        index, start, end, held = map(int, segment.split(" "))
-        seconds, micros = sums.get(index, _NOTHING)
-        sums[index] = (seconds + end - start, micros + held)
+    if segments:
+        for segment in segments.split(","):
+            index, start, end, held = map(int, segment.split(" "))
+            seconds, micros = sums.get(index, _NOTHING)
+            sums[index] = (seconds + end - start, micros + held)
     return sums
 
 
 def _uses(text: str) -> _Figures:
     """Read what purses paid: seconds and micros."""
-    rows = (map(int, use.split(" ")) for use in text.split(",")) if text else ()
-    return {index: (seconds, micros) for index, seconds, micros in sorted(map(tuple, rows))}
+    sums: _Figures = {}
+    if text:
+        for use in text.split(","):
+            index, seconds, micros = map(int, use.split(" "))
+            sums[index] = (seconds, micros)
+    return sums
 
 
 def _top_up(fields: Mapping[str, str]) -> tuple[PurseMove, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from server.journal.follower import Batch, Follower
 from server.journal.movement import Movement
@@ -81,15 +81,14 @@ class Tail:
                 if not follower.take(batch):
                     self.remove(follower, tenant_id)
 
-    def _stand(self, tenant_id: str, movements: Iterable[Movement]) -> Standing | None:
+    def _stand(self, tenant_id: str, movements: Sequence[Movement]) -> Standing | None:
         """Say how an account stands after these; None where it was read after them."""
         standing = self._standings[tenant_id]
-        read_at = standing.place.n
-        for movement in movements:
-            if movement.entry.n > standing.place.n:
-                standing = _after(standing, movement)
-        self._standings[tenant_id] = standing
-        return standing if standing.place.n > read_at else None
+        fresh = [one for one in movements if one.entry.n > standing.place.n]
+        if not fresh:
+            return None
+        standing = self._standings[tenant_id] = _after(standing, fresh)
+        return standing
 
 
 def _by_tenant(
@@ -103,17 +102,20 @@ def _by_tenant(
     yield from found.items()
 
 
-def _after(standing: Standing, movement: Movement) -> Standing:
-    place = _place_after(standing.place.partition, movement)
-    reserved_micros = movement.reserved_micros
-    if reserved_micros is None:
-        return dataclasses.replace(standing, place=place)
+def _after(standing: Standing, movements: Sequence[Movement]) -> Standing:
+    available_micros, reserved_micros = standing.available_micros, standing.reserved_micros
+    debited_micros = standing.debited_micros
+    for movement in movements:
+        told_micros = movement.reserved_micros
+        if told_micros is not None:
+            available_micros, reserved_micros = movement.available_micros, told_micros
+            debited_micros += movement.debited_micros
     return Standing(
-        place,
+        _place_after(standing.place.partition, movements[-1]),
         standing.currency,
-        movement.available_micros,
+        available_micros,
         reserved_micros,
-        standing.debited_micros + movement.debited_micros,
+        debited_micros,
     )
 
 

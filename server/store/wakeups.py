@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+import hiredis
 
 from server.store.entrance import Entrance
+from server.store.lane import ReplyError, pack
 from server.store.routes import slot_of
 from server.store.trouble import StoreUnavailable, Timeouts
 
 # What is told where any channel may have had a message that nobody heard.
 EVERY_CHANNEL = ""
 RETRY_SECONDS = 1.0
+_NO_MESSAGE_YET = object()
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class WakeUps:
         while True:
             try:
                 await self._listen(heard)
-            except* (RedisError, OSError, StoreUnavailable, _Moved) as trouble:
-                _log.debug("Listening again: %s", trouble.exceptions[0])
+            except StoreUnavailable as trouble:
+                _log.debug("Listening again: %s", trouble)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self, heard: Heard) -> None:
@@ -59,81 +59,85 @@ class WakeUps:
         nodes: list[_Node] = []
         try:
             for primary in await self._entrance.primaries():
-                connection = await self._entrance.connect(primary.address)
-                nodes.append(_Node(connection, primary.slots))
-                _end_if_cancelled()
-            async with asyncio.TaskGroup() as group:
+                writer = await self._entrance.open_stream(primary.address)
+                nodes.append(_Node(writer, primary.slots, heard))
+            while not any(node.has_ended for node in nodes):
+                self._changed.clear()
                 for node in nodes:
-                    group.create_task(node.listen(heard))
-                while True:
-                    self._changed.clear()
-                    for node in nodes:
-                        await node.tune(self._channels)
-                    # What was written before listening began was not heard.
-                    heard(EVERY_CHANNEL)
-                    await self._changed.wait()
+                    node.tune(self._channels, self._changed.set)
+                # What was written before listening began was not heard.
+                heard(EVERY_CHANNEL)
+                await self._changed.wait()
         finally:
             for node in nodes:
-                await node.close()
+                node.close()
 
 
-def _end_if_cancelled() -> None:
-    """Raise `CancelledError` where one was lost.
+class _Node(asyncio.Protocol):
+    """One connection to one node, taken over from `writer`, and the slots that it serves."""
 
-    The asyncio.wait_for of Python 3.11, which redis-py connects and sends under, loses a cancel
-    that comes in the same turn as its result.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    if task.cancelling():
-        raise asyncio.CancelledError
-
-
-class _Moved(Exception):
-    """A channel went to another node."""
-
-
-class _Node:
-    """One connection to one node, and the slots that it serves."""
-
-    def __init__(self, connection: AbstractConnection, slots: tuple[range, ...]) -> None:
-        self._connection = connection
+    def __init__(
+        self, writer: asyncio.StreamWriter, slots: tuple[range, ...], heard: Heard
+    ) -> None:
+        # A writer closes its socket when it is forgotten, so it is kept.
+        self._writer = writer
+        self._transport = writer.transport
         self._slots = slots
+        self._heard = heard
+        self._tell_end: Callable[[], None] | None = None
+        self._messages = hiredis.Reader(notEnoughData=_NO_MESSAGE_YET)
         self._tuned: set[str] = set()
+        self.has_ended = False
+        self._transport.set_protocol(self)
 
-    async def tune(self, channels: set[str]) -> None:
-        """Listen on those of these channels that are this node's, and on no others."""
+    def tune(self, channels: set[str], tell_end: Callable[[], None]) -> None:
+        """Listen on those of these channels that are this node's; `tell_end` when it is over."""
+        self._tell_end = tell_end
         wanted = {channel for channel in channels if self._has(channel)}
         added, dropped = wanted - self._tuned, self._tuned - wanted
         self._tuned = wanted
         # One by one, as in a cluster one command must not name channels of two slots.
         for channel in added:
-            await self._send("SSUBSCRIBE", channel)
+            self._transport.write(pack("SSUBSCRIBE", channel))
         for channel in dropped:
-            await self._send("SUNSUBSCRIBE", channel)
+            self._transport.write(pack("SUNSUBSCRIBE", channel))
 
-    async def listen(self, heard: Heard) -> None:
-        """Tell what is heard, until the connection fails."""
-        while True:
-            kind, name, _ = await self._read()
-            channel = name.decode()
-            if kind == b"smessage":
-                heard(channel)
-            elif kind == b"sunsubscribe" and channel in self._tuned:
-                # The node gave the slot away and told us to go.
-                raise _Moved
+    def data_received(self, data: bytes) -> None:
+        """Tell what is heard: many messages a turn cost one call."""
+        self._messages.feed(data)
+        try:
+            while (message := self._messages.gets()) is not _NO_MESSAGE_YET:
+                self._take(message)
+        except (hiredis.ProtocolError, TypeError, ValueError) as error:
+            _log.warning("The store sends what is no message: %s", error)
+            self._end()
 
-    async def close(self) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Listen anew, on the nodes as they are then."""
+        _log.debug("A connection that listened ended: %s", exc)
+        self._end()
+
+    def close(self) -> None:
         """Close the connection."""
-        await self._connection.disconnect(nowait=True)
+        self._transport.abort()
 
-    async def _send(self, *parts: str) -> None:
-        await self._connection.send_command(*parts)
-        _end_if_cancelled()
+    def _take(self, message: Any) -> None:
+        if isinstance(message, ReplyError):
+            # The slot is another node's by now, say.
+            self._end()
+            return
+        kind, name, _ = message
+        channel = name.decode()
+        if kind == b"smessage":
+            self._heard(channel)
+        elif kind == b"sunsubscribe" and channel in self._tuned:
+            # The node gave the slot away and told us to go.
+            self._end()
 
-    async def _read(self) -> Any:
-        # A quiet channel is none that hangs: no time is too long.
-        return await self._connection.read_response(timeout=math.inf)
+    def _end(self) -> None:
+        self.has_ended = True
+        if self._tell_end is not None:
+            self._tell_end()
 
     def _has(self, channel: str) -> bool:
         return any(slot_of(channel) in slots for slots in self._slots)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
+from callgate.v1 import authorization_pb2
 from callgate.v1 import debits_pb2 as pb
 from server.journal import CALL_KINDS, Movement, Place, PurseMove, Standing
 from server.translation.context import ToldPurse, with_capability
 from server.translation.cursor import cursor_of
 from server.translation.parts import set_money, set_purse, set_time
 
+_REMEMBERED_PURSES = 4_096
 _KINDS = {
     "reserved": pb.JOURNAL_ENTRY_KIND_RESERVATION,
     "extended": pb.JOURNAL_ENTRY_KIND_RESERVATION,
@@ -77,6 +80,14 @@ def _set_entry(entry: pb.JournalEntry, movement: Movement, currency: str) -> Non
         _set_move(entry.movements.add(), move, movement, currency=currency)
 
 
+@lru_cache(_REMEMBERED_PURSES)
+def _purse(told: ToldPurse) -> authorization_pb2.Purse:
+    """Write a purse; many calls have the same."""
+    purse = authorization_pb2.Purse()
+    set_purse(purse, told)
+    return purse
+
+
 def _kind(kind: str, moves: tuple[PurseMove, ...]) -> pb.JournalEntryKind.ValueType:
     found = _KINDS[kind]
     pays = any(move.debited_seconds or move.debited_micros for move in moves)
@@ -88,7 +99,7 @@ def _kind(kind: str, moves: tuple[PurseMove, ...]) -> pb.JournalEntryKind.ValueT
 def _set_move(told: pb.Movement, move: PurseMove, movement: Movement, *, currency: str) -> None:
     purse = move.purse
     named = ToldPurse(purse.kind, "", purse.pool_id, purse.counter, purse.period)
-    set_purse(told.purse, with_capability(movement.context, move.index, named))
+    told.purse.CopyFrom(_purse(with_capability(movement.context, move.purse_index, named)))
     if move.held_seconds:
         told.held_duration.seconds = move.held_seconds
     if move.debited_seconds:
