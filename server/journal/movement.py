@@ -36,8 +36,8 @@ _FREE = MovedPurse("free")
 class PurseMove(NamedTuple):
     """By how much one purse changed: what is held of it (negative: given back) and was debited.
 
-    `purse_index` is its place among the purses of the call. `added_micros` came in with the lot `lot_id`,
-    or (negative) left with it unused.
+    `purse_index` is its place among the purses of the call. `added_micros` came in with the lot
+    `lot_id`, or (negative) left with it unused.
     """
 
     purse: MovedPurse
