@@ -1,6 +1,6 @@
 """The hot lane: one connection for all who ask, commands sent in one write a turn of the loop.
 
-This module and `wakeups` speak RESP by hand, over hiredis. Replies come in the order of the
+This is the one module that speaks RESP by hand, over hiredis. Replies come in the order of the
 commands, so that a place in a queue is all that joins them.
 """
 

@@ -10,17 +10,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import hiredis
-
 from server.store.entrance import Entrance
-from server.store.lane import ReplyError, pack
+from server.store.lane import Replies, ReplyError, pack
 from server.store.routes import slot_of
 from server.store.trouble import StoreUnavailable, Timeouts
 
 # What is told where any channel may have had a message that nobody heard.
 EVERY_CHANNEL = ""
 RETRY_SECONDS = 1.0
-_NO_MESSAGE_YET = object()
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +82,7 @@ class _Node(asyncio.Protocol):
         self._slots = slots
         self._heard = heard
         self._tell_end: Callable[[], None] | None = None
-        self._messages = hiredis.Reader(notEnoughData=_NO_MESSAGE_YET)
+        self._messages = Replies()
         self._tuned: set[str] = set()
         self.has_ended = False
         self._transport.set_protocol(self)
@@ -104,11 +101,10 @@ class _Node(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Tell what is heard: many messages a turn cost one call."""
-        self._messages.feed(data)
         try:
-            while (message := self._messages.gets()) is not _NO_MESSAGE_YET:
+            for message in self._messages.read(data):
                 self._take(message)
-        except (hiredis.ProtocolError, TypeError, ValueError) as error:
+        except (StoreUnavailable, TypeError, ValueError) as error:
             _log.warning("The store sends what is no message: %s", error)
             self._end()
 
