@@ -88,6 +88,7 @@ def test_an_older_sequence_changes_nothing_and_says_so(engine: Engine) -> None:
 
 @pytest.mark.parametrize("spelling", ["06 1234 5678", "00390612345678", "+39 (06) 1234-5678"])
 def test_spellings_of_one_number_are_one_question(engine: Engine, spelling: str) -> None:
+    """E16: as dialled from Italy, and in full."""
     question = a_question(CREDITS_CALL, user_id="bruno")
     first = engine.ask(question)
     question.called_number = spelling
@@ -218,6 +219,7 @@ def test_emergency_numbers_are_told_for_keeping(engine: Engine) -> None:
     ],
 )
 def test_a_wrong_field_is_named(engine: Engine, field: str, changes: dict[str, object]) -> None:
+    """J3: empty, too long, or other than ASCII."""
     failed = failure_of(lambda: engine.ask(a_question(**changes)))  # type: ignore[arg-type] # A row.
 
     assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
@@ -237,6 +239,7 @@ def test_a_text_that_is_no_text_is_a_wrong_field(engine: Engine) -> None:
 
 @pytest.mark.parametrize("call_id", [':{}<>[]"\\/?@', "x@[2001:db8::1]", "{p1}:account:contoso"])
 def test_any_call_id_of_rfc_3261_is_served(engine: Engine, call_id: str) -> None:
+    """J3: and no byte of it stands in a key."""
     answer = engine.ask(a_question(call_id=call_id))
 
     assert answer.grant.granted_duration.seconds == 60
@@ -251,6 +254,7 @@ def test_calls_are_told_apart_however_their_ids_are_put_together(engine: Engine)
 
 
 def test_an_unknown_tenant_is_not_told_from_a_forbidden_one(engine: Engine) -> None:
+    """J1: no hint whether it exists."""
     asked = failure_of(lambda: engine.ask(a_question(tenant_id="nobody")))
     read = failure_of(lambda: engine.balance("nobody"))
     called = failure_of(

@@ -34,6 +34,7 @@ def store_answers(engine: Engine) -> bool:
 def test_a_killed_engine_leaves_no_store_running_and_the_next_one_knows_its_reservations(
     tmp_path: Path,
 ) -> None:
+    """B11: SIGKILL, a restart, the same question: one reservation."""
     question = a_question(CREDITS_CALL)
     with running_engine(tmp_path) as killed:
         first = killed.ask(question)
@@ -51,10 +52,13 @@ def test_a_killed_engine_leaves_no_store_running_and_the_next_one_knows_its_rese
 
 
 def test_an_engine_that_is_stopped_answers_what_is_under_way_and_ends(tmp_path: Path) -> None:
+    """I7: what is in flight is answered, and health says that it drains."""
     store = OwnRedis(tmp_path / "redis")
     store.start()
     with running_engine(tmp_path / "engine", redis_url=store.url, deadline_ms=5_000) as engine:
         engine.ask(a_question())
+        health = engine.watch_health()
+        before = next(health)
         with ThreadPoolExecutor() as threads:
             with store.frozen():
                 waiting = threads.submit(engine.ask, a_question(CREDITS_CALL), 10.0)
@@ -62,11 +66,14 @@ def test_an_engine_that_is_stopped_answers_what_is_under_way_and_ends(tmp_path: 
                 time.sleep(0.2)
                 engine.process.terminate()
                 wait_until(lambda: "Draining" in engine.log)
+                drained = next(health)
+                health.close()
             answer = waiting.result()
         started = time.monotonic()
         status = engine.gone()
     store.kill()
 
+    assert (before, drained) == ("SERVING", "NOT_SERVING")
     assert answer.HasField("grant")
     assert status == 0
     assert time.monotonic() - started < 5.0

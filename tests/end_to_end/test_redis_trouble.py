@@ -72,6 +72,7 @@ def assert_unavailable(failed: Failed) -> None:
 def test_a_redis_that_hangs_is_answered_for_within_the_caller_s_deadline(
     engine: Engine, redis: OwnRedis
 ) -> None:
+    """C7, E7: a failure in time, and emergencies are granted."""
     with redis.frozen():
         failed, took = asked_and_failed(engine, seconds=0.2)
         emergency = engine.ask(a_question("911", user_id="frank"), seconds=0.2)
@@ -127,6 +128,7 @@ def test_a_hanging_redis_leaves_one_reservation_for_a_question_asked_again(
 def test_a_redis_that_was_killed_is_back_within_two_seconds_of_its_return(
     engine: Engine, redis: OwnRedis
 ) -> None:
+    """C5: without a restart of the engine; readiness goes and comes back."""
     question = a_question(CREDITS_CALL)
     first = engine.ask(question)
 
@@ -147,6 +149,7 @@ def test_a_redis_that_was_killed_is_back_within_two_seconds_of_its_return(
 def test_a_redis_that_turned_replica_grants_nothing_until_it_takes_writes_again(
     engine: Engine, redis: OwnRedis
 ) -> None:
+    """C6: it fails fast, and is written to again as soon as that is possible."""
     entries = journal_entries(redis)
     redis.command("REPLICAOF", "127.0.0.1", "1")
     failed, took = asked_and_failed(engine)
@@ -160,6 +163,7 @@ def test_a_redis_that_turned_replica_grants_nothing_until_it_takes_writes_again(
 
 
 def test_a_redis_that_is_full_grants_nothing(engine: Engine, redis: OwnRedis) -> None:
+    """B9: an error, and no entry."""
     entries = journal_entries(redis)
     redis.command("CONFIG", "SET", "maxmemory", "1")
     try:

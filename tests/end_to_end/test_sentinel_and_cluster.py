@@ -24,6 +24,7 @@ def is_granted(engine: Engine, tenant_id: str = "contoso") -> bool:
 
 
 def test_a_failover_of_sentinel_is_followed_and_answers_are_kept(tmp_path: Path) -> None:
+    """C10: the first sentinel of the list is down, and the engine starts all the same."""
     with running_sentinels(find_binary()) as watched:
         url = watched.url.replace("://", "://127.0.0.1:1,")
         with running_engine(tmp_path, redis_url=url) as engine:

@@ -99,6 +99,7 @@ async def test_a_larger_plan_is_a_change_of_those_who_hold_it_alone(
 async def test_a_removed_prefix_is_gone_and_the_shorter_one_counts(
     keeper: FactsKeeper, files: FactFiles
 ) -> None:
+    """E6, H5: a reload that removes a prefix changes only what it covered."""
     before = keeper.current.catalogue
     files.change("catalogue/prefixes.csv", '393,IT,mobile,"Italy, mobile"\n', "")
 
@@ -116,6 +117,7 @@ async def test_a_removed_prefix_is_gone_and_the_shorter_one_counts(
 async def test_a_bad_file_leaves_the_facts_in_use_and_is_reported_with_its_line(
     keeper: FactsKeeper, files: FactFiles, reports: list[FactsReport]
 ) -> None:
+    """H1: the old facts keep serving; the message names file and line."""
     snapshot = keeper.current
     tenants = dict(snapshot.directory.tenants)
     files.change("directory/fabrikam.toml", '"0.00"', '"12.00"')

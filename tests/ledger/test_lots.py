@@ -55,7 +55,7 @@ async def test_an_opening_balance_is_applied_once_in_the_life_of_the_store(
 
 
 async def test_money_leaves_the_oldest_lot_first(under_test: UnderTest) -> None:
-    """Even if a later lot is larger: what is left expires with the later one."""
+    """E11: a later lot does not extend an earlier one; what is left of each expires with it."""
     ledger, clock = under_test.ledger, under_test.clock
     await ledger.open_account(an_account(None))
     await ledger.top_up(lot("late", 100, LATER_MS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledgers import a_question, a_rate, an_account, ask, by_the_second, credits_, free, pool
 from policy.decision import Reason
-from server.ledger import Ledger, Segment
+from server.ledger import DirectDebit, Ledger, Segment, Use
 
 
 async def test_a_pool_pays_before_credits(ledger: Ledger) -> None:
@@ -19,7 +19,7 @@ async def test_a_pool_pays_before_credits(ledger: Ledger) -> None:
 
 
 async def test_a_call_covered_by_minutes_needs_no_credit(ledger: Ledger) -> None:
-    """E1: with credit 0 it is allowed, and no connection fee is held."""
+    """E1: with credit 0 it is allowed, and no connection fee is held or charged."""
     await ledger.open_account(an_account(0))
 
     answer = await ledger.reserve(
@@ -28,6 +28,9 @@ async def test_a_call_covered_by_minutes_needs_no_credit(ledger: Ledger) -> None
 
     assert answer.segments == (Segment(0, 0, 300, 0),)
     assert (await ledger.read_balance("contoso")).reserved_micros == 0
+    settled = await ledger.settle(a_question("call-1", 2), 250)
+    assert settled.uses == (Use(0, 250, 0),)
+    assert (await ledger.read_balance("contoso")).available_micros == 0
 
 
 async def test_credits_take_over_to_the_second_where_minutes_end(ledger: Ledger) -> None:
@@ -98,13 +101,17 @@ async def test_no_connection_fee_is_held_where_a_pool_pays_the_first_second(
 async def test_a_toll_free_call_needs_a_positive_balance_for_its_first_increment(
     ledger: Ledger,
 ) -> None:
-    """E3: 0 refused, one micro short refused, exactly enough granted."""
+    """E3: 0 or less refused, one micro short refused, exactly enough granted."""
     found = {}
-    for tenant, balance in (("zero", 0), ("short", 99_999), ("enough", 100_000)):
+    for tenant, balance in (("owing", 0), ("zero", 0), ("short", 99_999), ("enough", 100_000)):
         await ledger.open_account(an_account(balance, tenant=tenant))
+        if tenant == "owing":
+            await ledger.debit(DirectDebit(tenant, "debit-1", 1, overdraft_micros=1))
         purse = credits_(reason=Reason.TOLL_FREE_NEEDS_CREDIT)
         found[tenant] = await ledger.reserve(ask("call-1", 1, purse, tenant=tenant))
 
+    assert found["owing"].reason is Reason.TOLL_FREE_NEEDS_CREDIT
+    assert found["owing"].shortfall_micros == 100_001
     assert found["zero"].reason is Reason.TOLL_FREE_NEEDS_CREDIT
     assert found["zero"].shortfall_micros == 100_000
     assert found["short"].reason is Reason.TOLL_FREE_NEEDS_CREDIT
@@ -251,6 +258,7 @@ async def test_a_free_purse_costs_nothing_and_never_ends(ledger: Ledger) -> None
 
 
 async def test_calls_above_the_limit_of_an_account_are_refused(ledger: Ledger) -> None:
+    """G1: two of many; one ends, one more."""
     await ledger.open_account(an_account(10_000_000))
     for number in (1, 2):
         await ledger.reserve(ask(f"call-{number}", 1, running_limit=2))

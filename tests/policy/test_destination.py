@@ -69,3 +69,27 @@ def test_a_look_up_asks_no_more_of_a_larger_table(prefixes: int) -> None:
     find_destination(table, LONGEST_PREFIX, "+390612345678")
 
     assert table.asked == LONGEST_PREFIX
+
+
+def test_the_longest_of_overlapping_prefixes_wins_and_one_taken_away_changes_its_own() -> None:
+    """E6: +1, +1 907 (Alaska) and +1 876 (Jamaica); then +1 907 is taken away."""
+    labels = {"1": "North America", "1907": "Alaska", "1876": "Jamaica"}
+    overlapping = {
+        prefix: Destination(prefix, "US", NumberClass.ORDINARY, label)
+        for prefix, label in labels.items()
+    }
+    fewer = {prefix: found for prefix, found in overlapping.items() if prefix != "1907"}
+
+    leads = [
+        [
+            found.label
+            for e164 in ("+14255550123", "+19075550123", "+18765550123")
+            if (found := find_destination(table, 4, e164)) is not None
+        ]
+        for table in (overlapping, fewer)
+    ]
+
+    assert leads == [
+        ["North America", "Alaska", "Jamaica"],
+        ["North America", "North America", "Jamaica"],
+    ]

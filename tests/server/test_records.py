@@ -64,6 +64,7 @@ def test_a_record_tells_what_was_asked_and_answered(tmp_path: Path) -> None:
 
 
 def test_numbers_are_hidden_but_can_be_joined() -> None:
+    """I6: as configured, joined by a hash."""
     word = wording(decided(), MASKS)
 
     assert word["dialled_number"] == "+1425555****"
@@ -76,6 +77,7 @@ def test_numbers_are_hidden_but_can_be_joined() -> None:
 
 
 def test_accounts_are_hidden_where_that_is_set() -> None:
+    """I6: names, too."""
     shown, hidden = wording(decided(), MASKS), wording(decided(), replace(MASKS, accounts=True))
 
     assert shown["payer"] == "anna"
@@ -94,6 +96,7 @@ def test_short_numbers_are_hidden_whole_and_long_rubbish_is_cut() -> None:
 def test_when_full_grants_are_dropped_first_and_all_that_is_dropped_is_counted(
     tmp_path: Path,
 ) -> None:
+    """I5: slower than decisions: refusals are lost last, and the counters are right."""
     records = Records(str(tmp_path / "decisions"), MASKS, most=3)
 
     records.keep(decided(None, "grant"))
@@ -111,6 +114,7 @@ def test_when_full_grants_are_dropped_first_and_all_that_is_dropped_is_counted(
 def test_a_full_disk_loses_nothing_that_fits_the_buffer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """I5: what waited is written once there is room."""
     records = Records(str(tmp_path / "decisions"), MASKS, most=100)
     records._open()
     real_write, room = os.write, [10]

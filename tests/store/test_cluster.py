@@ -95,6 +95,7 @@ async def test_a_node_without_the_functions_is_given_them(cluster: Cluster, stor
 
 
 async def test_while_one_node_hangs_the_others_answer(cluster: Cluster, store: Store) -> None:
+    """D8: tenants of other partitions wait for nothing."""
     tags = tags_by_node(cluster)
     hanging, *others = cluster.nodes
     for tag in tags.values():
@@ -114,6 +115,7 @@ async def test_while_one_node_hangs_the_others_answer(cluster: Cluster, store: S
 
 
 async def test_the_first_address_may_be_of_nobody(cluster: Cluster) -> None:
+    """C10: of the list of a cluster."""
     store = Store(cluster.url.replace("://", "://127.0.0.1:1,"))
 
     await store.check()

@@ -24,6 +24,7 @@ def watched(binary: Path) -> Iterator[Watched]:
 
 
 async def test_the_first_sentinel_may_be_away(watched: Watched) -> None:
+    """C10: of the list of sentinels."""
     store = Store(watched.url.replace("://", "://127.0.0.1:1,"))
 
     await store.check()

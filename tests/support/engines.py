@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +134,21 @@ class Engine:
         request = health_pb2.HealthCheckRequest(service=service)
         answer = check(request, timeout=DEADLINE_SECONDS)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+    def watch_health(self) -> Generator[str, None, None]:
+        """Yield the engine's own health, now and at each change, until the caller closes it."""
+        assert self._channel is not None
+        watch = self._channel.unary_stream(
+            "/grpc.health.v1.Health/Watch",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        stream = watch(health_pb2.HealthCheckRequest())
+        try:
+            for answer in stream:
+                yield str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+        finally:
+            stream.cancel()
 
 
 @contextmanager
