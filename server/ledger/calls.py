@@ -57,8 +57,12 @@ class CallReader:
 
     async def read(self, call: CallKey) -> KnownCall:
         """Read one call, running or over. Raises `CallUnknown`."""
-        found = await self._read(call.tenant_id, keys.call_reference(call.tenant_id, call.call_id))
-        if found is None or found.call.gateway_id != call.gateway_id:
+        reference = keys.call_reference(call.tenant_id, call.call_id)
+        found = await self._read(call.tenant_id, reference)
+        if found is None or found.call != call:
+            # It may be over, and its id another gateway's since.
+            found = await self._read(call.tenant_id, reference, keys.other_gateway_key(call))
+        if found is None or found.call != call:
             raise CallUnknown
         return found
 
@@ -93,9 +97,9 @@ class CallReader:
         references = [keys.parse_expiry_member(name)[0] for name in names]
         return "" if after == _BEGIN else after, references
 
-    async def _read(self, tenant_id: str, reference: str) -> KnownCall | None:
+    async def _read(self, tenant_id: str, reference: str, key: str = "") -> KnownCall | None:
         async with named_trouble():
-            flat = await self._store.command("HGETALL", keys.call_key(tenant_id, reference))
+            flat = await self._store.command("HGETALL", key or keys.call_key(tenant_id, reference))
         record = {name.decode(): value for name, value in pairs(flat)}
         try:
             return _known_call(tenant_id, reference, record) if record else None

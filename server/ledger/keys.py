@@ -78,7 +78,11 @@ def call_key(tenant_id: str, reference: str) -> str:
 
 
 def other_gateway_key(call: CallKey) -> str:
-    """Spell the key for a refusal because another gateway has the call id in use. Hash; 120 s."""
+    """Spell the key for what a gateway was answered about a call id that another one has by now.
+
+    Hash: a refusal because the call id is in use, which lives 120 s, or a call that is over and was
+    set aside; it lives as long as it had to, at most 15 minutes after the last report about it.
+    """
     reference = call_reference(call.tenant_id, call.call_id, call.gateway_id)
     return f"{{p{partition_of(call.tenant_id)}}}:other:{reference}"
 

@@ -7,7 +7,7 @@
 --   expiry    zset    "<call reference>:<tenant>" by the time at which a reservation lapses
 --   journal   stream  one entry a change, ids n-0; its name is also the channel of its wake-ups
 --   call      hash    one call and the last answer about it
---   other     hash    the refusal of a call whose id another gateway has in use
+--   other     hash    what one gateway was answered about a call id that another one has by now
 --
 -- A failing command leaves what was written before it. So every function reads, checks and formats
 -- first, and `commit` alone writes, with no branch or conversion in it that could still fail.
@@ -19,6 +19,8 @@ local RING_LIMIT_MS = 180000 -- A called party may ring this long before the fir
 local REPORT_GRACE_MS = 30000 -- A report may come this long after the granted seconds.
 local EXPIRE_VALIDITIES = 2
 local REFUSAL_LIFETIME_MS = 120000
+-- A call that is over and gave its id to another gateway's still answers its own this long.
+local ASIDE_LIFETIME_MS = 900000
 local REFUND_LIFETIME_MS = 2592000000
 local PLENTY = 4 -- A contended purse gives a quarter of what is left of it, or the floor.
 local CHUNK_BYTES = 64 -- One longer value would cost a hash its compact encoding.
@@ -786,8 +788,9 @@ local function record_call(plan, question, c, state, answer)
   end
   plan.calls[#plan.calls + 1] = {
     key = question.key, fields = fields, replaced = question.fresh and question.known,
-    lifetime = state == 'refused' and REFUSAL_LIFETIME_MS, revived = question.state
-      and not question.live,
+    lifetime = state == 'refused' and REFUSAL_LIFETIME_MS or question.aside and ASIDE_LIFETIME_MS,
+    revived = question.state and not question.live and not question.aside,
+    aside = question.aside_key, aside_lifetime = question.aside_lifetime, left = question.left,
   }
   return { 'OK', question.decision, answer, held, state, question.fresh and '' or c.facts, '' }
 end
@@ -823,6 +826,11 @@ local function commit(keys, plan)
   if #changes > 0 then call('HSET', keys[1], unpack(changes)) end
   for i = 1, #plan.calls do
     local record = plan.calls[i]
+    if record.aside then
+      call('RENAME', record.key, record.aside)
+      if record.aside_lifetime then call('PEXPIRE', record.aside, record.aside_lifetime) end
+    end
+    if record.left then call('DEL', record.left) end
     if record.replaced then call('DEL', record.key) end
     call('HSET', record.key, unpack(record.fields))
     if record.revived then call('PERSIST', record.key) end
@@ -855,14 +863,33 @@ local function read_leg(keys, args, i, values)
   if leg.running ~= '' then leg.limit, leg.counted = match(leg.running, '^(%d+) (.+)$') end
   if record and record.gateway ~= leg.gateway then
     local other = read_hash(keys[k + 2])
-    leg.in_use = record.state == 'live'
-    if leg.in_use or (other and earlier_answer(other, leg.asked)) then
-      leg.key, leg.record, leg.known = keys[k + 2], other, other ~= nil
+    leg.record, leg.in_use = other, record.state == 'live'
+    if leg.in_use then
+      leg.key, leg.known = keys[k + 2], other ~= nil
     else
-      leg.record = nil
+      leg.holder, leg.known, leg.left = record.gateway, false, other and keys[k + 2]
     end
   end
   return leg
+end
+
+-- Choose where the record goes of a call that is over and whose id another gateway takes. Returns
+-- the reply that asks for the keys of those gateways, where they were not given.
+local function set_aside(keys, args, legs)
+  local count, named, holders, missing = #legs, {}, { 'ASIDE' }, false
+  if #args > HEAD_ARGUMENTS + count * LEG_ARGUMENTS then
+    for gateway in gmatch(args[#args], '([^\29]*)\29') do named[#named + 1] = gateway end
+  end
+  for i, leg in ipairs(legs) do
+    local holder = leg.call and leg.holder
+    holders[i + 1] = holder or ''
+    if holder then
+      leg.aside_key = keys[HEAD_KEYS + count * LEG_KEYS + i]
+      leg.aside_lifetime = call('PTTL', leg.key) < 0 and ASIDE_LIFETIME_MS
+      missing = missing or named[i] ~= holder
+    end
+  end
+  return missing and holders or nil
 end
 
 -- Take over what is known of a call before this question: what was reported stays paid.
@@ -956,7 +983,7 @@ local function plan_grant(plan, question, c, forced)
       question.member
     note_call(plan, question.kind, question, c, question.decision, paid)
   elseif question.live or c.used > 0 then
-    plan.over[#plan.over + 1] = question.member
+    if not question.aside then plan.over[#plan.over + 1] = question.member end
     note_call(plan, 'ended', question, c, question.decision, paid)
   end
   return record_call(plan, question, c, state, answer)
@@ -990,6 +1017,8 @@ local function plan_reserve(keys, args, forced, values)
     end
   end
   if #asked == 0 then return replies end
+  local wanting = args[4] ~= 'd' and set_aside(keys, args, legs)
+  if wanting then return wanting end
   local part, acct = load(keys, args[1], args[2], asked, deep, values)
   if not acct then return { 'NO_ACCOUNT' } end
   if acct.digest ~= args[3] then return { 'STALE', acct.digest } end
@@ -1113,12 +1142,15 @@ end
 
 -- reserve: hold for each leg what its purses give, once per (call, sequence); all legs have one
 -- account.
---   KEYS   accounts, expiry, journal, then per leg: call, other
+--   KEYS   accounts, expiry, journal, then per leg: call, other; where the last argument is there,
+--          per leg: other of the gateway that it names
 --   ARGV   now_ms, tenant, facts_digest, mode (d: dry run, a: all or nothing, or empty; in capitals
 --          or S where it was asked after expiring), then per leg: gateway, "sequence fingerprint",
 --          decision_id, reason of the rules or '', wanted_seconds, floor_seconds,
---          "limit field" of running calls or '', facts, explanation, "used_seconds|uses" or ''
+--          "limit field" of running calls or '', facts, explanation, "used_seconds|uses" or '';
+--          last, if asked for: the gateways that ASIDE named, each ended by a group separator
 --   reply  OK and per leg an answer | REUSED | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
+--          | ASIDE, per leg the gateway whose call is over and whose id is taken, or ''
 local function reserve(keys, args)
   if not call then bind() end
   local mode, second = string.lower(args[4]), string.find(args[4], '%u')
@@ -1140,15 +1172,17 @@ end
 
 -- Reports -------------------------------------------------------------------------------------
 
--- Read what a question about a call that was granted before looks at, or answer it at once.
+-- Read what a question about a call that was granted before looks at, or answer it at once. A fifth
+-- key is the call's, where the fourth is the record that was set aside for another gateway's.
 local function open_report(keys, args)
   local question = {
-    key = keys[4], member = sub(keys[4], -REFERENCE_BYTES) .. ':' .. args[2], gateway = args[4],
-    asked = args[5],
+    key = keys[4], member = sub(keys[5] or keys[4], -REFERENCE_BYTES) .. ':' .. args[2],
+    gateway = args[4], asked = args[5], aside = keys[5] ~= nil,
     decision = args[6], used = whole(args[7], 'used'), second = args[8] == 's', kind = 'extended',
   }
   local record = read_hash(keys[4])
   if not record or record.gateway ~= question.gateway then return nil, { 'NO_CALL' } end
+  if question.aside and record.state == 'refused' then return nil, { 'NO_CALL' } end
   local earlier = earlier_answer(record, question.asked)
   if earlier then return nil, earlier end
   local state = record.state or damaged('a call')
@@ -1173,7 +1207,7 @@ local function open_report_plan(keys, args, question)
 end
 
 -- extend: debit what was used and hold more for a call that goes on, also for one that had lapsed.
---   KEYS   accounts, expiry, journal, call
+--   KEYS   accounts, expiry, journal, call | other, call
 --   ARGV   now_ms, tenant, facts_digest, gateway, "sequence fingerprint", decision_id,
 --          used_seconds,
 --          s if asked after expiring, reason of the rules or '', wanted_seconds, floor_seconds,
@@ -1187,7 +1221,7 @@ local function extend(keys, args)
   if #c.purses == 0 then return { 'OVER', 'ended' } end
   question.refusal, question.wanted, question.floor = args[9], whole(args[10], 'wanted'),
     whole(args[11], 'floor')
-  question.limit = args[12] ~= '' and args[12] or nil
+  question.limit, question.in_use = args[12] ~= '' and args[12] or nil, question.aside
   local plan, trouble = open_report_plan(keys, args, question)
   if not plan then return trouble end
   report_used(c, plan.acct, question.used)
@@ -1205,7 +1239,8 @@ local function plan_end(plan, question, state)
   local held = c.segments
   give_back(c, acct)
   local paid = c.debit > 0 and pay_from_lots(acct, c.debit) or ''
-  plan.over[1] = question.member
+  -- In the index the name is that of another gateway's call by now.
+  if not question.aside then plan.over[1] = question.member end
   note_call(plan, state, question, c, question.decision, paid)
   -- The answer to a release tells what was given back.
   if state == 'released' then c.segments = held end
@@ -1214,7 +1249,7 @@ local function plan_end(plan, question, state)
 end
 
 -- settle: debit all that a call used and give back the rest; late also after it lapsed.
---   KEYS   accounts, expiry, journal, call
+--   KEYS   accounts, expiry, journal, call | other, call
 --   ARGV   now_ms, tenant, '', gateway, "sequence fingerprint", decision_id, used_seconds,
 --          s if asked after expiring
 --   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT | EXPIRE_FIRST
@@ -1234,7 +1269,7 @@ local function settle(keys, args)
 end
 
 -- release: give back all that a call holds; the called party never answered.
---   KEYS   accounts, expiry, journal, call
+--   KEYS   accounts, expiry, journal, call | other, call
 --   ARGV   now_ms, tenant, '', gateway, "sequence fingerprint", decision_id, 0, ''
 --   reply  an answer | REUSED | NO_CALL | OVER, state | ANSWERED | NO_ACCOUNT
 local function release(keys, args)

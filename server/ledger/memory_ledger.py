@@ -45,7 +45,7 @@ class MemoryLedger:
         self._clock = clock
         self._accounts: dict[str, Account] = {}
         self._calls: dict[tuple[str, str], ModelCall] = {}
-        # Refusals of calls whose id another gateway has in use.
+        # What gateways were answered about a call id that another one has by now.
         self._others: dict[CallKey, ModelCall] = {}
         self._partition_time_ms: dict[int, int] = {}
         # (kind, tenant) of each change, the oldest first.
@@ -92,14 +92,20 @@ class MemoryLedger:
             was_live = step.resume(call)
             Purses(step.account, call).report(request.used_seconds)
             limit = request.concurrency_limit if call.counted else None
-            wish = Wish(request.want_seconds, request.floor_seconds, request.refusal, limit)
+            wish = Wish(
+                request.want_seconds,
+                request.floor_seconds,
+                request.refusal,
+                limit,
+                in_use=step.aside,
+            )
             step.grant(question, call, wish, kind="extended", was_live=was_live)
             return step
 
         earlier = self._earlier(question)
         if earlier is not None:
             return earlier
-        call = self._calls[question.call.tenant_id, question.call.call_id]
+        call = self._reported(question.call)
         if not call.purses:
             raise CallOver(call.state)
         return self._take(build, question)
@@ -129,10 +135,10 @@ class MemoryLedger:
         earlier = self._earlier(question)
         if earlier is not None:
             return earlier
-        state = self._calls[question.call.tenant_id, question.call.call_id].state
-        if state != "live":
-            raise CallOver(state)
-        if self._calls[question.call.tenant_id, question.call.call_id].used_seconds > 0:
+        known = self._reported(question.call)
+        if known.state != "live":
+            raise CallOver(known.state)
+        if known.used_seconds > 0:
             raise CallAnswered
         step, call = self._open_report(question)
         step.resume(call)
@@ -278,13 +284,23 @@ class MemoryLedger:
 
     def _open_report(self, question: Question, digest: str = "") -> tuple[Step, ModelCall]:
         step = self._open(question.call.tenant_id, digest)
-        return step, deepcopy(self._calls[question.call.tenant_id, question.call.call_id])
+        call = self._reported(question.call)
+        step.aside = call is self._others.get(question.call)
+        return step, deepcopy(call)
+
+    def _reported(self, key: CallKey) -> ModelCall:
+        # A call that can be reported on: by the gateway that has its id, or had it before.
+        call = self._calls.get((key.tenant_id, key.call_id))
+        if call is not None and call.key == key:
+            return call
+        aside = self._others.get(key)
+        if aside is None or aside.state == "refused":
+            raise CallUnknown
+        return aside
 
     def _earlier(self, question: Question) -> Answer | None:
         # Of a call that can be reported on: the answer given before, if there is one.
-        call = self._calls.get((question.call.tenant_id, question.call.call_id))
-        if call is None or call.key.gateway_id != question.call.gateway_id:
-            raise CallUnknown
+        call = self._reported(question.call)
         answer = call.answer_to(question)
         if answer is None and call.state in {"settled", "released", "refused"}:
             raise CallOver(call.state)
@@ -298,10 +314,7 @@ class MemoryLedger:
         call = self._calls.get((question.call.tenant_id, question.call.call_id))
         if call is None or call.key.gateway_id == question.call.gateway_id:
             return call
-        other = self._others.get(question.call)
-        if self._in_use(question) or (other and other.sequence >= question.sequence):
-            return other
-        return None
+        return self._others.get(question.call)
 
     def _in_use(self, question: Question) -> bool:
         call = self._calls.get((question.call.tenant_id, question.call.call_id))
@@ -315,14 +328,21 @@ class MemoryLedger:
         tenant_id = step.account.tenant_id
         self._accounts[tenant_id] = step.account
         for call, in_use in step.calls:
-            if in_use:
+            if in_use or step.aside:
                 self._others[call.key] = call
             else:
-                self._calls[tenant_id, call.key.call_id] = call
+                self._take_id(call)
         if step.kinds:
             self._partition_time_ms[partition_of(tenant_id)] = step.now_ms
         self.journal += [(kind, tenant_id) for kind in step.kinds]
         return tuple(step.answers)
+
+    def _take_id(self, call: ModelCall) -> None:
+        before = self._calls.get((call.key.tenant_id, call.key.call_id))
+        if before is not None and before.key != call.key:
+            self._others[before.key] = before
+            self._others.pop(call.key, None)
+        self._calls[call.key.tenant_id, call.key.call_id] = call
 
     def _due(self, partition: int) -> list[ModelCall]:
         due = [

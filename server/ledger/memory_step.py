@@ -46,6 +46,8 @@ class Step:
         self.kinds: list[str] = []
         # Calls with their new state; True for a refusal because another gateway has the call id.
         self.calls: list[tuple[ModelCall, bool]] = []
+        # The call is over and another gateway's has its id: it is answered, and never runs again.
+        self.aside = False
         self.answers: list[Answer] = []
         # Something was refused, or left unpaid, for lack of what a lapsed call may still hold.
         self.short = False

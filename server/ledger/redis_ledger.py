@@ -31,6 +31,8 @@ FIRST_EPOCH = 1
 EXPIRE_BATCH = 100
 _NONCE_BYTES = 10
 _MOST_OPENINGS = 20
+# Between two steps a call id may be taken over by yet another gateway.
+_MOST_ASKINGS = 4
 
 Argument = str | bytes | int
 # Opens a partition that is closed, filled from the archive where it has to be.
@@ -101,14 +103,22 @@ class RedisLedger:
             function_keys += _leg_keys(request.question.call)
             legs += _leg_arguments(request)
 
-        async def ask(mode: str) -> Any:
+        async def ask(mode: str, aside: Sequence[str], holders: Sequence[str]) -> Any:
             head = (self._now_ms(), keys.tenant_name(tenant_id), first.facts_digest, mode)
-            return await self._call("reserve", function_keys, (*head, *legs))
+            return await self._call("reserve", (*function_keys, *aside), (*head, *legs, *holders))
 
-        reply = await ask(mode)
-        if reply[0] == b"EXPIRE_FIRST":
-            await self._expire_all(keys.partition_of(tenant_id))
-            reply = await ask(mode.upper() or "S")
+        reply = await ask(mode, (), ())
+        for _ in range(_MOST_ASKINGS):
+            aside: Sequence[str] = ()
+            holders: Sequence[str] = ()
+            if reply[0] == b"EXPIRE_FIRST":
+                await self._expire_all(keys.partition_of(tenant_id))
+                mode = mode.upper() or "S"
+            elif reply[0] == b"ASIDE":
+                aside, holders = _set_aside(requests, reply[1:])
+            else:
+                break
+            reply = await ask(mode, aside, holders)
         raise_trouble(reply, tenant_id)
         return [
             wire.read_answer(part, request)
@@ -196,12 +206,13 @@ class RedisLedger:
         self, function: str, question: Question, used_seconds: int, *more: Argument
     ) -> Sequence[bytes]:
         tenant_id = question.call.tenant_id
-        function_keys = (*keys.keys_of(tenant_id).all(), _leg_keys(question.call)[0])
+        of_partition = keys.keys_of(tenant_id).all()
+        call_key, aside_key = _leg_keys(question.call)
 
-        async def ask(second: str) -> Any:
+        async def ask(second: str, *of_call: str) -> Any:
             return await self._call(
                 function,
-                function_keys,
+                (*of_partition, *of_call),
                 (
                     *(self._now_ms(), keys.tenant_name(tenant_id)),
                     *(question.facts_digest if more else "", question.call.gateway_id),
@@ -210,10 +221,15 @@ class RedisLedger:
                 ),
             )
 
-        reply = await ask("")
+        of_call: tuple[str, ...] = (call_key,)
+        reply = await ask("", *of_call)
+        if reply[0] == b"NO_CALL":
+            # It may be over, and its id another gateway's since.
+            of_call = (aside_key, call_key)
+            reply = await ask("", *of_call)
         if reply[0] == b"EXPIRE_FIRST":
             await self._expire_all(keys.partition_of(tenant_id))
-            reply = await ask("s")
+            reply = await ask("s", *of_call)
         raise_trouble(reply, tenant_id)
         return reply  # type: ignore[no-any-return] # Redis's replies have no type.
 
@@ -258,6 +274,19 @@ def library_code() -> str:
 def _leg_keys(call: CallKey) -> tuple[str, str]:
     reference = keys.call_reference(call.tenant_id, call.call_id)
     return keys.call_key(call.tenant_id, reference), keys.other_gateway_key(call)
+
+
+def _set_aside(
+    requests: Sequence[ReserveRequest], holders: Sequence[bytes]
+) -> tuple[list[str], list[str]]:
+    # The keys for records of calls that are over, whose ids are taken, and whose they are.
+    names = [holder.decode() for holder in holders]
+    calls = [
+        request.question.call._replace(gateway_id=name or request.question.call.gateway_id)
+        for request, name in zip(requests, names, strict=True)
+    ]
+    listed = "".join(f"{name}{wire.GROUP}" for name in names)
+    return [keys.other_gateway_key(call) for call in calls], [listed]
 
 
 def _leg_arguments(request: ReserveRequest) -> list[Argument]:

@@ -21,6 +21,7 @@ from server.ledger.trouble import (
 # By the first word of a reply; its second one, if there is one, says more.
 _TROUBLE: Mapping[bytes, Callable[[str], LedgerError]] = {
     b"ANSWERED": lambda _: CallAnswered(),
+    b"ASIDE": lambda _: LedgerUnavailable("a call id changes hands faster than it can be asked"),
     b"EXPIRE_FIRST": lambda _: LedgerUnavailable("reservations lapse faster than they are freed"),
     b"NO_ACCOUNT": AccountUnknown,
     b"NO_CALL": lambda _: CallUnknown(),
