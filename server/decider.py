@@ -154,8 +154,9 @@ class Decider:
             request, context = self.prepare(question, call, facts, debited=debited)
             answer = await self.ledger.reserve(request)
             repeated = answer.decision_id != request.question.decision_id
-            # Only a fresh answer is surely told by what was decided just now.
-            return call, answer, unpack(answer.context) if repeated else context, repeated
+            # Not every answer is told by what was decided just now.
+            decided = answer.context == request.context
+            return call, answer, context if decided else unpack(answer.context), repeated
 
         return await self.with_facts(tenant, ask)
 

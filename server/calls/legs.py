@@ -98,5 +98,6 @@ class Legs:
         told = []
         for (request, context), answer in zip(prepared, answers, strict=True):
             repeated = answer.decision_id != request.question.decision_id
-            told.append((answer, unpack(answer.context) if repeated else context, repeated))
+            decided = answer.context == request.context
+            told.append((answer, context if decided else unpack(answer.context), repeated))
         return told

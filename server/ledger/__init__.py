@@ -12,6 +12,7 @@ from typing import Protocol
 from server.ledger.answers import Answer, Balance, Segment
 from server.ledger.questions import (
     FLOOR_SECONDS,
+    PAYING,
     CallKey,
     DirectDebit,
     ExtendRequest,
@@ -127,6 +128,7 @@ class Ledger(Protocol):
 
 __all__ = [
     "FLOOR_SECONDS",
+    "PAYING",
     "AccountUnknown",
     "Answer",
     "Balance",

@@ -792,7 +792,9 @@ local function record_call(plan, question, c, state, answer)
     revived = question.state and not question.live and not question.aside,
     aside = question.aside_key, aside_lifetime = question.aside_lifetime, left = question.left,
   }
-  return { 'OK', question.decision, answer, held, state, question.fresh and '' or c.facts, '' }
+  -- The answer tells the facts where they are not those of the question.
+  local told = c.facts ~= question.facts and c.facts or ''
+  return { 'OK', question.decision, answer, held, state, told, '' }
 end
 
 -- Plan the journal entry of a change of a call.
@@ -908,9 +910,13 @@ local function go_on(c, leg)
   c.to, c.granted_until, c.before = c.used, leg.used, uses_text(c.uses)
 end
 
--- Give facts whose answer is rendered from what is known today, of a call that is paid as it began.
+-- Give facts whose answer is rendered from what is known today, of a call that is paid as it began:
+-- what its context tells of purses, from the empty string on, stays with them.
 local function paid_as_it_began(before, facts)
   local call_id, context = match(facts, '^([^\29]*\29)[^\29]*(\29.*)$')
+  local today = match(context .. '\31', '^(.-)\31\31')
+  local paying = match(before.facts .. '\31', '^[^\29]*\29[^\29]*\29.-(\31\31.*)$')
+  if today and paying then context = today .. sub(paying, 1, -2) end
   return call_id .. before.list .. context
 end
 

@@ -11,7 +11,7 @@ from server.ledger.keys import running_field
 from server.ledger.limits import EXPIRE_VALIDITIES, REFUND_LIFETIME_MS
 from server.ledger.memory_account import Account, Lot
 from server.ledger.memory_call import ModelCall, Purses
-from server.ledger.questions import Question, Refund, ReserveRequest
+from server.ledger.questions import Question, Refund, ReserveRequest, paid_as_it_began
 
 # "lot", its micros and its expiry; a voided one has one part more.
 _LOT_PARTS = 3
@@ -133,7 +133,7 @@ class Step:
         running: ModelCall | None = None
         if before is not None and before.purses and request.used_seconds > 0:
             call = before
-            call.context = request.context
+            call.context = paid_as_it_began(call.context, request.context)
             self.resume(call)
         else:
             call = _begin(request, known_uses=not in_use)
@@ -183,7 +183,8 @@ class Step:
         if reason is not None:
             purses.give_back()
             if wish.running is not None:
-                wish.running.context, call = call.context, wish.running
+                context = paid_as_it_began(wish.running.context, call.context)
+                wish.running.context, call = context, wish.running
             self.refused = self.refused or (reason, shortfall)
             self.short = self.short or (wish.refusal is None and not self.account.frozen)
             call.state = "ended" if call.used_seconds > 0 or was_live else "refused"

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from policy.decision import ConcurrencyLimit, Purse, Reason
 
 FINGERPRINT_VERSION = "callgate-1"
+# In a context: what follows it tells of the purses, and stays with a call paid as it began.
+PAYING = ""
 # No grant is sliced below this, however contended its purses are.
 FLOOR_SECONDS = 60
 
@@ -42,6 +44,13 @@ class Question(NamedTuple):
     facts_digest: str
 
 
+def paid_as_it_began(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:
+    """Put together the context of a call asked about anew whose purses are those it began with."""
+    if PAYING not in before or PAYING not in now:
+        return now
+    return (*now[: now.index(PAYING)], *before[before.index(PAYING) :])
+
+
 def looking(call: CallKey) -> Question:
     """Ask as what is older than any question about a call: the answer is how the call stands."""
     return Question(call, 0, "-", "-", "")
@@ -60,7 +69,9 @@ class ReserveRequest(NamedTuple):
 
     `refusal` is set where they said no; then there are no purses and only the answer is kept.
     `context` is what the answer is rendered from besides the outcome: short strings without control
-    characters that the ledger keeps and journals without reading them. `explanation` is longer,
+    characters that the ledger keeps and journals without reading them; from an empty one on, the
+    first string apart, they tell of the purses: a call that is paid as it began keeps those that
+    it began with. `explanation` is longer,
     kept only for a question that asked for it.
 
     `used_seconds` announces a call that already runs; `uses` is what the archive says was debited

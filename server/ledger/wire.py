@@ -93,7 +93,9 @@ def announced_text(request: ReserveRequest) -> str:
 
 
 def read_answer(reply: Sequence[bytes], request: ReserveRequest | None = None) -> Answer:
-    """Read one answer; a fresh one to `request` repeats neither its context nor its explanation.
+    """Read one answer; a fresh one to `request` does not repeat its explanation.
+
+    Nor its context, where that is not another because the call is paid as it began.
 
     Raises `LedgerDamaged` where the stored answer is not what it must be.
     """
@@ -114,7 +116,7 @@ def _read_answer(
         used, overrun, unpaid_seconds, unpaid_micros, late = map(int, report.split(" "))
     decide_time_ms, available, pool_left = int(decided), *left
     if request is not None and status == "OK":
-        context, explanation = request.context, request.explanation
+        context, explanation = _context(facts) if facts else request.context, request.explanation
     else:
         context = _context(facts)
         explanation = explanation if request is not None and status == "REPEATED" else b""

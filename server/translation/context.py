@@ -1,7 +1,9 @@
 """What an answer is rendered from besides the ledger's figures, as it is kept with that answer.
 
 Packed when a question is decided, unpacked when it is answered, at once or asked again: an answer
-never looks at today's facts. The ledger keeps it as short strings and does not read them.
+never looks at today's facts. The ledger keeps it as short strings and does not read them, but for
+an empty one: what follows it tells of rate and purses, and stays with a call that is paid as it
+began.
 """
 
 from __future__ import annotations
@@ -20,14 +22,18 @@ from policy.decision import (
 )
 from policy.facts import Call, CallKind, Facts, Tenant
 from policy.rate import Rate
+from server.ledger import PAYING
 
 # The ledger keeps no control characters, and an id may hold any other: so it is escaped.
 _SEPARATOR, _ESCAPE = "|", "%"
 # Of the ledger: a field of more than 64 bytes costs three times the memory.
 _MAX_BYTES = 64
 _MAX_UTF8_BYTES = 4
-_LAYOUT = "1"
-_RATE_AT, _PERSON_AT, _ASKED_AT, _FIXED_FIELDS = 11, 16, 18, 23
+_LAYOUT = "2"
+# Calls that began before have the rate in front of what tells of the person.
+_FORMER_LAYOUT = "1"
+_FORMER_PERSON_AT = 16
+_PERSON_AT, _ASKED_AT, _RATE_AT, _FIXED_FIELDS = 11, 13, 18, 23
 _PURSE_FIELDS = 5
 _CALLBACK = "!"
 
@@ -108,22 +114,26 @@ def pack(context: CallContext) -> tuple[str, ...]:
         context.payer_kind or "",
         *context[1:9],
         "1" if context.origin_assumed else "",
-        *_rate(context.rate),
         context.location,
         context.own_number,
         *context.asked,
     ]
+    paying = ["", *_rate(context.rate)]
     for purse in context.purses:
-        fields += purse
-    return _cut(_join(fields))
+        paying += purse
+    return (*_cut(_join(fields)), PAYING, *_cut(_join(paying)))
 
 
 def unpack(strings: tuple[str, ...]) -> CallContext:
     """Read what `pack` made."""
     fields = _split("".join(strings))
+    if fields[0] == _FORMER_LAYOUT:
+        rate = fields[_PERSON_AT:_FORMER_PERSON_AT]
+        fields[_PERSON_AT:_FIXED_FIELDS] = [*fields[_FORMER_PERSON_AT:_FIXED_FIELDS], *rate]
+        fields[0] = _LAYOUT
     assert fields[0] == _LAYOUT, f"a context of layout {fields[0]!r} is not known here"
     payer_kind, account_id, called_number, call_type, country, label = fields[1:7]
-    catalogue_version, directory_version, currency, assumed = fields[7:_RATE_AT]
+    catalogue_version, directory_version, currency, assumed = fields[7:_PERSON_AT]
     location, own_number = fields[_PERSON_AT:_ASKED_AT]
     return CallContext(
         PayerKind(payer_kind) if payer_kind else None,
@@ -136,10 +146,10 @@ def unpack(strings: tuple[str, ...]) -> CallContext:
         directory_version,
         currency,
         assumed == "1",
-        _read_rate(currency, fields[_RATE_AT:_PERSON_AT]),
+        _read_rate(currency, fields[_RATE_AT:_FIXED_FIELDS]),
         location,
         own_number,
-        AskedCall(*fields[_ASKED_AT:_FIXED_FIELDS]),
+        AskedCall(*fields[_ASKED_AT:_RATE_AT]),
         tuple(
             [
                 ToldPurse(*fields[at : at + _PURSE_FIELDS])

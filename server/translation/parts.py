@@ -82,7 +82,7 @@ def set_payer(payer: pb.Payer, context: CallContext, tenant_id: str) -> None:
 def purse_at(context: CallContext, index: int) -> ToldPurse:
     """Find a purse of a call by its place.
 
-    A call that was announced anew is paid as it began, though its purses may be others today.
+    A call may have begun under a context that told of none.
     """
     return context.purses[index] if index < len(context.purses) else _UNKNOWN_PURSE
 

@@ -324,6 +324,25 @@ async def test_a_live_call_id_of_another_gateway_has_its_own_reason(
     assert await board.money() == (5_900_000, 0, MINUTE)
 
 
+async def test_a_call_whose_next_question_is_refused_names_the_purses_that_paid(
+    board: Switchboard, engine: Served
+) -> None:
+    call = authorize(seconds=120)
+    granted = await engine.stub.AuthorizeCall(call)
+    tenant = board.facts.current.directory.tenants["contoso"]
+    users = {"adele": tenant.users["adele"].__class__("adele", "US", frozenset())}
+    await board.change(users=users)
+    call.sequence = 2
+
+    refused = await engine.stub.AuthorizeCall(call)
+    settled = await engine.stub.SettleCall(settle(call, 3, 35))
+
+    assert refused.refusal.reason == pb.REASON_LICENCE_MISSING
+    (usage,) = settled.usages
+    assert usage.purse == granted.grant.purse
+    assert usage.purse.capability
+
+
 async def test_the_rules_are_asked_again_at_each_report(board: Switchboard, engine: Served) -> None:
     """D5: a licence is taken away in mid-call: what was used is paid, nothing more is granted."""
     call = authorize(seconds=120)

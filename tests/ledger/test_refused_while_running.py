@@ -6,7 +6,7 @@ import pytest
 
 from ledgers import TENANT, UnderTest, a_question, an_account, ask, extend, pool
 from policy.decision import Reason
-from server.ledger import ReserveRequest
+from server.ledger import PAYING, ReserveRequest
 
 MINUTE_MICROS = 100_000
 
@@ -63,3 +63,33 @@ async def test_the_refusal_gives_back_once_and_is_the_same_when_asked_again(
     balance = await ledger.read_balance(TENANT)
     assert (balance.available_micros, balance.reserved_micros) == (10 * MINUTE_MICROS, 0)
     assert first == again
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+async def test_what_is_told_of_the_purses_stays_that_of_those_which_pay(
+    under_test: UnderTest, refused: ReserveRequest
+) -> None:
+    ledger = under_test.ledger
+    await ledger.open_account(an_account(10 * MINUTE_MICROS))
+    await ledger.reserve(ask("call")._replace(context=("granted", PAYING, "its purses")))
+    refused = refused._replace(context=("refused", "twice", PAYING, "none"))
+
+    first, again = await ledger.reserve(refused), await ledger.reserve(refused)
+    settled = await ledger.settle(a_question("call", 4), 90)
+
+    assert first == again
+    assert first.context == settled.context == ("refused", "twice", PAYING, "its purses")
+
+
+async def test_a_call_announced_anew_is_told_by_the_purses_it_began_with(
+    under_test: UnderTest,
+) -> None:
+    ledger = under_test.ledger
+    await ledger.open_account(an_account(10 * MINUTE_MICROS))
+    await ledger.reserve(ask("call")._replace(context=("granted", PAYING, "its purses")))
+    anew = ask("call", 2, pool(600))._replace(used_seconds=30, context=("anew", PAYING, "a pool"))
+
+    first, again = await ledger.reserve(anew), await ledger.reserve(anew)
+
+    assert first == again
+    assert first.context == ("anew", PAYING, "its purses")

@@ -69,6 +69,15 @@ def test_a_context_survives_its_packing() -> None:
     assert [purse.kind for purse in context.purses] == ["pool", "credits"]
 
 
+def test_a_context_of_a_call_that_began_under_the_former_layout_is_read() -> None:
+    context = call_context(a_call(), admit(a_call(), FACTS, NOW_MS), FACTS)
+    fields = "".join(pack(context)).split("|")
+    former = ["1", *fields[1:11], *fields[18:23], *fields[11:18], *fields[23:]]
+
+    assert context.rate is not None
+    assert unpack(("|".join(former),)) == context
+
+
 def test_a_context_is_kept_in_short_strings_whatever_its_letters() -> None:
     long = Destination("225", "CI", NumberClass.ORDINARY, "C\u00f4te d\u2019Ivoire \U0001f4de" * 9)
     verdict = Refusal(Reason.DESTINATION_RESTRICTED, None, "+2251234", "user_out", long)

@@ -10,6 +10,7 @@ from typing import Any
 from ledgers import ManualClock, a_rate, an_account, credits_, free, pool
 from policy.decision import ConcurrencyLimit, Purse, Reason
 from server.ledger import (
+    PAYING,
     CallKey,
     DirectDebit,
     ExtendRequest,
@@ -188,7 +189,7 @@ class History:
             purses=() if refusal else self._purses(tenant),
             refusal=refusal,
             want_seconds=1 + self._seconds(),
-            context=("adele", str(self.made)),
+            context=("adele", str(self.made), PAYING, f"paid {self.made}"),
             concurrency=None if limit is None else ConcurrencyLimit("adele", limit),
             explanation=b"why" if self.random.random() < 0.1 else b"",
             dry_run=dry_runs and self.random.random() < 0.1,
