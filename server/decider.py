@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TypeVar
 
 from policy.admission import admit
-from policy.decision import Admission, Refusal
+from policy.decision import Admission, FreePurse, Purse, Refusal
 from policy.facts import Call, Facts, Tenant
 from server.access import find_tenant
 from server.catching_up import CatchingUp
@@ -36,6 +37,8 @@ from server.translation.fingerprint import fingerprint
 from server.translation.question import CallQuestion
 
 _NS_PER_US = 1_000
+# Is no account's digest: the ledger looks for a stored answer first, and then stops.
+_NO_FACTS = "-"
 
 T = TypeVar("T")
 
@@ -56,6 +59,20 @@ def decision_ids() -> Callable[[], str]:
     return next_id
 
 
+def to_repeat(question: Question) -> Question:
+    """Ask for what was answered before, and nothing else: as if by facts that no account has."""
+    return question._replace(facts_digest=_NO_FACTS)
+
+
+@contextmanager
+def repeating_only() -> Iterator[None]:
+    """Raise `LedgerUnavailable` where the ledger has no answer to repeat."""
+    try:
+        yield
+    except FactsStale as error:
+        raise LedgerUnavailable("the journal is full until the archive answers again") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Decider:
     """Decides about calls, counts and records it. Keeps nothing of any call."""
@@ -64,7 +81,7 @@ class Decider:
     catching_up: CatchingUp
     ledger: Ledger
     ledger_is_up: Callable[[], bool]
-    # Whether the journal of a tenant takes no more calls, because the archive is away.
+    # Whether the journal of a tenant takes no more metered calls, because the archive is away.
     journal_is_full: Callable[[str], bool]
     now_ms: Callable[[], int]
     deadline: Deadline
@@ -141,24 +158,29 @@ class Decider:
         except FactsStale as stale:
             raise FactsBehind(tenant.tenant_id) from stale
 
-    def refuse_if_full(self, tenant_id: str) -> None:
-        """Raise `LedgerUnavailable` where a tenant's journal takes no more calls."""
-        if self.journal_is_full(tenant_id):
-            raise LedgerUnavailable("the journal is full until the archive answers again")
+    def takes(self, tenant_id: str, purses: Iterable[Purse]) -> bool:
+        """Tell whether a tenant's journal takes a call that these purses pay: a free one always."""
+        metered = any(not isinstance(purse, FreePurse) for purse in purses)
+        return not (metered and self.journal_is_full(tenant_id))
 
     async def _decide(self, question: CallQuestion, debited: Debited) -> _Told:
         call, tenant = find_tenant(question.call, self.facts.current.directory)
-        self.refuse_if_full(tenant.tenant_id)
 
         async def ask(facts: Facts) -> _Told:
             request, context = self.prepare(question, call, facts, debited=debited)
-            answer = await self.ledger.reserve(request)
+            answer = await self._reserve(request, tenant.tenant_id)
             repeated = answer.decision_id != request.question.decision_id
             # Not every answer is told by what was decided just now.
             decided = answer.context == request.context
             return call, answer, context if decided else unpack(answer.context), repeated
 
         return await self.with_facts(tenant, ask)
+
+    async def _reserve(self, request: ReserveRequest, tenant_id: str) -> Answer:
+        if request.dry_run or self.takes(tenant_id, request.purses):
+            return await self.ledger.reserve(request)
+        with repeating_only():
+            return await self.ledger.reserve(request._replace(question=to_repeat(request.question)))
 
     def prepare(
         self, question: CallQuestion, call: Call, facts: Facts, *, debited: Debited = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
 
@@ -10,9 +10,9 @@ from policy.facts import Call, Facts
 from server.access import find_tenant
 from server.calls.announcing import Announcing
 from server.debited import Debited
-from server.decider import Decider
+from server.decider import Decider, repeating_only, to_repeat
 from server.errors import InvalidRequest
-from server.ledger import Answer, LedgerUnavailable
+from server.ledger import Answer, LedgerUnavailable, ReserveRequest
 from server.observation.decided import Decided
 from server.translation.context import CallContext, unpack
 from server.translation.question import CallQuestion
@@ -72,7 +72,6 @@ class Legs:
         for place, (_, tenant) in found.items():
             if tenant is not tenants[0]:
                 raise InvalidRequest(f"legs[{place}].tenant_id", "one tenant pays for all legs")
-        decider.refuse_if_full(tenants[0].tenant_id)
         legs = {
             place: Leg(
                 questions[place], call, await self._debited(questions[place], tenant.tenant_id)
@@ -92,7 +91,7 @@ class Legs:
         prepared = [
             self.decider.prepare(leg.question, leg.call, facts, debited=leg.debited) for leg in legs
         ]
-        answers = await self.decider.ledger.reserve_many(
+        answers = await self._reserve(
             [request for request, _ in prepared], all_or_nothing=all_or_nothing
         )
         told = []
@@ -101,3 +100,15 @@ class Legs:
             decided = answer.context == request.context
             told.append((answer, context if decided else unpack(answer.context), repeated))
         return told
+
+    async def _reserve(
+        self, requests: Sequence[ReserveRequest], *, all_or_nothing: bool
+    ) -> Sequence[Answer]:
+        decider = self.decider
+        ask = decider.ledger.reserve_many
+        tenant_id = requests[0].question.call.tenant_id
+        if decider.takes(tenant_id, [purse for one in requests for purse in one.purses]):
+            return await ask(requests, all_or_nothing=all_or_nothing)
+        repeats = [one._replace(question=to_repeat(one.question)) for one in requests]
+        with repeating_only():
+            return await ask(repeats, all_or_nothing=all_or_nothing)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 
 from policy.admission import admit
-from policy.decision import Refusal
-from policy.facts import Call, Facts
+from policy.decision import Admission, Refusal
+from policy.facts import Facts
 from server.access import find_tenant_by_id
 from server.calls.announcing import Announcing
-from server.decider import Decider
+from server.decider import Decider, repeating_only, to_repeat
 from server.errors import AccountMissing, TenantForbidden
 from server.ledger import (
     AccountUnknown,
@@ -97,18 +97,29 @@ class Reporter:
         # What the call was is known to the ledger alone; it is read, and nothing is decided on it.
         before = await decider.ledger.look(report.call)
         tenant = find_tenant_by_id(report.call.tenant_id, decider.facts.current.directory)
-        decider.refuse_if_full(tenant.tenant_id)
         call = call_again(tenant.tenant_id, unpack(before.context))
 
         async def ask(facts: Facts) -> Answer:
-            return await decider.ledger.extend(self._request(report, question, call, facts=facts))
+            verdict = admit(call, facts, decider.now_ms())
+            request = self._request(report, question, verdict, facts=facts)
+            purses = () if isinstance(verdict, Refusal) else verdict.purses
+            if decider.takes(tenant.tenant_id, purses):
+                return await decider.ledger.extend(request)
+            with repeating_only():
+                return await decider.ledger.extend(
+                    request._replace(question=to_repeat(request.question))
+                )
 
         return await decider.with_facts(tenant, ask)
 
     def _request(
-        self, report: Report, question: Question, call: Call, *, facts: Facts
+        self,
+        report: Report,
+        question: Question,
+        verdict: Admission | Refusal,
+        *,
+        facts: Facts,
     ) -> ExtendRequest:
-        verdict = admit(call, facts, self.decider.now_ms())
         slice_seconds = self.decider.slice_seconds
         wanted = slice_seconds if report.wanted_seconds is None else report.wanted_seconds
         asked = Question(

@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 class JournalFill:
     """Knows, a second late at most, which partitions take no more metered calls.
 
-    Nothing is trimmed before it is archived, so a journal grows while the archive is away. Reports
-    about calls that run are taken all the same: their number is bounded by those calls.
+    Nothing is trimmed before it is archived, so a journal grows while the archive is away. Free
+    calls and the ends of those that run are taken all the same, and stored answers repeated.
     """
 
     def __init__(

@@ -91,6 +91,8 @@ class Switchboard:
     folder: Path
     clock: ManualClock = field(default_factory=ManualClock)
     archive: NoArchive = field(default_factory=NoArchive)
+    # Tenants whose journal is full.
+    full: set[str] = field(default_factory=set)
 
     @property
     def ledger(self) -> RedisLedger:
@@ -175,7 +177,7 @@ class Switchboard:
             catching_up=CatchingUp(facts, SECONDS),
             ledger=self.ledger,
             ledger_is_up=lambda: True,
-            journal_is_full=lambda _: False,
+            journal_is_full=self.full.__contains__,
             now_ms=self.clock.now_ms,
             deadline=Deadline(SECONDS),
             slice_seconds=settings.slice_seconds,
