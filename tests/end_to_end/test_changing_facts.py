@@ -98,7 +98,7 @@ def test_an_engine_that_cannot_know_the_ledger_s_facts_does_not_decide(
 
     # It opens the account anew, by facts that the first engine cannot find in its files.
     with running_engine(tmp_path / "second", **shared) as second:
-        assert reason(second, "adele") == "REASON_ACCOUNT_FROZEN"
+        wait_until(lambda: answered(second) == "REASON_ACCOUNT_FROZEN", seconds=10)
         failed = failure_of(lambda: engine.ask(a_question(ITALY)))
         emergency = engine.ask(a_question("911"))
         other_tenant = engine.ask(a_question(ITALY, tenant_id="fabrikam", user_id="gina"))
