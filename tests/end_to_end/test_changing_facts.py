@@ -88,9 +88,7 @@ def test_a_wrong_file_at_the_start_is_told_whole(tmp_path: Path, directory: Path
     assert "Traceback" not in engine.log
 
 
-def test_an_engine_that_cannot_know_the_ledger_s_facts_does_not_decide(
-    engine: Engine, directory: Path, tmp_path: Path
-) -> None:
+def test_facts_not_found_stop(engine: Engine, directory: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
     shutil.copytree(directory, others)
     change(others, "[users.adele]", "[users.adele]\nfrozen = true")
