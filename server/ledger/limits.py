@@ -1,4 +1,4 @@
-"""The limits of both ledgers. `ledger.lua` opens with the same figures; a test compares them."""
+"""The limits of both ledgers. `base.lua` opens with the same figures; a test compares them."""
 
 from __future__ import annotations
 

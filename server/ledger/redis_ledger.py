@@ -1,15 +1,15 @@
-"""The ledger in Redis: each verb one FCALL of `ledger.lua`, one atomic step."""
+"""The ledger in Redis: each verb one FCALL of `functions/`, one atomic step."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from importlib.resources import files
 from typing import Any
 
 from server.ledger import keys, wire
 from server.ledger.answers import Answer, Balance
 from server.ledger.lapsing import Lapsing
+from server.ledger.library import library_code
 from server.ledger.questions import (
     CallKey,
     DirectDebit,
@@ -264,11 +264,6 @@ class RedisLedger:
             return self._clock.now_ms()
         except StoreUnavailable as error:
             raise LedgerUnavailable(str(error)) from error
-
-
-def library_code() -> str:
-    """Read the library of functions."""
-    return files("server.ledger").joinpath("ledger.lua").read_text()
 
 
 def _leg_keys(call: CallKey) -> tuple[str, str]:

@@ -24,7 +24,8 @@ from ledgers import (
 from server.journal import JournalSource, Movement, Place, PurseMove
 from server.ledger import DirectDebit, Refund, TopUp
 from server.ledger.keys import partition_of
-from server.ledger.redis_ledger import RedisLedger, library_code
+from server.ledger.library import library_code
+from server.ledger.redis_ledger import RedisLedger
 from server.store import Store
 from server.translation.movement import watch_response
 

@@ -26,7 +26,8 @@ from policy.rate import Rate
 from policy.rating import affordable_seconds, price_micros
 from server.ledger import DirectDebit, LedgerError, Refund, TopUp
 from server.ledger.keys import call_key, call_reference, keys_of
-from server.ledger.redis_ledger import RedisLedger, library_code
+from server.ledger.library import SOURCES, library_code
+from server.ledger.redis_ledger import RedisLedger
 from server.store import Store
 from stores import binaries, empty
 
@@ -255,9 +256,10 @@ def test_both_ledgers_have_the_same_limits() -> None:
 
 
 def test_the_library_lies_beside_its_caller() -> None:
-    folder = Path(limits.__file__).parent
+    folder = Path(limits.__file__).parent / "functions"
 
-    assert library_code() == (folder / "ledger.lua").read_text()
+    assert {path.stem for path in folder.iterdir()} == set(SOURCES)
+    assert all(path.read_text() in library_code() for path in folder.iterdir())
 
 
 async def test_time_never_runs_back_within_a_partition(

@@ -1,0 +1,111 @@
+-- A call: read out of its record, and formatted for it.
+
+-- Read a hash as a table; nil where there is none.
+local function read_hash(key)
+  local flat = call('HGETALL', key)
+  if #flat == 0 then return nil end
+  local record = {}
+  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+  return record
+end
+
+-- Write segments as "purse from to held", joined by commas.
+local function segments_text(segments)
+  local parts = {}
+  for i, s in ipairs(segments) do
+    parts[i] = format('%d %d %d %d', s.purse - 1, s.from, s.to, exact(s.held))
+  end
+  return concat(parts, ',')
+end
+
+-- Read segments, and nothing but segments.
+local function parse_segments(text)
+  local segments = {}
+  for purse, from, to, held in gmatch(text, '(%d+) (%d+) (%d+) (%d+)') do
+    segments[#segments + 1] = {
+      purse = whole(purse, 'held') + 1, from = whole(from, 'held'), to = whole(to, 'held'),
+      held = whole(held, 'held'),
+    }
+  end
+  if segments_text(segments) ~= text then damaged('held') end
+  return segments
+end
+
+-- Write what the purses paid so far as "purse seconds micros", joined by commas.
+local function uses_text(uses)
+  local parts = {}
+  for index, use in pairs(uses) do
+    parts[#parts + 1] = format('%d %d %d', index - 1, use.seconds, exact(use.micros))
+  end
+  table.sort(parts)
+  return concat(parts, ',')
+end
+
+-- Read what the purses paid so far.
+local function parse_uses(text)
+  local uses = {}
+  for purse, seconds, micros in gmatch(text, '(%d+) (%d+) (%d+)') do
+    uses[whole(purse, 'held') + 1] = { seconds = whole(seconds, 'held'),
+      micros = whole(micros, 'held') }
+  end
+  if uses_text(uses) ~= text then damaged('held') end
+  return uses
+end
+
+-- Write what a call holds, what its purses paid, and its report: seconds used, talked beyond all
+-- grants, paid by nobody, what those would have cost, and whether it was reported late.
+local function held_texts(c)
+  local report = NOTHING_USED
+  if c.used > 0 or c.late then
+    report = format('%d %d %d %d %d', exact(c.used), exact(c.overrun), c.unpaid_seconds,
+      exact(c.unpaid_micros), c.late and 1 or 0)
+  end
+  return segments_text(c.segments), uses_text(c.uses), report
+end
+
+-- Join the chunks of a record's facts.
+local function facts_of(record)
+  local chunks, i = {}, 1
+  while record['facts' .. i] do
+    chunks[i] = record['facts' .. i]
+    i = i + 1
+  end
+  return concat(chunks)
+end
+
+-- Begin a call of which nothing is known yet. Its facts: call id, purses, context of the answer.
+local function new_call(facts, opened, counted)
+  local list = match(facts, '^[^\29]*\29([^\29]*)\29')
+  if not list then damaged('the facts of a call') end
+  return {
+    facts = facts, list = list, purses = parse_purses(list), opened = opened, counted = counted,
+    unfunded = false,
+    is_new = true, uses = {}, granted = {}, segments = {}, used = 0, to = 0, granted_until = 0,
+    debit = 0,
+    overrun = 0, unpaid_seconds = 0, unpaid_micros = 0, late = false, before = '', held_before = '',
+  }
+end
+
+-- Unfold the record of a call that holds something, or may be reported on late.
+local function open_call(record)
+  local c = new_call(facts_of(record), record.opened or record.decision, record.counted)
+  local segments, uses, used, overrun, unpaid_seconds, unpaid_micros, late =
+    match(record.held or '', '^([^|]*)|([^|]*)|(%d+) (%d+) (%d+) (%d+) ([01])$')
+  if not segments or not c.opened then damaged('a call') end
+  c.is_new, c.unfunded, c.late = false, record.unfunded == '1', late == '1'
+  c.used, c.overrun = whole(used, 'held'), whole(overrun, 'held')
+  c.unpaid_seconds, c.unpaid_micros = whole(unpaid_seconds, 'held'), whole(unpaid_micros, 'held')
+  c.segments, c.uses, c.to = parse_segments(segments), parse_uses(uses), c.used
+  c.before, c.held_before = uses, record.state == 'live' and segments or ''
+  for index, use in pairs(c.uses) do c.granted[index] = use.seconds end
+  c.granted_until = #c.segments > 0 and c.segments[#c.segments].to or c.used
+  -- What is over holds nothing; its segments are those of its last answer.
+  if record.state ~= 'live' then c.segments = {} end
+  for _, segment in ipairs(c.segments) do
+    local index = segment.purse
+    if not c.purses[index] or segment.to < segment.from then damaged('held') end
+    c.granted[index] = (c.granted[index] or 0) + segment.to - segment.from
+    c.to = segment.to
+  end
+  return c
+end

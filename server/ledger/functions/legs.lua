@@ -1,0 +1,192 @@
+-- reserve, the long way round: for one call or for several.
+
+local HEAD_ARGUMENTS, LEG_ARGUMENTS, HEAD_KEYS, LEG_KEYS = 4, 10, 3, 2
+
+-- Read one leg of a question, and the record that may hold its answer.
+local function read_leg(keys, args, i, values)
+  local at, k = HEAD_ARGUMENTS + (i - 1) * LEG_ARGUMENTS, HEAD_KEYS + (i - 1) * LEG_KEYS
+  local key = keys[k + 1]
+  local record = not values and read_hash(key) or nil
+  local leg = {
+    key = key, record = record, known = record ~= nil, member = sub(key, -REFERENCE_BYTES) .. ':'
+      .. args[2],
+    gateway = args[at + 1], asked = args[at + 2], decision = args[at + 3], refusal = args[at + 4],
+    wanted = tonumber(args[at + 5]), floor = tonumber(args[at + 6]), running = args[at + 7],
+    facts = args[at + 8],
+    explanation = args[at + 9], announced = args[at + 10], used = 0, fresh = true,
+    kind = 'reserved',
+  }
+  if leg.announced ~= '' then leg.used = whole(match(leg.announced, '^(%d+)|'), 'used') end
+  if leg.running ~= '' then leg.limit, leg.counted = match(leg.running, '^(%d+) (.+)$') end
+  if record and record.gateway ~= leg.gateway then
+    local other = read_hash(keys[k + 2])
+    leg.record, leg.in_use = other, record.state == 'live'
+    if leg.in_use then
+      leg.key, leg.known = keys[k + 2], other ~= nil
+    else
+      leg.holder, leg.known, leg.left = record.gateway, false, other and keys[k + 2]
+    end
+  end
+  return leg
+end
+
+-- Choose where the record goes of a call that is over and whose id another gateway takes. Returns
+-- the reply that asks for the keys of those gateways, where they were not given.
+local function set_aside(keys, args, legs)
+  local count, named, holders, missing = #legs, {}, { 'ASIDE' }, false
+  if #args > HEAD_ARGUMENTS + count * LEG_ARGUMENTS then
+    for gateway in gmatch(args[#args], '([^\29]*)\29') do named[#named + 1] = gateway end
+  end
+  for i, leg in ipairs(legs) do
+    local holder = leg.call and leg.holder
+    holders[i + 1] = holder or ''
+    if holder then
+      leg.aside_key = keys[HEAD_KEYS + count * LEG_KEYS + i]
+      leg.aside_lifetime = call('PTTL', leg.key) < 0 and ASIDE_LIFETIME_MS
+      missing = missing or named[i] ~= holder
+    end
+  end
+  return missing and holders or nil
+end
+
+-- Take over what is known of a call before this question: what was reported stays paid.
+local function go_on(c, leg)
+  local before = leg.live
+  if before then
+    c.opened, c.used, c.overrun, c.late = before.opened, before.used, before.overrun, before.late
+    c.unpaid_seconds, c.unpaid_micros = before.unpaid_seconds, before.unpaid_micros
+    c.held_before = before.held_before
+    if before.list == c.list then c.uses = before.uses else c.other_purses = before.list end
+  elseif leg.announced ~= '' and not leg.in_use then
+    c.uses = parse_uses(match(leg.announced, '^%d+|(.*)$'))
+    for _, use in pairs(c.uses) do c.used = c.used + use.seconds end
+  end
+  for index, use in pairs(c.uses) do c.granted[index] = use.seconds end
+  c.to, c.granted_until, c.before = c.used, leg.used, uses_text(c.uses)
+end
+
+-- Give facts whose answer is rendered from what is known today, of a call that is paid as it began:
+-- what its context tells of purses, from the empty string on, stays with them.
+local function paid_as_it_began(before, facts)
+  local call_id, context = match(facts, '^([^\29]*\29)[^\29]*(\29.*)$')
+  local today = match(context .. '\31', '^(.-)\31\31')
+  local paying = match(before.facts .. '\31', '^[^\29]*\29[^\29]*\29.-(\31\31.*)$')
+  if today and paying then context = today .. sub(paying, 1, -2) end
+  return call_id .. before.list .. context
+end
+
+-- Choose the call a leg speaks of: a new one, one that goes on, or one whose reservation is
+-- replaced.
+local function call_of(leg)
+  local record = leg.record
+  local before = record and not leg.in_use and record.state ~= 'refused' and open_call(record)
+  leg.live = before and record.state == 'live' and before
+  if before and leg.used > 0 and #before.purses > 0 then
+    before.late = before.late or record.state == 'expired'
+    before.facts = paid_as_it_began(before, leg.facts)
+    return before
+  end
+  local c = new_call(leg.facts, leg.decision, leg.counted)
+  if leg.live or leg.announced ~= '' then go_on(c, leg) end
+  return c
+end
+
+-- Walk for one question; say why not where nothing is granted: reason and shortfall, else 0 and 0.
+local function try_call(question, c, acct, part)
+  if question.refusal ~= '' then return whole(question.refusal, 'refusal'), 0 end
+  if acct.frozen then return FROZEN, 0 end
+  local full = question.limit and c.counted and acct.running[c.counted] >= whole(question.limit,
+    'limit')
+  local objection = full and CONCURRENT_CALLS or question.in_use and CALL_ID_IN_USE
+  local wanted = slice(c, acct, part, question.wanted, question.floor)
+  walk(c, acct, c.used + wanted - c.to)
+  -- A mere report needs no more than it has.
+  if c.to > c.used or question.wanted == 0 then return objection or 0, 0 end
+  local reason, shortfall = refusal_of(c, acct)
+  if objection and TOLD_LAST[reason] then return objection, 0 end
+  return reason, shortfall
+end
+
+-- Say whether something of the partition has lapsed and only waits to be given back.
+local function something_due(expiry, now_ms)
+  return #call('ZRANGEBYSCORE', expiry, '-inf', digits(now_ms), 'LIMIT', 0, 1) > 0
+end
+
+-- End a running call that is refused more as it was granted: what it talked is yet to be paid.
+local function ended_as_granted(question, c)
+  local before = question.live
+  if not question.fresh or not before or c == before or #before.purses == 0 then return c end
+  before.facts = paid_as_it_began(before, c.facts)
+  return before
+end
+
+-- Plan the outcome of one question for a grant; where nothing is granted, nothing stays held.
+local function plan_grant(plan, question, c, forced)
+  local acct = plan.acct
+  local reason, shortfall
+  if forced then
+    reason, shortfall = forced.reason, forced.shortfall
+  else
+    reason, shortfall = try_call(question, c, acct, plan.part)
+  end
+  if reason ~= 0 then
+    give_back(c, acct)
+    c = ended_as_granted(question, c)
+    plan.refused = plan.refused or { reason = reason, shortfall = shortfall }
+    plan.short = plan.short or (question.refusal == '' and not acct.frozen)
+  end
+  local paid = c.debit > 0 and pay_from_lots(acct, c.debit) or ''
+  local answer, expire_ms = answer_text(c, acct, plan.part, reason, shortfall)
+  local state = reason == 0 and 'live' or (c.used > 0 or question.live) and 'ended' or 'refused'
+  if state == 'live' then
+    count_running(c, acct, 1)
+    plan.indexed[#plan.indexed + 1], plan.indexed[#plan.indexed + 2] = digits(expire_ms),
+      question.member
+    note_call(plan, question.kind, question, c, question.decision, paid)
+  elseif question.live or c.used > 0 then
+    if not question.aside then plan.over[#plan.over + 1] = question.member end
+    note_call(plan, 'ended', question, c, question.decision, paid)
+  end
+  return record_call(plan, question, c, state, answer)
+end
+
+-- Plan one leg: what it held is free again, what was talked is debited, then the purses are asked.
+local function plan_leg(plan, leg, forced)
+  local c, live = leg.call, leg.live
+  if live then
+    count_running(live, plan.acct, -1)
+    if c ~= live then give_back(live, plan.acct) end
+  end
+  if c.is_new then c.unfunded = plan.acct.available == nil end
+  if leg.used > 0 and not leg.in_use then report_used(c, plan.acct, leg.used) end
+  return plan_grant(plan, leg, c, forced)
+end
+
+-- Plan all legs. Returns the reply, and the plan if there is one to commit.
+local function plan_reserve(keys, args, forced, values)
+  local legs, asked, replies, deep = {}, {}, { 'OK' }, false
+  for i = 1, (#args - HEAD_ARGUMENTS) / LEG_ARGUMENTS do
+    local leg = read_leg(keys, args, i, values)
+    local reply = leg.record and args[4] ~= 'd' and earlier_answer(leg.record, leg.asked)
+    if reply and reply[1] == 'REUSED' then return reply end
+    legs[i], replies[i + 1] = leg, reply or nil
+    if not reply then
+      leg.call = call_of(leg)
+      asked[#asked + 1] = leg.call
+      if leg.live then asked[#asked + 1] = leg.live end
+      deep = deep or leg.announced ~= ''
+    end
+  end
+  if #asked == 0 then return replies end
+  local wanting = args[4] ~= 'd' and set_aside(keys, args, legs)
+  if wanting then return wanting end
+  local part, acct = load(keys, args[1], args[2], asked, deep, values)
+  if not acct then return { 'NO_ACCOUNT' } end
+  if acct.digest ~= args[3] then return { 'STALE', acct.digest } end
+  expire_lots(keys, acct, part, legs[1].decision)
+  local plan = new_plan(acct, part)
+  for i, leg in ipairs(legs) do
+    replies[i + 1] = replies[i + 1] or plan_leg(plan, leg, forced)
+  end
+  return replies, plan
+end

@@ -1,0 +1,153 @@
+-- Money in and out, each change once by an id of its own.
+
+-- Begin the plan of a change of money that has an id of its own. Returns also what is known of the
+-- id, or the reply that ends it.
+local function open_money(keys, args, what)
+  local part, acct = load(keys, args[1], args[3], {}, true)
+  if not acct then return nil, nil, { 'NO_ACCOUNT' } end
+  local known = call('HGET', keys[1], 'known/' .. args[3] .. '/' .. args[4])
+  if known and what and known ~= what and sub(known, 1, #what + 1) ~= what .. ' ' then
+    return nil, nil, { 'REUSED' }
+  end
+  if known and what then return nil, nil, { 'OK' } end
+  expire_lots(keys, acct, part, args[2])
+  return new_plan(acct, part), known
+end
+
+-- top_up: fund an account with a lot, once per lot id.
+--   KEYS   accounts, expiry, journal
+--   ARGV   now_ms, nonce, tenant, lot id, micros, expire_ms
+--   reply  OK | REUSED | NO_ACCOUNT
+local function top_up(keys, args)
+  if not call then bind() end
+  local micros, expire_ms = whole(args[5], 'micros'), whole(args[6], 'expire_ms')
+  local plan, _, reply = open_money(keys, args, format('lot %d %d', micros, expire_ms))
+  if not plan then return reply end
+  plan_lot(plan, { id = args[4], expire_ms = expire_ms, bought_ms = plan.part.now_ms,
+    left = micros }, args[2])
+  commit(keys, plan)
+  return { 'OK' }
+end
+
+-- void_lot: take a lot out of use; what running calls hold of it goes as they give it back.
+--   KEYS   accounts, expiry, journal
+--   ARGV   now_ms, nonce, tenant, lot id
+--   reply  OK | NO_LOT | NO_ACCOUNT
+local function void_lot(keys, args)
+  if not call then bind() end
+  local plan, known, reply = open_money(keys, args)
+  if not plan then return reply end
+  if not known or not match(known, '^lot ') then return { 'NO_LOT' } end
+  if match(known, ' voided$') then return { 'OK' } end
+  local acct, part, lot = plan.acct, plan.part, find_lot(plan.acct, args[4])
+  if lot then
+    lot.voided, lot.expire_ms = true, min(lot.expire_ms, part.now_ms)
+    sort_lots(acct.lots)
+    acct.lots_due_ms = acct.lots_due_ms > 0 and min(acct.lots_due_ms, lot.expire_ms)
+      or lot.expire_ms
+  end
+  note(part, 'lot_voided', args[2], 'tenant=' .. acct.tenant .. '\nlot=' .. args[4]
+    .. money_lines(acct))
+  expire_lots(keys, acct, part, args[2] .. 'v')
+  plan.known = { 'known/' .. acct.tenant .. '/' .. args[4], known .. ' voided' }
+  commit(keys, plan)
+  return { 'OK' }
+end
+
+-- debit: take money that no call holds, once per debit id: all of it or nothing.
+--   KEYS   accounts, expiry, journal
+--   ARGV   now_ms, nonce, tenant, debit id, micros, overdraft_micros
+--   reply  OK | SHORT, micros | REUSED | NO_ACCOUNT
+local function debit(keys, args)
+  if not call then bind() end
+  local micros = whole(args[5], 'micros')
+  local what = format('debit %d', micros)
+  local plan, _, reply = open_money(keys, args, what)
+  if not plan then return reply end
+  local acct = plan.acct
+  local short = micros - (acct.available and acct.available + whole(args[6], 'overdraft') or 0)
+  if short > 0 then
+    if #plan.part.entries > 0 then commit(keys, plan) end
+    return { 'SHORT', digits(short) }
+  end
+  acct.available, acct.debited = acct.available - micros, acct.debited + micros
+  local paid = pay_from_lots(acct, micros)
+  note(plan.part, 'debited', args[2], 'tenant=' .. acct.tenant .. '\nid=' .. args[4] .. '\nmicros='
+    .. digits(micros)
+    .. '\nlots=' .. paid .. money_lines(acct))
+  plan.known = { 'known/' .. acct.tenant .. '/' .. args[4], what }
+  commit(keys, plan)
+  return { 'OK' }
+end
+
+-- Choose the lot that a refund goes into: its own while that lasts, else a new one of a short life.
+local function refund_lot(acct, part, lot_id, known, refund_id)
+  local lot, expire_ms = find_lot(acct, lot_id), nil
+  if lot and not lot.voided and lot.expire_ms > part.now_ms then return lot end
+  expire_ms = match(known or '', '^lot %d+ (%d+)$')
+  if not lot and expire_ms and whole(expire_ms, 'known') > part.now_ms then
+    lot = { id = lot_id, expire_ms = whole(expire_ms, 'known') }
+  else
+    lot = { id = 'refund:' .. refund_id, expire_ms = part.now_ms + REFUND_LIFETIME_MS }
+  end
+  lot.bought_ms, lot.left, lot.voided = part.now_ms, 0, false
+  acct.lots[#acct.lots + 1] = lot
+  sort_lots(acct.lots)
+  return lot
+end
+
+-- refund: give debited money back into the lot it came from, once per refund id.
+--   KEYS   accounts, expiry, journal
+--   ARGV   now_ms, nonce, tenant, refund id, micros, lot id
+--   reply  OK | TOO_MUCH | REUSED | NO_ACCOUNT
+local function refund(keys, args)
+  if not call then bind() end
+  local micros = whole(args[5], 'micros')
+  local what = format('refund %d %s', micros, args[6])
+  local plan, _, reply = open_money(keys, args, what)
+  if not plan then return reply end
+  local acct, part, tenant = plan.acct, plan.part, plan.acct.tenant
+  if micros > acct.debited - acct.refunded then return { 'TOO_MUCH' } end
+  local known = call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[6])
+  acct.refunded = acct.refunded + micros
+  plan.known = { 'known/' .. tenant .. '/' .. args[4], what }
+  local lot_id, expire_ms = '', ''
+  if acct.available then
+    local lot = refund_lot(acct, part, args[6], known, args[4])
+    acct.available, lot_id, expire_ms = acct.available + micros, lot.id, digits(lot.expire_ms)
+    fill_lot(acct, lot, micros)
+    if lot.id ~= args[6] then
+      plan.known[3], plan.known[4] = 'known/' .. tenant .. '/' .. lot.id,
+        format('lot %d %d', micros, lot.expire_ms)
+    end
+  else
+    acct.post_paid = acct.post_paid - micros
+  end
+  note(part, 'refunded', args[2], 'tenant=' .. tenant .. '\nid=' .. args[4] .. '\nmicros='
+    .. digits(micros)
+    .. '\nof=' .. args[6] .. '\nlot=' .. lot_id .. '\nexpire_ms=' .. expire_ms .. money_lines(acct))
+  commit(keys, plan)
+  return { 'OK' }
+end
+
+-- freeze: grant nothing more of an account, or again.
+--   KEYS   accounts, expiry, journal
+--   ARGV   now_ms, nonce, tenant, frozen (0 or 1)
+--   reply  OK | NO_ACCOUNT
+local function freeze(keys, args)
+  if not call then bind() end
+  local part, acct = load(keys, args[1], args[3], {}, true)
+  if not acct then return { 'NO_ACCOUNT' } end
+  if acct.frozen == (args[4] == '1') then return { 'OK' } end
+  acct.frozen = args[4] == '1'
+  note(part, 'frozen', args[2], 'tenant=' .. acct.tenant .. '\nfrozen=' .. args[4]
+    .. money_lines(acct))
+  commit(keys, new_plan(acct, part))
+  return { 'OK' }
+end
+
+redis.register_function('callgate_v1_top_up', top_up)
+redis.register_function('callgate_v1_void_lot', void_lot)
+redis.register_function('callgate_v1_debit', debit)
+redis.register_function('callgate_v1_refund', refund)
+redis.register_function('callgate_v1_freeze', freeze)

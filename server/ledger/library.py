@@ -1,0 +1,29 @@
+"""The library of functions that is the ledger in Redis, put together from its sources."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+
+# In this order: a function is known to those that follow it.
+SOURCES = (
+    "base",
+    "purses",
+    "account",
+    "call",
+    "walk",
+    "lots",
+    "plan",
+    "legs",
+    "reserve",
+    "report",
+    "opening",
+    "money",
+)
+
+
+@lru_cache(maxsize=1)
+def library_code() -> str:
+    """Join the sources; a store is sent them as one library."""
+    folder = files("server.ledger").joinpath("functions")
+    return "\n".join([folder.joinpath(f"{name}.lua").read_text() for name in SOURCES])
