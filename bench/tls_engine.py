@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from server import app
+from server.app import serve, serving
 from server.settings import load_settings
 from server.transport import TlsFiles, TransportName, TransportOptions, TransportServer, make_server
 
@@ -29,5 +29,5 @@ def make_tls_server(transport: TransportName, options: TransportOptions) -> Tran
 
 if __name__ == "__main__":
     # The one seam between the engine and its transport.
-    app.make_server = make_tls_server  # type: ignore[attr-defined] # Nothing else is to replace it.
-    sys.exit(app.serve(load_settings(None, os.environ)))
+    serving.make_server = make_tls_server  # type: ignore[attr-defined] # Nothing else is to replace it.
+    sys.exit(serve(load_settings(None, os.environ)))

@@ -1,0 +1,97 @@
+"""Building the parts of an engine; nothing runs yet."""
+
+from __future__ import annotations
+
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2
+
+from policy.facts import Tenant
+from server.accounts import Accounts
+from server.app.parts import Engine, partitions
+from server.app.storing import OpenStore
+from server.archive import Archive
+from server.control import Standings
+from server.deadline import Deadline
+from server.debits import Watching
+from server.facts import FactsFolders, FactsKeeper, FactsReport
+from server.health import LEDGER_SERVICE, LedgerHealth
+from server.keeper.fill import JournalFill
+from server.keeper_app import make_recovery
+from server.ledger.bridges import NewestStreams
+from server.ledger.calls import CallReader
+from server.ledger.journal import JournalReader
+from server.ledger.probe import probe
+from server.ledger.redis_ledger import RedisLedger
+from server.ledger.rooms import RoomReader
+from server.observation.masks import Masks, record_key
+from server.observation.metrics import Metrics
+from server.observation.records import Records
+from server.settings import Settings
+from server.store import StoreClock
+
+_MS = 1_000
+_STATUS = health_pb2.HealthCheckResponse
+
+
+def build_engine(
+    settings: Settings, opened: OpenStore, *, archive: Archive, watching: Watching
+) -> Engine:
+    """Build an engine on a store and an archive. Raises `OSError` where the records cannot be."""
+    store, clock, metrics = opened.store, StoreClock(opened.store), Metrics()
+    recovery = make_recovery(settings, store, clock, archive=archive)
+    ledger = RedisLedger(store, clock, recovery.open_partition)
+
+    async def announce(tenant: Tenant) -> bool:
+        return await accounts.announce(tenant)
+
+    def count_report(report: FactsReport) -> None:
+        metrics.facts_reload_failures += bool(report.problems)
+
+    folders = FactsFolders(settings.catalogue_folder, settings.directory_folder)
+    facts = FactsKeeper(folders, announce=announce, on_report=count_report)
+    accounts = Accounts(
+        facts=facts,
+        ledger=ledger,
+        now_ms=clock.now_ms,
+        opening_balance_days=settings.opening_balance_days,
+        store_name=opened.name,
+        deadline=Deadline(settings.deadline_ms / _MS),
+    )
+    told = grpc_health.aio.HealthServicer()
+
+    async def prepare() -> None:
+        await clock.refresh()
+        await ledger.install()
+        await accounts.open(list(facts.current.directory.tenants.values()))
+
+    async def tell(up: bool) -> None:
+        await told.set(LEDGER_SERVICE, _STATUS.SERVING if up else _STATUS.NOT_SERVING)
+
+    return Engine(
+        settings=settings,
+        facts=facts,
+        records=_build_records(settings),
+        metrics=metrics,
+        clock=clock,
+        ledger=ledger,
+        calls=CallReader(store),
+        rooms=RoomReader(store),
+        standings=Standings(NewestStreams(store)),
+        archive=archive,
+        fill=JournalFill(
+            JournalReader(store), lambda: partitions(facts), settings.journal_max_entries
+        ),
+        accounts=accounts,
+        watching=watching,
+        told=told,
+        watch=LedgerHealth(prepare, lambda: probe(store), tell),
+    )
+
+
+def _build_records(settings: Settings) -> Records:
+    masks = Masks(
+        record_key(settings.record_key, settings.data_folder),
+        settings.mask_digits,
+        settings.mask_accounts,
+    )
+    return Records(settings.records_path, masks, settings.records_buffer)

@@ -1,0 +1,36 @@
+"""What goes on beside the questions for as long as an engine runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from server.app.parts import Engine, partitions
+from server.duties import go_on
+from server.keeper.expiry import Expiry
+
+
+def start_duties(engine: Engine, stack: AsyncExitStack) -> None:
+    """Start each duty; they end with the stack, the last one first."""
+    for name, duty in _duties(engine).items():
+        stack.push_async_callback(_cancel, asyncio.create_task(go_on(name, duty)))
+
+
+def _duties(engine: Engine) -> dict[str, Callable[[], Awaitable[None]]]:
+    expiry = Expiry(engine.ledger, lambda: partitions(engine.facts), engine.metrics)
+    return {
+        "Reading the clock": engine.clock.keep,
+        "Watching the ledger": engine.watch.run,
+        "Watching the journals": engine.fill.run,
+        "Expiring reservations": expiry.run,
+        "Following the journals": engine.watching.tailer.run,
+        "Looking after bridges' streams": engine.standings.run,
+    }
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

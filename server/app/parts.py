@@ -1,0 +1,65 @@
+"""What one engine is made of."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from grpc_health.v1 import health as grpc_health
+
+from server.accounts import Accounts
+from server.archive import Archive
+from server.control import Standings
+from server.debits import Watching
+from server.facts import FactsKeeper
+from server.health import LedgerHealth
+from server.keeper.fill import JournalFill
+from server.ledger.calls import CallReader
+from server.ledger.keys import partition_of
+from server.ledger.redis_ledger import RedisLedger
+from server.ledger.rooms import RoomReader
+from server.observation.metrics import Metrics
+from server.observation.records import Records
+from server.settings import Settings
+from server.store import StoreClock, StoreUnavailable
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The parts of one engine."""
+
+    settings: Settings
+    facts: FactsKeeper
+    records: Records
+    metrics: Metrics
+    clock: StoreClock
+    ledger: RedisLedger
+    calls: CallReader
+    rooms: RoomReader
+    standings: Standings
+    archive: Archive
+    fill: JournalFill
+    accounts: Accounts
+    watching: Watching
+    # What health checks are told, and what watches the ledger for them.
+    told: grpc_health.aio.HealthServicer
+    watch: LedgerHealth
+
+    def reload(self) -> None:
+        """Read the facts anew, and open the file of the records anew."""
+        self.records.reopen()
+        self.facts.request_reload()
+
+    def now_ms(self) -> int:
+        """Say the time for what goes on without the store: its clock, else this machine's."""
+        try:
+            return self.clock.now_ms()
+        except StoreUnavailable:
+            return time.time_ns() // _NS_PER_MS
+
+
+def partitions(facts: FactsKeeper) -> set[int]:
+    """List the partitions in which the tenants of these facts lie."""
+    return {partition_of(tenant_id) for tenant_id in facts.current.directory.tenants}

@@ -1,0 +1,51 @@
+"""The process around an engine: its log, its signals, its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import uvloop
+
+from server.app.running import running_engine
+from server.archive import ArchiveUnusable
+from server.facts import InvalidFacts
+from server.settings import Settings
+from server.store import EmbeddedServerError, StoreRefused
+from server.transport import AddressUnusable
+
+EXIT_CANNOT_START = 1
+
+CANNOT_START = (
+    AddressUnusable,
+    ArchiveUnusable,
+    EmbeddedServerError,
+    InvalidFacts,
+    OSError,
+    StoreRefused,
+)
+
+_log = logging.getLogger("callgate")
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the result is the exit status of the process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        uvloop.run(_serve_until_stopped(settings))
+    except CANNOT_START as error:
+        _log.error("Cannot start: %s", error)
+        return EXIT_CANNOT_START
+    return 0
+
+
+async def _serve_until_stopped(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running_engine(settings) as (engine, _):
+        loop.add_signal_handler(signal.SIGHUP, engine.reload)
+        await stop.wait()
+        _log.info("Draining.")

@@ -1,0 +1,64 @@
+"""Running an engine: started in order, stopped in the opposite one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from grpc_health.v1 import health_pb2
+
+from server.app.building import build_engine
+from server.app.duties import start_duties
+from server.app.figures import show_figures
+from server.app.parts import Engine
+from server.app.serving import serve_port
+from server.app.storing import make_watching, open_store
+from server.health import LEDGER_SERVICE, LedgerHealth
+from server.keeper_app import open_archive
+from server.settings import Settings
+from server.store import StoreRefused
+
+# How long a start waits for a Redis that is not there, before it serves emergencies without.
+_LEDGER_START_SECONDS = 5.0
+
+_log = logging.getLogger("callgate")
+
+
+@asynccontextmanager
+async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]]:
+    """Run an engine, on the port that is yielded with it, while the block lasts; then drain it.
+
+    Raises `InvalidFacts`, `EmbeddedServerError`, `StoreRefused`, `ArchiveUnusable`,
+    `AddressUnusable` and `OSError`. A
+    Redis that is away is no reason not to start: emergency numbers are granted without it.
+    """
+    async with AsyncExitStack() as stack:
+        opened = await open_store(settings, stack)
+        archive = open_archive(settings)
+        stack.push_async_callback(archive.close)
+        watching = make_watching(settings, opened.url, archive=archive, stack=stack)
+        engine = build_engine(settings, opened, archive=archive, watching=watching)
+        engine.facts.load()
+        engine.records.start()
+        stack.callback(engine.records.close)
+        await engine.told.set(LEDGER_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await _wait_for_ledger(engine.watch)
+        start_duties(engine, stack)
+        engine.facts.start()
+        stack.push_async_callback(engine.facts.stop)
+        show_figures(engine, stack)
+        yield engine, await serve_port(engine, stack)
+
+
+async def _wait_for_ledger(watch: LedgerHealth) -> None:
+    """Wait a while for the ledger. Raises `StoreRefused` where an operator has to mend it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LEDGER_START_SECONDS):
+            await watch.look()
+    if isinstance(watch.trouble, StoreRefused):
+        raise watch.trouble
+    if not watch.up:
+        _log.warning("Serving emergency numbers only, until the ledger answers.")

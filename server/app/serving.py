@@ -1,0 +1,35 @@
+"""Opening the port, and closing it so that questions under way are answered."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+
+from grpc_health.v1 import health_pb2
+
+from server.app.parts import Engine
+from server.app.services import register_services
+from server.transport import TransportOptions, make_server
+
+_log = logging.getLogger("callgate")
+
+
+async def serve_port(engine: Engine, stack: AsyncExitStack) -> int:
+    """Bind, serve, and see to it that questions under way are answered before the end."""
+    settings = engine.settings
+    transport = make_server(
+        settings.transport.value,
+        TransportOptions(max_receive_message_bytes=settings.max_message_bytes),
+    )
+    register_services(engine, transport)
+    port = transport.add_insecure_port(str(settings.listen))
+    await engine.told.set("", health_pb2.HealthCheckResponse.SERVING)
+    await transport.start()
+    stack.push_async_callback(transport.stop, settings.drain_seconds)
+    stack.push_async_callback(engine.told.enter_graceful_shutdown)
+    _log.info("Listening on %s:%d with %s.", settings.listen.host, port, transport.name)
+    if not settings.listen.is_loopback:
+        _log.warning(
+            "insecure_listen: anybody who reaches this address may ask, and spend, as any tenant."
+        )
+    return port
