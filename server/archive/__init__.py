@@ -6,6 +6,7 @@ It knows neither Redis nor gRPC. See docs/archive.md.
 from __future__ import annotations
 
 from server.archive.archive import Archive
+from server.archive.audit import Audited, AuditTrail
 from server.archive.book import LotRow
 from server.archive.changes import (
     AccountDescribed,
@@ -48,6 +49,8 @@ __all__ = [
     "ArchivedEntry",
     "ArchivedPurse",
     "ArchivedUse",
+    "AuditTrail",
+    "Audited",
     "CallChange",
     "CallDescription",
     "CallState",

@@ -1,0 +1,77 @@
+"""The audit trail: who changed what, when, from what to what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from server.archive.access_tables import AUDIT_TRAIL
+
+# What a thing was: its fields by name, as JSON knows them. Money is whole micros; never a secret.
+Image = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What was changed.
+
+    `action` is the RPC or command ("UpdateUser"), `resource` the thing by its path
+    ("tenants/contoso/users/adele"), `tenant_id` empty where it belongs to no single tenant.
+    """
+
+    action: str
+    resource: str
+    tenant_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTrail:
+    """Writes down changes in the transactions that make them; `now_ms` is the time of day."""
+
+    now_ms: Callable[[], int]
+
+    def record(
+        self,
+        connection: Connection,
+        who: str,
+        what: Audited,
+        *,
+        before: Image | None,
+        after: Image | None,
+    ) -> None:
+        """Write one change down, to be committed with it or not at all.
+
+        `before` is None for what is new, `after` for what is gone.
+        """
+        self.record_many(connection, who, [(what, before, after)])
+
+    def record_many(
+        self,
+        connection: Connection,
+        who: str,
+        changes: Iterable[tuple[Audited, Image | None, Image | None]],
+    ) -> None:
+        """Write many changes of one transaction down: each what, before and after."""
+        time_ms = self.now_ms()
+        rows = [
+            {
+                "time_ms": time_ms,
+                "identity_id": who,
+                "action": what.action,
+                "resource": what.resource,
+                "tenant_id": what.tenant_id,
+                "before": _text(before),
+                "after": _text(after),
+            }
+            for what, before, after in changes
+        ]
+        if rows:
+            connection.execute(insert(AUDIT_TRAIL), rows)
+
+
+def _text(image: Image | None) -> str | None:
+    return None if image is None else json.dumps(image, sort_keys=True, ensure_ascii=False)
