@@ -1,35 +1,61 @@
-"""Every test of the ledger runs on the model, on Valkey, on Redis 7.0 and on a cluster."""
+"""Every test of the ledger runs on the model, two single servers, a cluster and Sentinel.
+
+On the cluster the slot of the tenant asked about is carried from node to node all the while. Behind
+the sentinels the primary is killed in the midst of one test in thirty.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import pytest
 
-from deployments import running_cluster
-from ledgers import ManualClock, UnderTest
+from deployments import running_cluster, running_sentinels
+from ledgers import TENANT, ManualClock, UnderTest
+from server.ledger.keys import keys_of
 from server.ledger.memory_ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store
 from server.store.embedded import find_binary
 from stores import binaries, empty, running_server
+from unsteady import CutStore, FailingOver, MovingSlot, PatientStore
 
-MODEL, CLUSTER = "model", "cluster"
-SERVERS = (*binaries(), CLUSTER)
+MODEL, CLUSTER, SENTINEL = "model", "cluster", "sentinel"
+SERVERS = (*binaries(), CLUSTER, SENTINEL)
+TESTS_A_DEATH = 30
 
 
 @pytest.fixture(scope="session")
 def urls() -> Iterator[dict[str, str]]:
-    """Start each server once, when the first test wants one; name the URLs."""
+    """Start each single server once, when the first test wants one; name the URLs."""
     with ExitStack() as stack:
-        found = {
+        yield {
             name: stack.enter_context(running_server(binary))
             for name, binary in binaries().items()
             if binary is not None
         }
-        found[CLUSTER] = stack.enter_context(running_cluster(find_binary())).url
-        yield found
+
+
+@pytest.fixture(scope="session")
+def moving() -> Iterator[tuple[str, MovingSlot]]:
+    """Start a cluster once; give its URL and the slot that moves."""
+    with running_cluster(find_binary()) as cluster:
+        yield cluster.url, MovingSlot(cluster, keys_of(TENANT).journal)
+
+
+@pytest.fixture(scope="session")
+def failing_over() -> Iterator[FailingOver]:
+    """Start a primary, its replica and sentinels once."""
+    with running_sentinels(find_binary()) as watched:
+        yield FailingOver(watched)
+
+
+@pytest.fixture(scope="session")
+def deaths() -> Iterator[bool]:
+    """Say of each test in turn whether its primary dies."""
+    return itertools.cycle([False, True, *[False] * (TESTS_A_DEATH - 2)])
 
 
 @pytest.fixture
@@ -38,14 +64,10 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(params=SERVERS)
-async def store(request: pytest.FixtureRequest, urls: dict[str, str]) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """An empty store of each kind."""
-    if request.param not in urls:
-        pytest.skip(f"{request.param}-server is not installed")
-    connected = Store(urls[request.param])
-    await empty(connected)
-    yield connected
-    await connected.close()
+    async for connected in a_store(request, request.param):
+        yield connected
 
 
 @pytest.fixture
@@ -57,22 +79,49 @@ async def redis_ledger(store: Store, clock: ManualClock) -> RedisLedger:
 
 @pytest.fixture(params=(MODEL, *SERVERS))
 async def under_test(
-    request: pytest.FixtureRequest, urls: dict[str, str], clock: ManualClock
+    request: pytest.FixtureRequest, clock: ManualClock
 ) -> AsyncIterator[UnderTest]:
     """Each ledger in turn, empty, and the clock it goes by."""
     if request.param == MODEL:
         yield UnderTest(MemoryLedger(clock), clock)
         return
-    if request.param not in urls:
-        pytest.skip(f"{request.param}-server is not installed")
-    connected = Store(urls[request.param])
-    await empty(connected)
-    ledger = RedisLedger(connected, clock)
-    await ledger.install()
-    yield UnderTest(ledger, clock)
-    await connected.close()
+    async for connected in a_store(request, request.param):
+        ledger = RedisLedger(connected, clock)
+        await ledger.install()
+        yield UnderTest(ledger, clock)
 
 
 @pytest.fixture
 def ledger(under_test: UnderTest) -> object:
     return under_test.ledger
+
+
+async def a_store(request: pytest.FixtureRequest, kind: str) -> AsyncIterator[Store]:
+    """Connect to an empty store of one kind."""
+    unsteady = nullcontext()
+    if kind == CLUSTER:
+        url, slot = request.getfixturevalue("moving")
+        connected: Store = PatientStore(url)
+        unsteady = slot.moving()
+    elif kind == SENTINEL:
+        connected = a_watched_store(
+            request.getfixturevalue("failing_over"), next(request.getfixturevalue("deaths"))
+        )
+    else:
+        urls = request.getfixturevalue("urls")
+        if kind not in urls:
+            pytest.skip(f"{kind}-server is not installed")
+        connected = Store(urls[kind])
+    await empty(connected)
+    with unsteady:
+        yield connected
+    await connected.close()
+    if kind == SENTINEL:
+        request.getfixturevalue("failing_over").heal()
+
+
+def a_watched_store(failing_over: FailingOver, dies: bool) -> Store:
+    """Connect through sentinels, to a primary that lives or dies."""
+    if dies:
+        return CutStore(failing_over.url, failing_over.kill)
+    return PatientStore(failing_over.url)

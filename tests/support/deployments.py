@@ -148,7 +148,7 @@ def running_cluster(binary: Path, *, with_replica: bool = False) -> Iterator[Clu
             for bus in buses
         )
         for number, (node, bus) in enumerate(zip(nodes, buses, strict=True)):
-            _wait_until(node.answers)
+            until(node.answers)
             # First of all, for a node that has met others takes no epoch.
             node.run("CLUSTER SET-CONFIG-EPOCH", number + 1)
             if number != _REPLICA:
@@ -156,10 +156,10 @@ def running_cluster(binary: Path, *, with_replica: bool = False) -> Iterator[Clu
                 node.run("CLUSTER ADDSLOTSRANGE", first, last)
             nodes[0].run("CLUSTER MEET", "127.0.0.1", node.port, bus)
         for node in nodes:
-            _wait_until(partial(_serves_all_slots, node))
+            until(partial(_serves_all_slots, node))
         if with_replica:
             nodes[_REPLICA].run("CLUSTER REPLICATE", id_of(nodes[0]))
-            _wait_until(partial(_replicates, nodes[_REPLICA]))
+            until(partial(_replicates, nodes[_REPLICA]))
         yield Cluster(nodes[:_REPLICA], nodes[_REPLICA] if with_replica else None)
 
 
@@ -169,7 +169,7 @@ def running_sentinels(binary: Path) -> Iterator[Watched]:
     with _servers() as (make, folder):
         primary = make(binary)
         replica = make(binary, "--replicaof", f"127.0.0.1 {primary.port}")
-        _wait_until(primary.answers)
+        until(primary.answers)
         sentinels = []
         for number in range(3):
             config = folder / f"sentinel-{number}.conf"
@@ -179,9 +179,9 @@ def running_sentinels(binary: Path) -> Iterator[Watched]:
                 f"sentinel failover-timeout {PRIMARY_NAME} 3000\n"
             )
             sentinels.append(make(binary, str(config), "--sentinel"))
-        _wait_until(partial(_replicates, replica))
+        until(partial(_replicates, replica))
         for sentinel in sentinels:
-            _wait_until(partial(_knows_all, sentinel))
+            until(partial(_knows_all, sentinel))
         yield Watched(primary, replica, tuple(sentinels))
 
 
@@ -190,7 +190,7 @@ def running_server_on_a_port(binary: Path, *options: str) -> Iterator[Server]:
     """Run one server while the block lasts."""
     with _servers() as (make, _):
         server = make(binary, *options)
-        _wait_until(server.answers)
+        until(server.answers)
         yield server
 
 
@@ -235,10 +235,11 @@ def id_of(node: Server) -> str:
     return str(node.run("CLUSTER MYID").decode())
 
 
-def _wait_until(holds: Callable[[], bool]) -> None:
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds of a deployment."""
     deadline = time.monotonic() + START_SECONDS
     while not holds():
-        assert time.monotonic() < deadline, "a deployment did not start"
+        assert time.monotonic() < deadline, "a deployment did not come to be as it should"
         time.sleep(0.02)
 
 
