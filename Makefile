@@ -40,8 +40,8 @@ check: test static ## Run every test and every static check; to be green before 
 
 # A run that hangs is ended by a signal that makes Python tell where it hung. Two at a time, a file
 # whole: most of the time tests wait for processes that start.
-test: .venv/ready ## Run every test; needs nothing running and no network. ARGS="..." goes to pytest.
-	@timeout --foreground --signal=ABRT $(TEST_SECONDS) $(BIN)/python -m pytest -n 2 --dist loadfile --basetemp=$$(mktemp -d) $(ARGS)
+test: .venv/ready ## Run every test; needs nothing running and no network. ARGS="..." goes to pytest, TRANSPORT=grpcio to engines.
+	@TEST_TRANSPORT=$(TRANSPORT) timeout --foreground --signal=ABRT $(TEST_SECONDS) $(BIN)/python -m pytest -n 2 --dist loadfile --basetemp=$$(mktemp -d) $(ARGS)
 
 static: .venv/ready ## Check format, lint, types, floors, protos and stubs; all of them, even after a failure.
 	@failed=''; \

@@ -144,8 +144,8 @@ class Settings:
         Transport,
         kinds.choice(Transport),
         "Which implementation of gRPC serves: the reference, the fast one, or the fast one where "
-        "it is installed.",
-    ] = Transport.GRPCIO
+        "it is installed in a version that was tried (else the reference, and the log says so).",
+    ] = Transport.AUTO
     max_message_bytes: Annotated[
         int,
         kinds.whole(1_024, 4_194_304),

@@ -34,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 DEADLINE_SECONDS = 5.0
+# Which transport engines serve with where a test does not say; `make test TRANSPORT=grpcio`.
+TRANSPORT = os.environ.get("TEST_TRANSPORT") or "auto"
 _LISTENING = re.compile(r"Listening on ([\w.]+:\d+)")
 
 _call_ids = (f"call-{number}@test" for number in itertools.count())
@@ -62,6 +64,7 @@ class Engine:
         """Start it and wait for nothing."""
         settings = {
             "listen": "127.0.0.1:0",
+            "transport": TRANSPORT,
             "data_folder": self.folder / "data",
             "records_path": self.folder / "records",
             **self.settings,
