@@ -1,0 +1,133 @@
+"""The one HTTP listener of a process: what Prometheus reads, and what others post to us."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from server.settings.kinds import Address
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+MAX_BODY_BYTES = 64 * 1_024
+# From the headers of a post to the end of its body.
+BODY_SECONDS = 5.0
+# Posts that are worked on at once; who comes on top is asked to try again.
+MAX_POSTS_AT_ONCE = 32
+RETRY_SECONDS = 5
+_IDLE_SECONDS = 30.0
+_STOP_SECONDS = 2.0
+_BAD_REQUEST, _TIMEOUT, _TOO_LARGE, _BUSY = 400, 408, 413, 503
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What somebody posted. Names of headers are in lower case; nobody has checked anything yet."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered to a post: an HTTP status, and a line for whoever looks."""
+
+    status: int
+    text: str = ""
+
+
+PostRoute = Callable[[Posted], Awaitable[Reply]]
+
+
+class HttpListener:
+    """Serves `GET /metrics` and the given POST routes, on the loop that starts it.
+
+    A route gets a body of at most `MAX_BODY_BYTES`; what it raises is logged and answered 500, so
+    that whoever posted tries again.
+    """
+
+    def __init__(
+        self, address: Address, page: Collector, posts: Mapping[str, PostRoute] | None = None
+    ) -> None:
+        self._address = address
+        self._posts = dict(posts or {})
+        self._registry = CollectorRegistry()
+        self._registry.register(page)
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._working = 0
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> int:
+        """Listen, and return the port. Raises OSError where it is taken."""
+        from aiohttp import web
+
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application.router.add_get("/metrics", self._metrics)
+        for path, route in self._posts.items():
+            application.router.add_post(path, self._handler(route))
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=_IDLE_SECONDS,
+            shutdown_timeout=_STOP_SECONDS,
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._address.host, self._address.port)
+        await site.start()
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def stop(self) -> None:
+        """Listen no longer; posts that are worked on have two seconds more."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        from aiohttp import web
+
+        # In a thread, because it reads files of the system and nobody waits for it.
+        page = await asyncio.to_thread(generate_latest, self._registry)
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _handler(self, route: PostRoute) -> Callable[[web.Request], Awaitable[web.Response]]:
+        from aiohttp import web
+
+        async def handle(request: web.Request) -> web.Response:
+            if self._working >= MAX_POSTS_AT_ONCE:
+                return web.Response(status=_BUSY, headers={"Retry-After": str(RETRY_SECONDS)})
+            self._working += 1
+            try:
+                reply = await self._answer(route, request)
+            finally:
+                self._working -= 1
+            return web.Response(status=reply.status, text=reply.text)
+
+        return handle
+
+    async def _answer(self, route: PostRoute, request: web.Request) -> Reply:
+        from aiohttp import web
+
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            # What a signature covers are the bytes as they are sent.
+            return Reply(_BAD_REQUEST, "the body is encoded")
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return Reply(_TOO_LARGE, f"more than {MAX_BODY_BYTES} bytes")
+        except TimeoutError:
+            return Reply(_TIMEOUT, f"not sent within {BODY_SECONDS:.0f} s")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        return await route(Posted(headers, body))
