@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from policy.facts import Capability, Plan, PoolBasis, ResourceAccount, User
@@ -44,21 +45,55 @@ def pool_sizes(
     ones by `basis`; the pool of US/Canada dial-out licences always counts the assigned. Licences
     count whole from the moment they are there (no proration), those of frozen accounts too.
     """
-    sizes: dict[tuple[str, str], int] = {}
-    subscriptions = us_ca_licences = 0
+    holdings = Holdings()
     for account in accounts:
-        _add_plan(sizes, account)
-        subscriptions += Capability.AUDIO_CONFERENCING in account.capabilities
-        us_ca_licences += Capability.AUDIO_CONFERENCING_US_CA in account.capabilities
-    if basis is PoolBasis.PURCHASED:
-        subscriptions = purchased_conferencing
-    per_licence_seconds = CONFERENCE_MINUTES_PER_LICENCE * SECONDS_PER_MINUTE
-    sizes[CONFERENCE_POOL, ZONE_A] = subscriptions * per_licence_seconds
-    sizes[CONFERENCE_US_CA_POOL, US_CA] = us_ca_licences * per_licence_seconds
-    return sizes
+        holdings.add(account)
+    return holdings.sizes(basis=basis, purchased_conferencing=purchased_conferencing)
 
 
-def _add_plan(sizes: dict[tuple[str, str], int], account: User | ResourceAccount) -> None:
+@dataclass(slots=True)
+class Holdings:
+    """What the accounts of a tenant hold together, kept up to date as accounts come and go."""
+
+    plan_seconds: dict[tuple[str, str], int] = field(default_factory=dict)
+    subscriptions: int = 0
+    us_ca_licences: int = 0
+
+    def copy(self) -> Holdings:
+        """Make holdings that change apart from these."""
+        return replace(self, plan_seconds=dict(self.plan_seconds))
+
+    def add(self, account: User | ResourceAccount) -> None:
+        """Count an account in."""
+        self._count(account, 1)
+
+    def remove(self, account: User | ResourceAccount) -> None:
+        """Count an account out that was counted in as it is."""
+        self._count(account, -1)
+
+    def sizes(self, *, basis: PoolBasis, purchased_conferencing: int) -> dict[tuple[str, str], int]:
+        """Sum up as `pool_sizes` does."""
+        purchased = basis is PoolBasis.PURCHASED
+        subscriptions = purchased_conferencing if purchased else self.subscriptions
+        per_licence_seconds = CONFERENCE_MINUTES_PER_LICENCE * SECONDS_PER_MINUTE
+        return self.plan_seconds | {
+            (CONFERENCE_POOL, ZONE_A): subscriptions * per_licence_seconds,
+            (CONFERENCE_US_CA_POOL, US_CA): self.us_ca_licences * per_licence_seconds,
+        }
+
+    def _count(self, account: User | ResourceAccount, sign: int) -> None:
+        self.subscriptions += sign * (Capability.AUDIO_CONFERENCING in account.capabilities)
+        self.us_ca_licences += sign * (Capability.AUDIO_CONFERENCING_US_CA in account.capabilities)
+        for key, seconds in _plan_shares(account):
+            total = self.plan_seconds.get(key, 0) + sign * seconds
+            if total:
+                self.plan_seconds[key] = total
+            else:
+                del self.plan_seconds[key]
+
+
+def _plan_shares(account: User | ResourceAccount) -> Iterator[tuple[tuple[str, str], int]]:
+    """Yield what one account adds to the pools of its plan, by (pool id, counter)."""
     plan = account.plan
     if plan is None or plan.pay_as_you_go:
         return
@@ -70,5 +105,4 @@ def _add_plan(sizes: dict[tuple[str, str], int], account: User | ResourceAccount
     )
     for counter, minutes in minutes_by_counter:
         if minutes:
-            key = (pool_id, counter)
-            sizes[key] = sizes.get(key, 0) + minutes * SECONDS_PER_MINUTE
+            yield (pool_id, counter), minutes * SECONDS_PER_MINUTE

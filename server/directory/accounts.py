@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -24,12 +24,12 @@ class AccountReader:
 
     def users(self) -> dict[str, User]:
         """Build every user."""
-        return {name: self._user(name, section) for name, section in self.file.users.items()}
+        return {name: self.user(name, section) for name, section in self.file.users.items()}
 
     def resource_accounts(self) -> dict[str, ResourceAccount]:
         """Build every resource account."""
         return {
-            name: self._resource_account(name, section)
+            name: self.resource_account(name, section)
             for name, section in self.file.resource_accounts.items()
         }
 
@@ -47,27 +47,35 @@ class AccountReader:
         if country not in self.catalogue.countries:
             self.file.note(at, f"is {country!r}; give a country of countries.csv")
 
-    def purchased_conferencing(self, accounts: list[User | ResourceAccount]) -> int:
-        """Count the purchased conferencing licences; where none are listed, those assigned."""
-        skus, purchased = self.catalogue.skus, self.file.purchased
-        assigned = self._assigned()
-        for name, count in purchased.items():
-            at = ("licences_purchased", name)
-            if name.upper() not in skus:
-                self.file.note(at, "is no licence of skus.csv")
-            elif count < assigned[name.upper()]:
-                text = f"is {count}, but {assigned[name.upper()]} are assigned; give at least that"
-                self.file.note(at, text)
-        if purchased:
-            return count_purchased(purchased, skus, Capability.AUDIO_CONFERENCING)
-        return sum(Capability.AUDIO_CONFERENCING in each.capabilities for each in accounts)
+    def check_purchased(self, assigned: Mapping[str, int]) -> None:
+        """Note licences that are in no table, or that fewer were bought of than are assigned.
 
-    def _assigned(self) -> Counter[str]:
+        `assigned` counts by name in capitals.
+        """
+        for name, count in self.file.purchased.items():
+            at = ("licences_purchased", name)
+            given = assigned.get(name.upper(), 0)
+            if name.upper() not in self.catalogue.skus:
+                self.file.note(at, "is no licence of skus.csv")
+            elif count < given:
+                self.file.note(at, f"is {count}, but {given} are assigned; give at least that")
+
+    def purchased_conferencing(self, assigned: int) -> int:
+        """Count the purchased conferencing licences; where none are listed, those assigned."""
+        purchased = self.file.purchased
+        if purchased:
+            skus = self.catalogue.skus
+            return count_purchased(purchased, skus, Capability.AUDIO_CONFERENCING)
+        return assigned
+
+    def assigned(self) -> Counter[str]:
+        """Count the licences that the accounts of the file have, by name in capitals."""
         of_users = (user.licences for user in self.file.users.values())
         of_accounts = (account.licences for account in self.file.resource_accounts.values())
         return Counter(name.upper() for names in chain(of_users, of_accounts) for name in names)
 
-    def _user(self, name: str, section: UserSection) -> User:
+    def user(self, name: str, section: UserSection) -> User:
+        """Build one user."""
         at = ("users", name)
         capabilities, plan = self._licences(section, at)
         shared = section.shared_calling_account
@@ -90,7 +98,8 @@ class AccountReader:
             frozen=section.frozen,
         )
 
-    def _resource_account(self, name: str, section: ResourceAccountSection) -> ResourceAccount:
+    def resource_account(self, name: str, section: ResourceAccountSection) -> ResourceAccount:
+        """Build one resource account."""
         at = ("resource_accounts", name)
         if name in self.file.users:
             self.file.note(at, "is a user as well; give it another name")

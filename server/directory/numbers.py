@@ -29,14 +29,20 @@ class NumberReader:
         """Build every service number that leads somewhere."""
         found = {}
         for number, section in self.file.service_numbers.items():
-            at = ("service_numbers", number)
-            built = self._service_number(number, section, at)
+            built = self.service_number(number, section)
             if built is not None:
                 found[number] = built
-                self._check_rate(built, at)
         return found
 
-    def _service_number(
+    def service_number(self, number: str, section: ServiceNumberSection) -> ServiceNumber | None:
+        """Build one service number; None where it leads nowhere."""
+        at: KeyPath = ("service_numbers", number)
+        built = self._build(number, section, at)
+        if built is not None:
+            self._check_rate(built, at)
+        return built
+
+    def _build(
         self, number: str, section: ServiceNumberSection, at: KeyPath
     ) -> ServiceNumber | None:
         catalogue = self.catalogue.catalogue

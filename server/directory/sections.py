@@ -42,8 +42,8 @@ Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="1 
 OptionalName = Annotated[str, msgspec.Meta(max_length=64, description="a name")]
 
 
-class FileSection(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One section."""
+class FileSection(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """One section. Written out, it leaves out what is at its default."""
 
 
 class UserSection(FileSection, frozen=True):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from policy.dial_plan import InvalidDialPlan, check_dial_plan, compile_rule, compile_search
 from policy.facts import DialPlanRule, FundingModel, ResourceAccount, Tenant, User
-from policy.pools import pool_sizes
+from policy.pools import Holdings
 from server.catalogue import CatalogueFiles
 from server.directory.accounts import AccountReader
 from server.directory.digest import with_digest
@@ -24,33 +26,47 @@ def build_tenant(file: TenantFile, catalogue: CatalogueFiles) -> Tenant | None:
     """Build the tenant of a file and note what does not fit together; None without a sound head."""
     reader = AccountReader(file, catalogue)
     users, accounts = reader.users(), reader.resource_accounts()
-    holders: list[User | ResourceAccount] = [*users.values(), *accounts.values()]
-    purchased_conferencing = reader.purchased_conferencing(holders)
+    holdings = Holdings()
+    for account in chain[User | ResourceAccount](users.values(), accounts.values()):
+        holdings.add(account)
+    reader.check_purchased(reader.assigned())
+    built = build_head(reader, holdings)
+    if built is None:
+        return None
+    numbers = NumberReader(file, catalogue, built.currency, built.per_minute_conferencing)
+    whole = replace(
+        built, users=users, resource_accounts=accounts, service_numbers=numbers.service_numbers()
+    )
+    return with_digest(whole)
+
+
+def build_head(reader: AccountReader, holdings: Holdings) -> Tenant | None:
+    """Build a tenant, but for its users, accounts and numbers; None where its head is not sound.
+
+    `holdings` are what its accounts hold together.
+    """
+    file, head = reader.file, reader.file.tenant
     beside_head: dict[str, Any] = {
-        "users": users,
-        "resource_accounts": accounts,
+        "users": {},
+        "resource_accounts": {},
+        "service_numbers": {},
         "dial_plan": _dial_plan(file),
         "blocked_callers": _patterns(file, "patterns"),
         "exempt_callers": _patterns(file, "exemptions"),
     }
-    head = file.tenant
     if head is None:
         return None
     _check_head(file, head, reader)
     restriction = reader.restriction(head.restriction, ("restriction",))
     if restriction is None:
         return None
-    numbers = NumberReader(file, catalogue, head.currency, head.per_minute_conferencing)
-    tenant = Tenant(
+    purchased = reader.purchased_conferencing(holdings.subscriptions)
+    return Tenant(
         **_head_facts(file, head),
         **beside_head,
         restriction=restriction,
-        service_numbers=numbers.service_numbers(),
-        pool_sizes=pool_sizes(
-            holders, basis=head.dial_out_pool_basis, purchased_conferencing=purchased_conferencing
-        ),
+        pool_sizes=holdings.sizes(basis=head.dial_out_pool_basis, purchased_conferencing=purchased),
     )
-    return with_digest(tenant)
 
 
 def _head_facts(file: TenantFile, head: TenantSection) -> dict[str, Any]:
