@@ -26,7 +26,9 @@ from server.archive.changes import (
     PurseUse,
     Refund,
 )
+from server.archive.charges import ChargeRow
 from server.archive.database import Database, archive_url
+from server.archive.funding import FundingRow
 from server.archive.images import AccountImage, ArchivedCall, ArchivedUse, ClosedPartition
 from server.archive.replay import ArchivedEntry, JournalSpan
 from server.archive.trouble import (
@@ -55,11 +57,13 @@ __all__ = [
     "CallDescription",
     "CallState",
     "Change",
+    "ChargeRow",
     "ClosedPartition",
     "Database",
     "DirectDebit",
     "Entry",
     "EntryUnfit",
+    "FundingRow",
     "JournalSpan",
     "LotAdded",
     "LotRow",

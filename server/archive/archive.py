@@ -43,6 +43,11 @@ class Archive:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def database(self) -> Database:
+        """Where it is kept, for what is kept beside it in the same transactions."""
+        return self._database
+
     async def migrate(self) -> None:
         """Bring the tables up to date. Raises `ArchiveUnusable`."""
         await self._database.migrate()

@@ -55,6 +55,7 @@ JOURNAL = Table(
     UniqueConstraint("partition", "nonce", "previous_nonce"),
     Index("ix_journal_tenant_id", "tenant_id", "epoch", "n"),
     Index("ix_journal_time_ms", "time_ms"),
+    Index("ix_journal_tenant_time", "tenant_id", "time_ms"),
 )
 
 # The sums from which an account is opened again. Nothing is held there: reservations are Redis's.

@@ -1,0 +1,147 @@
+"""Attempts to take money from a tenant's means of payment, step by step and each step once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from server.archive.charge_states import COUNTED, IN_FLIGHT, ChargeState
+from server.archive.funding_tables import CHARGES
+
+RECHARGE, TOP_UP = "recharge", "top_up"
+
+
+@dataclass(slots=True)
+class ChargeRow:
+    """One attempt. `charge_id` is the provider's idempotency key; see the table."""
+
+    charge_id: str
+    tenant_id: str
+    purpose: str
+    state: ChargeState
+    micros: int
+    currency: str
+    payment_customer: str
+    expire_ms: int
+    create_ms: int
+    crossing: int | None = None
+    attempt: int | None = None
+    provider_reference: str = ""
+    reason: str = ""
+    detail: str = ""
+    tries: int = 0
+    next_try_ms: int = 0
+    finish_ms: int = 0
+    archived: bool = False
+
+    @property
+    def lot_id(self) -> str:
+        """The lot that the money becomes."""
+        return f"{self.purpose}:{self.charge_id}"
+
+
+_CHARGES = CHARGES.c
+_DETAIL_CHARACTERS = 255
+
+
+def add_charge(connection: Connection, charge: ChargeRow) -> None:
+    """Write a new attempt down, before the provider hears of it."""
+    connection.execute(insert(CHARGES), _values(charge))
+
+
+def find_charge(connection: Connection, charge_id: str, *, hold: bool = False) -> ChargeRow | None:
+    """Find an attempt; held until the transaction ends, if asked."""
+    query = select(CHARGES).where(_CHARGES.charge_id == charge_id)
+    found = connection.execute(query.with_for_update() if hold else query).mappings().first()
+    return None if found is None else _read(found)
+
+
+def save_charge(connection: Connection, charge: ChargeRow) -> None:
+    """Write an attempt that is held."""
+    charge.detail = charge.detail[:_DETAIL_CHARACTERS]
+    connection.execute(
+        update(CHARGES).where(_CHARGES.charge_id == charge.charge_id).values(**_values(charge))
+    )
+
+
+def has_charge_in_flight(connection: Connection, tenant_id: str) -> bool:
+    """Say whether some money of a tenant's may be under way."""
+    query = select(_CHARGES.charge_id).where(
+        _CHARGES.tenant_id == tenant_id, _CHARGES.state.in_(IN_FLIGHT)
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def last_attempt(connection: Connection, tenant_id: str, crossing: int) -> int:
+    """Say how often this crossing was tried."""
+    query = select(func.max(_CHARGES.attempt)).where(
+        _CHARGES.tenant_id == tenant_id, _CHARGES.crossing == crossing
+    )
+    return connection.scalar(query) or 0
+
+
+def recharged_since(connection: Connection, tenant_id: str, since_ms: int) -> list[tuple[int, int]]:
+    """List recharges since a time that took money, or may have: when, and how much."""
+    query = (
+        select(_CHARGES.create_ms, _CHARGES.micros)
+        .where(
+            _CHARGES.tenant_id == tenant_id,
+            _CHARGES.purpose == RECHARGE,
+            _CHARGES.state.in_(COUNTED),
+            _CHARGES.create_ms >= since_ms,
+        )
+        .order_by(_CHARGES.create_ms)
+    )
+    return [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def charges_to_go_on_with(connection: Connection, now_ms: int, *, limit: int) -> list[str]:
+    """List attempts on which nobody works, the oldest first."""
+    going = (ChargeState.INTENT.value, ChargeState.CHARGING.value, ChargeState.CHARGED.value)
+    query = (
+        select(_CHARGES.charge_id)
+        .where(_CHARGES.state.in_(going), _CHARGES.next_try_ms <= now_ms)
+        .order_by(_CHARGES.create_ms)
+        .limit(limit)
+    )
+    return list(connection.scalars(query))
+
+
+def credited_not_archived(connection: Connection, before_ms: int, *, limit: int) -> list[ChargeRow]:
+    """List attempts that were credited before a time and are not known to be archived."""
+    query = (
+        select(CHARGES)
+        .where(
+            ~_CHARGES.archived,
+            _CHARGES.state == ChargeState.CREDITED.value,
+            _CHARGES.finish_ms <= before_ms,
+        )
+        .limit(limit)
+    )
+    return list(map(_read, connection.execute(query).mappings()))
+
+
+def list_charges(connection: Connection, tenant_id: str, *, limit: int) -> list[ChargeRow]:
+    """List attempts of a tenant, the newest first."""
+    query = (
+        select(CHARGES)
+        .where(_CHARGES.tenant_id == tenant_id)
+        .order_by(_CHARGES.create_ms.desc(), _CHARGES.charge_id.desc())
+        .limit(limit)
+    )
+    return list(map(_read, connection.execute(query).mappings()))
+
+
+def _values(charge: ChargeRow) -> dict[str, Any]:
+    return {name: getattr(charge, name) for name in ChargeRow.__slots__} | {
+        "state": charge.state.value
+    }
+
+
+def _read(found: Mapping[Any, Any]) -> ChargeRow:
+    values = {str(name): value for name, value in found.items()}
+    values["state"] = ChargeState(values["state"])
+    return ChargeRow(**values)
