@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from grpc_health.v1 import health as grpc_health
-from grpc_health.v1 import health_pb2
-
 from policy.facts import Tenant
 from server.accounts import Accounts
 from server.app.parts import Engine, partitions
@@ -14,7 +11,7 @@ from server.control import Standings
 from server.deadline import Deadline
 from server.debits import Watching
 from server.facts import FactsFolders, FactsKeeper, FactsReport
-from server.health import LEDGER_SERVICE, LedgerHealth
+from server.health import LEDGER_SERVICE, HealthService, LedgerHealth
 from server.keeper.fill import JournalFill
 from server.keeper_app import make_recovery
 from server.ledger.bridges import NewestStreams
@@ -30,7 +27,6 @@ from server.settings import Settings
 from server.store import StoreClock
 
 _MS = 1_000
-_STATUS = health_pb2.HealthCheckResponse
 
 
 def build_engine(
@@ -57,15 +53,12 @@ def build_engine(
         store_name=opened.name,
         deadline=Deadline(settings.deadline_ms / _MS),
     )
-    told = grpc_health.aio.HealthServicer()
+    told = HealthService()
 
     async def prepare() -> None:
         await clock.refresh()
         await ledger.install()
         await accounts.open(list(facts.current.directory.tenants.values()))
-
-    async def tell(up: bool) -> None:
-        await told.set(LEDGER_SERVICE, _STATUS.SERVING if up else _STATUS.NOT_SERVING)
 
     return Engine(
         settings=settings,
@@ -84,7 +77,9 @@ def build_engine(
         accounts=accounts,
         watching=watching,
         told=told,
-        watch=LedgerHealth(prepare, lambda: probe(store), tell),
+        watch=LedgerHealth(
+            prepare, lambda: probe(store), lambda up: told.tell(LEDGER_SERVICE, serving=up)
+        ),
     )
 
 

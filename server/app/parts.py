@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from grpc_health.v1 import health as grpc_health
-
 from server.accounts import Accounts
 from server.archive import Archive
 from server.control import Standings
 from server.debits import Watching
 from server.facts import FactsKeeper
-from server.health import LedgerHealth
+from server.health import HealthService, LedgerHealth
 from server.keeper.fill import JournalFill
 from server.ledger.calls import CallReader
 from server.ledger.keys import partition_of
@@ -44,7 +42,7 @@ class Engine:
     accounts: Accounts
     watching: Watching
     # What health checks are told, and what watches the ledger for them.
-    told: grpc_health.aio.HealthServicer
+    told: HealthService
     watch: LedgerHealth
 
     def reload(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 
 import uvloop
@@ -31,6 +32,7 @@ _log = logging.getLogger("callgate")
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the result is the exit status of the process."""
+    allow_many_connections()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         uvloop.run(_serve_until_stopped(settings))
@@ -49,3 +51,9 @@ async def _serve_until_stopped(settings: Settings) -> None:
         loop.add_signal_handler(signal.SIGHUP, engine.reload)
         await stop.wait()
         _log.info("Draining.")
+
+
+def allow_many_connections() -> None:
+    """Take as many open files as the system lets us: each caller's connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

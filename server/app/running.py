@@ -8,8 +8,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from grpc_health.v1 import health_pb2
-
 from server.app.building import build_engine
 from server.app.duties import start_duties
 from server.app.figures import show_figures
@@ -44,7 +42,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
         engine.facts.load()
         engine.records.start()
         stack.callback(engine.records.close)
-        await engine.told.set(LEDGER_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+        engine.told.tell(LEDGER_SERVICE, serving=False)
         await _wait_for_ledger(engine.watch)
         start_duties(engine, stack)
         engine.facts.start()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from contextlib import AsyncExitStack
 
-from grpc_health.v1 import health_pb2
-
 from server.app.parts import Engine
 from server.app.services import register_services
 from server.transport import TransportOptions, make_server
@@ -23,10 +21,10 @@ async def serve_port(engine: Engine, stack: AsyncExitStack) -> int:
     )
     register_services(engine, transport)
     port = transport.add_insecure_port(str(settings.listen))
-    await engine.told.set("", health_pb2.HealthCheckResponse.SERVING)
+    engine.told.tell("", serving=True)
     await transport.start()
     stack.push_async_callback(transport.stop, settings.drain_seconds)
-    stack.push_async_callback(engine.told.enter_graceful_shutdown)
+    stack.callback(engine.told.drain)
     _log.info("Listening on %s:%d with %s.", settings.listen.host, port, transport.name)
     if not settings.listen.is_loopback:
         _log.warning(

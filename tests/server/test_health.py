@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from server import health
-from server.health import LedgerHealth
+from server.health import LedgerHealth, ledger
 from server.ledger import LedgerUnavailable
 from server.store import StoreRefused, StoreUnavailable
 
@@ -33,7 +32,7 @@ class Scene:
         if self.trouble is not None:
             raise self.trouble
 
-    async def _tell(self, up: bool) -> None:
+    def _tell(self, up: bool) -> None:
         self.told.append(up)
 
 
@@ -67,7 +66,7 @@ async def test_a_ledger_is_prepared_once_when_it_first_comes_within_reach(scene:
 
 async def test_a_ledger_that_hangs_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     await scene.watch.look()
-    monkeypatch.setattr(health, "_PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(ledger, "_PROBE_SECONDS", 0.01)
     scene.hangs = True
 
     await scene.watch.look()

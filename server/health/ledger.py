@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable
 from server.ledger import LedgerUnavailable
 from server.store import StoreRefused, StoreUnavailable
 
-LEDGER_SERVICE = "callgate.ledger"
-
 # Together they keep the promise to be back within 2 s of the store's return.
 _INTERVAL_UP_SECONDS = 0.5
 _INTERVAL_DOWN_SECONDS = 0.2
@@ -28,7 +26,7 @@ class LedgerHealth:
     `LedgerUnavailable`, `StoreUnavailable`, or `StoreRefused` for what an operator has to mend.
     """
 
-    def __init__(self, prepare: Step, probe: Step, tell: Callable[[bool], Awaitable[None]]) -> None:
+    def __init__(self, prepare: Step, probe: Step, tell: Callable[[bool], None]) -> None:
         self._prepare = prepare
         self._probe = probe
         self._tell = tell
@@ -48,7 +46,7 @@ class LedgerHealth:
             _log.info("The ledger answers.")
         else:
             _log.warning("The ledger is away: %s", self.trouble)
-        await self._tell(up)
+        self._tell(up)
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""

@@ -1,0 +1,80 @@
+"""The standard health service, whose watchers never hold anybody up: not changes, not a drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2 as pb
+from grpc_health.v1 import health_pb2_grpc
+from typing_extensions import override
+
+LEDGER_SERVICE = "callgate.ledger"
+
+# The generated base is for servicers of both kinds; its hints are those of neither.
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class HealthService(health_pb2_grpc.HealthServicer):
+    """Answers `grpc.health.v1.Health`.
+
+    The servicer that comes with grpcio will not do: a watcher of it that does not read holds up
+    every change, and one that does holds up the drain for as long as that may last.
+    """
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, int] = {}
+        # Set, and another put in its place, at each change.
+        self._changed = asyncio.Event()
+        self._draining = False
+
+    def tell(self, service: str, *, serving: bool) -> None:
+        """Say whether a service serves; once a drain has begun nothing does."""
+        if not self._draining:
+            self._statuses[service] = _status(serving)
+            self._wake()
+
+    def drain(self) -> None:
+        """Say NOT_SERVING for everything and let every watcher go who has been told so."""
+        self._draining = True
+        self._statuses = dict.fromkeys(self._statuses, _status(serving=False))
+        self._wake()
+
+    @override
+    async def Check(
+        self, request: pb.HealthCheckRequest, context: _Context
+    ) -> pb.HealthCheckResponse:
+        """Tell the health of one service now; NOT_FOUND for one that is not known."""
+        status = self._statuses.get(request.service)
+        if status is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "the service is not known")
+        return pb.HealthCheckResponse(status=status)
+
+    @override
+    async def Watch(
+        self, request: pb.HealthCheckRequest, _context: _Context
+    ) -> AsyncIterator[pb.HealthCheckResponse]:
+        """Tell the health of one service, now and at each change, until the drain."""
+        told = None
+        while True:
+            changed = self._changed
+            status = self._statuses.get(request.service, pb.HealthCheckResponse.SERVICE_UNKNOWN)
+            if status != told:
+                yield pb.HealthCheckResponse(status=status)
+                told = status
+            elif self._draining:
+                return
+            else:
+                await changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _status(serving: bool) -> int:
+    status = pb.HealthCheckResponse
+    return status.SERVING if serving else status.NOT_SERVING
