@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import pytest
 
@@ -64,9 +64,9 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(params=SERVERS)
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, urls: dict[str, str]) -> AsyncIterator[Store]:
     """An empty store of each kind."""
-    async for connected in a_store(request, request.param):
+    async for connected in a_store(request, urls):
         yield connected
 
 
@@ -79,13 +79,13 @@ async def redis_ledger(store: Store, clock: ManualClock) -> RedisLedger:
 
 @pytest.fixture(params=(MODEL, *SERVERS))
 async def under_test(
-    request: pytest.FixtureRequest, clock: ManualClock
+    request: pytest.FixtureRequest, urls: dict[str, str], clock: ManualClock
 ) -> AsyncIterator[UnderTest]:
     """Each ledger in turn, empty, and the clock it goes by."""
     if request.param == MODEL:
         yield UnderTest(MemoryLedger(clock), clock)
         return
-    async for connected in a_store(request, request.param):
+    async for connected in a_store(request, urls):
         ledger = RedisLedger(connected, clock)
         await ledger.install()
         yield UnderTest(ledger, clock)
@@ -96,9 +96,10 @@ def ledger(under_test: UnderTest) -> object:
     return under_test.ledger
 
 
-async def a_store(request: pytest.FixtureRequest, kind: str) -> AsyncIterator[Store]:
-    """Connect to an empty store of one kind."""
-    unsteady = nullcontext()
+async def a_store(request: pytest.FixtureRequest, urls: dict[str, str]) -> AsyncIterator[Store]:
+    """Connect to an empty store of the kind that is asked for."""
+    kind: str = request.param
+    unsteady: AbstractContextManager[None] = nullcontext()
     if kind == CLUSTER:
         url, slot = request.getfixturevalue("moving")
         connected: Store = PatientStore(url)
@@ -108,7 +109,6 @@ async def a_store(request: pytest.FixtureRequest, kind: str) -> AsyncIterator[St
             request.getfixturevalue("failing_over"), next(request.getfixturevalue("deaths"))
         )
     else:
-        urls = request.getfixturevalue("urls")
         if kind not in urls:
             pytest.skip(f"{kind}-server is not installed")
         connected = Store(urls[kind])
