@@ -5,6 +5,7 @@ It knows neither Redis nor gRPC. See docs/archive.md.
 
 from __future__ import annotations
 
+from server.archive import outbox
 from server.archive.archive import Archive
 from server.archive.audit import Audited, AuditTrail
 from server.archive.book import LotRow
@@ -75,4 +76,5 @@ __all__ = [
     "PurseUse",
     "Refund",
     "archive_url",
+    "outbox",
 ]

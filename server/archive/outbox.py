@@ -1,0 +1,95 @@
+"""The outbox: what a tenant is to be told, written in the transaction in which it came true.
+
+    outbox.add(connection, Notice(NoticeKind.RECHARGE_FAILED, tenant_id, charge_id, time_ms, facts))
+
+Written with whatever made it true, a notice is there exactly if that is; the keeper sends it later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from server.archive.notice_tables import NOTICES, WEBHOOK_EVENTS
+
+_ID_DIGITS = 40
+
+# What the text of a notice is made of: texts, and whole numbers (micros, milliseconds, seconds).
+Facts = Mapping[str, Any]
+
+
+class NoticeKind(StrEnum):
+    """What a tenant is told of; docs/notices.md has each kind's facts."""
+
+    RECHARGE_SUCCEEDED = "recharge_succeeded"
+    RECHARGE_FAILED = "recharge_failed"
+    BALANCE_LOW = "balance_low"
+    BALANCE_ZERO = "balance_zero"
+    POOL_80 = "pool_80"
+    POOL_100 = "pool_100"
+    CREDITS_EXPIRING = "credits_expiring"
+    CREDITS_EXPIRED = "credits_expired"
+
+
+class NoticeState(StrEnum):
+    """Whether it is known whom to tell."""
+
+    NEW = "new"
+    ADDRESSED = "addressed"
+    UNADDRESSED = "unaddressed"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to tell a tenant, once for each (tenant, kind, crossing key)."""
+
+    kind: NoticeKind
+    tenant_id: str
+    # What tells this crossing from the next one of its kind: the id of a charge, say.
+    crossing_key: str
+    time_ms: int
+    facts: Facts = field(default_factory=dict)
+
+    @property
+    def notice_id(self) -> str:
+        """Its name everywhere: also of the mails' Message-ID and of the webhook's event."""
+        text = "\x1f".join((self.tenant_id, self.kind.value, self.crossing_key))
+        return hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
+
+
+def add(connection: Connection, notice: Notice) -> bool:
+    """Write a notice down; False where this crossing was told already, and nothing changes."""
+    values = {
+        "notice_id": notice.notice_id,
+        "tenant_id": notice.tenant_id,
+        "kind": notice.kind.value,
+        "crossing_key": notice.crossing_key,
+        "time_ms": notice.time_ms,
+        "facts": msgspec.json.encode(notice.facts, order="deterministic").decode(),
+        "state": NoticeState.NEW.value,
+    }
+    return insert_once(connection, NOTICES, values)
+
+
+def note_event(connection: Connection, source: str, event_id: str, *, now_ms: int) -> bool:
+    """Note an event that somebody posted; False where it was taken before.
+
+    To be called in the transaction that does what the event says.
+    """
+    values = {"source": source, "event_id": event_id, "time_ms": now_ms}
+    return insert_once(connection, WEBHOOK_EVENTS, values)
+
+
+def insert_once(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row, unless its primary key is there; say whether it was inserted."""
+    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    key = list(table.primary_key.columns)
+    statement = insert(table).values(**values).on_conflict_do_nothing().returning(*key)
+    return connection.execute(statement).first() is not None
