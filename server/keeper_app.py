@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import uvloop
 
 from server.archive import Archive, ArchiveUnavailable, ArchiveUnusable, Database, archive_url
+from server.http import HttpListener
 from server.keeper.figures import Figures
 from server.keeper.keeper import Keeper
 from server.keeper.page import KeeperPage
@@ -21,7 +22,6 @@ from server.keeper.recovery import Recovery
 from server.ledger.journal import JournalReader
 from server.ledger.keeping import Keeping
 from server.ledger.redis_ledger import RedisLedger
-from server.observation.metrics import serve_metrics
 from server.settings import Settings
 from server.store import EmbeddedServer, Store, StoreClock, StoreRefused, StoreUnavailable
 
@@ -62,11 +62,11 @@ async def _work(settings: Settings) -> None:
     figures = Figures(settings.journal_max_entries)
     async with AsyncExitStack() as stack:
         parts, _store = await stack.enter_async_context(running_parts(settings))
-        address = settings.keeper_metrics_listen
-        if address is not None:
-            httpd, _thread = serve_metrics(address, KeeperPage(figures, parts.now_ms))
-            stack.callback(httpd.server_close)
-            stack.push_async_callback(asyncio.to_thread, httpd.shutdown)
+        if settings.keeper_http_listen is not None:
+            page = KeeperPage(figures, parts.now_ms)
+            listener = HttpListener(settings.keeper_http_listen, page)
+            stack.push_async_callback(listener.stop)
+            await listener.start()
         await Keeper(parts, figures).run()
 
 

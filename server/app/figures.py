@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import AsyncExitStack
 
 from server.app.parts import Engine
-from server.observation.metrics import Gauge, MetricsPage, serve_metrics
+from server.http import HttpListener
+from server.observation.metrics import Gauge, MetricsPage
 
 _log = logging.getLogger("callgate")
 
 
-def show_figures(engine: Engine, stack: AsyncExitStack) -> None:
+async def show_figures(engine: Engine, stack: AsyncExitStack) -> None:
     """Serve the page where the settings say so. Raises `OSError` if its port is taken."""
-    address = engine.settings.metrics_listen
+    address = engine.settings.http_listen
     if address is None:
         return
     page = MetricsPage(engine.metrics, counters=_counters(engine), gauges=_gauges(engine))
-    httpd, _ = serve_metrics(address, page)
-    stack.callback(httpd.server_close)
-    stack.push_async_callback(asyncio.to_thread, httpd.shutdown)
-    _log.info("Metrics on %s:%d/metrics.", address.host, httpd.server_port)
+    listener = HttpListener(address, page)
+    stack.push_async_callback(listener.stop)
+    _log.info("Metrics on %s:%d/metrics.", address.host, await listener.start())
 
 
 def _counters(engine: Engine) -> dict[str, Gauge]:

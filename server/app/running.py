@@ -47,7 +47,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
         start_duties(engine, stack)
         engine.facts.start()
         stack.push_async_callback(engine.facts.stop)
-        show_figures(engine, stack)
+        await show_figures(engine, stack)
         yield engine, await serve_port(engine, stack)
 
 

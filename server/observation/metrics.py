@@ -5,10 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, start_http_server
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -19,7 +16,6 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from server.ledger import Answer
-from server.settings.kinds import Address
 
 _BUCKETS_US = (250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
 _MICROSECONDS = 1_000_000
@@ -138,12 +134,3 @@ HELP = {
     "bridges_replaced": "Streams of bridges that ended because a newer one took over.",
     "ledger_up": "1 while the ledger answers and takes writes, else 0.",
 }
-
-
-def serve_metrics(address: Address, page: Collector) -> tuple[WSGIServer, Thread]:
-    """Serve the page over HTTP from a thread of its own. Raises OSError if the port is taken."""
-    registry = CollectorRegistry()
-    registry.register(page)
-    ProcessCollector(registry=registry)
-    GCCollector(registry=registry)
-    return start_http_server(address.port, addr=address.host, registry=registry)

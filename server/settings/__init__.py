@@ -75,10 +75,11 @@ class Settings:
         "Listen where other machines can reach it, although no caller is asked for an identity. "
         "Said again at every start.",
     ] = False
-    metrics_listen: Annotated[
+    http_listen: Annotated[
         Address | None,
         kinds.address_or_none(),
-        'Where Prometheus reads the metrics, over HTTP: "127.0.0.1:9464", say. Off if empty.',
+        'Where HTTP is spoken, without TLS: Prometheus reads the metrics at "/metrics". '
+        '"127.0.0.1:9464", say. Off if empty.',
     ] = None
     # --- What it reads and keeps ------------------------------------------------------------
     catalogue_folder: Annotated[
@@ -117,10 +118,10 @@ class Settings:
         "Run a keeper beside the server, as a process of its own that ends with it. Off where "
         "keepers run apart, as `python -m server keeper`.",
     ] = True
-    keeper_metrics_listen: Annotated[
+    keeper_http_listen: Annotated[
         Address | None,
         kinds.address_or_none(),
-        "Where Prometheus reads the keeper's metrics, over HTTP. Off if empty.",
+        'Where the keeper speaks HTTP, without TLS: its metrics at "/metrics". Off if empty.',
     ] = None
     # --- How it answers ---------------------------------------------------------------------
     deadline_ms: Annotated[
@@ -300,7 +301,7 @@ def _from_environment(
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    for name in ("listen", "metrics_listen", "keeper_metrics_listen"):
+    for name in ("listen", "http_listen", "keeper_http_listen"):
         where: Address | None = getattr(settings, name)
         if where is not None and not where.is_loopback and not settings.insecure_listen:
             yield (

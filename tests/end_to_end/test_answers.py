@@ -373,7 +373,7 @@ def test_every_decision_leaves_a_record_without_the_number(engine: Engine) -> No
 
 
 def test_what_is_answered_is_counted(tmp_path: Path) -> None:
-    with running_engine(tmp_path, metrics_listen="127.0.0.1:0", transport="nghttp2") as engine:
+    with running_engine(tmp_path, http_listen="127.0.0.1:0", transport="nghttp2") as engine:
         engine.ask(a_question())
         engine.ask(a_question("12ab"))
         engine.ask(a_question("911"))
