@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from contextlib import AsyncExitStack
 
+from server.app.options import transport_options
 from server.app.parts import Engine
 from server.app.services import register_services
-from server.transport import TransportOptions, make_server
+from server.transport import make_server
 
 _log = logging.getLogger("callgate")
 
@@ -15,10 +16,7 @@ _log = logging.getLogger("callgate")
 async def serve_port(engine: Engine, stack: AsyncExitStack) -> int:
     """Bind, serve, and see to it that questions under way are answered before the end."""
     settings = engine.settings
-    transport = make_server(
-        settings.transport.value,
-        TransportOptions(max_receive_message_bytes=settings.max_message_bytes),
-    )
+    transport = make_server(settings.transport.value, transport_options(settings))
     register_services(engine, transport)
     port = transport.add_insecure_port(str(settings.listen))
     engine.told.tell("", serving=True)

@@ -147,6 +147,12 @@ class Settings:
         "Which implementation of gRPC serves: the reference, the fast one, or the fast one where "
         "it is installed in a version that was tried (else the reference, and the log says so).",
     ] = Transport.AUTO
+    workers: Annotated[
+        int,
+        kinds.whole(1, 64),
+        "Processes that share the port, one a core; clients learn how many and open connections "
+        "to match. With 1 there is no parent.",
+    ] = 1
     max_message_bytes: Annotated[
         int,
         kinds.whole(1_024, 4_194_304),

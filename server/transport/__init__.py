@@ -20,6 +20,7 @@ __all__ = [
     "TransportName",
     "TransportOptions",
     "TransportServer",
+    "available_transports",
     "make_server",
 ]
 
@@ -47,6 +48,11 @@ def make_server(transport: TransportName, options: TransportOptions) -> Transpor
         raise ImportError(hindrance)
     _LOG.warning("serving with grpcio, which is slower: %s", hindrance)
     return GrpcioServer(options)
+
+
+def available_transports() -> tuple[str, ...]:
+    """List what can serve here, the fast one first."""
+    return ("grpcio",) if _hindrance_to_nghttp2() else ("nghttp2", "grpcio")
 
 
 def _hindrance_to_nghttp2() -> str | None:

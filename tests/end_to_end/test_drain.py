@@ -1,4 +1,4 @@
-"""A drain: everybody is told, nobody is cut off, and the end comes long before the grace is over."""
+"""A drain: everybody is told, nobody is cut off, and the end comes long before the grace does."""
 
 from __future__ import annotations
 

@@ -9,10 +9,11 @@ from unittest.mock import Mock
 import grpc
 import pytest
 
-from callgate.v1 import authorization_pb2, credits_pb2
+from callgate.v1 import authorization_pb2, credits_pb2, server_info_pb2
 from server.authorization import Authorization
 from server.credits import Credits
 from server.observation.metrics import Metrics
+from server.server_info import ServerInfo
 from server.transport import TransportServer
 
 
@@ -34,6 +35,7 @@ class Registrations:
     [
         (Authorization, authorization_pb2.DESCRIPTOR.services_by_name["AuthorizationService"]),
         (Credits, credits_pb2.DESCRIPTOR.services_by_name["CreditService"]),
+        (ServerInfo, server_info_pb2.DESCRIPTOR.services_by_name["ServerInfoService"]),
     ],
 )
 def test_every_method_of_a_service_is_served(servicer: type[Any], descriptor: Any) -> None:

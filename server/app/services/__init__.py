@@ -14,6 +14,7 @@ from server.app.parts import Engine
 from server.app.services.authorizing import register_authorization
 from server.app.services.credits import register_credits
 from server.app.services.debits import register_debits
+from server.app.services.server_info import register_server_info
 from server.transport import TransportServer
 
 # Each registers one service and returns its full name.
@@ -21,6 +22,7 @@ _SERVICES: tuple[Callable[[Engine, TransportServer], str], ...] = (
     register_authorization,
     register_credits,
     register_debits,
+    register_server_info,
 )
 
 
