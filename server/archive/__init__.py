@@ -29,6 +29,7 @@ from server.archive.changes import (
 )
 from server.archive.charges import ChargeRow
 from server.archive.database import Database, archive_url
+from server.archive.directory_rows import ItemRow, TenantRow
 from server.archive.funding import FundingRow
 from server.archive.images import AccountImage, ArchivedCall, ArchivedUse, ClosedPartition
 from server.archive.replay import ArchivedEntry, JournalSpan
@@ -65,6 +66,7 @@ __all__ = [
     "Entry",
     "EntryUnfit",
     "FundingRow",
+    "ItemRow",
     "JournalSpan",
     "LotAdded",
     "LotRow",
@@ -75,6 +77,7 @@ __all__ = [
     "PositionMoved",
     "PurseUse",
     "Refund",
+    "TenantRow",
     "archive_url",
     "outbox",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from policy.facts import Capability, Plan, ResourceAccount, Restriction, User
@@ -14,6 +14,8 @@ from server.directory.sections import ResourceAccountSection, UserSection
 from server.directory.tenant_file import KeyPath, TenantFile
 from server.factfiles.figures import to_micros
 
+_Amount = tuple[frozenset[Capability], Plan | None]
+
 
 @dataclass(frozen=True, slots=True)
 class AccountReader:
@@ -21,6 +23,8 @@ class AccountReader:
 
     file: TenantFile
     catalogue: CatalogueFiles
+    # Thousands hold the same few licences, so what these amount to is worked out once.
+    _amounts: dict[tuple[str, ...], _Amount] = field(default_factory=dict)
 
     def users(self) -> dict[str, User]:
         """Build every user."""
@@ -114,10 +118,19 @@ class AccountReader:
             frozen=section.frozen,
         )
 
-    def _licences(
-        self, section: UserSection | ResourceAccountSection, at: KeyPath
-    ) -> tuple[frozenset[Capability], Plan | None]:
+    def _licences(self, section: UserSection | ResourceAccountSection, at: KeyPath) -> _Amount:
         """Unfold the licences of an account, and find its plan where it lives."""
+        held = (section.usage_location, *section.licences)
+        known = self._amounts.get(held)
+        if known is not None:
+            return known
+        mistakes = self.file.problems.count
+        amount = self._unfold(section, at)
+        if self.file.problems.count == mistakes:
+            self._amounts[held] = amount
+        return amount
+
+    def _unfold(self, section: UserSection | ResourceAccountSection, at: KeyPath) -> _Amount:
         self.check_country(section.usage_location, (*at, "usage_location"))
         licences = unfold(section.licences, self.catalogue.skus)
         for text in self._licence_mistakes(licences.unknown, licences.plans):

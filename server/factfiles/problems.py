@@ -51,6 +51,11 @@ class Problems:
         else:
             self._more += 1
 
+    @property
+    def count(self) -> int:
+        """How many mistakes were noted."""
+        return len(self._found) + self._more
+
     def raise_if_any(self) -> None:
         """Raise `InvalidFacts` with all that was noted, in the order of files and lines."""
         if self._found:
