@@ -120,7 +120,7 @@ def test_loopback_needs_no_leave(listen: str) -> None:
     assert str(load_settings(None, {"CALLGATE_LISTEN": listen}).listen) == listen
 
 
-@pytest.mark.parametrize("variable", ["CALLGATE_LISTEN", "CALLGATE_METRICS_LISTEN"])
+@pytest.mark.parametrize("variable", ["CALLGATE_LISTEN", "CALLGATE_HTTP_LISTEN"])
 def test_any_other_address_needs_leave(variable: str) -> None:
     address = {variable: "[::]:50051"}
 
