@@ -10,7 +10,8 @@ from server.archive import Archive, CallChange, Entry, Position, PositionMoved
 from server.keeper.reading import read_entry
 from server.ledger.journal import JournalEntry, JournalReader
 from server.ledger.keeping import Keeping
-from server.ledger.keys import call_key, call_reference
+from server.ledger.keys import call_key, call_reference, other_gateway_key
+from server.ledger.questions import CallKey
 
 # Entries of one transaction: enough to be cheap, few enough to be soon over.
 BATCH = 1_000
@@ -126,8 +127,14 @@ def _require_chain(found: Sequence[JournalEntry]) -> None:
 
 def _calls_over(entries: Sequence[Entry]) -> list[str]:
     over = {
-        (entry.tenant_id, entry.change.call_id)
+        CallKey(entry.tenant_id, entry.change.gateway_id, entry.change.call_id)
         for entry in entries
         if isinstance(entry.change, CallChange) and entry.change.state.is_over
     }
-    return [call_key(tenant_id, call_reference(tenant_id, call_id)) for tenant_id, call_id in over]
+    return [key for call in over for key in _keys_of(call)]
+
+
+def _keys_of(call: CallKey) -> tuple[str, str]:
+    # Another gateway may have its id by now; then its record was set aside.
+    reference = call_reference(call.tenant_id, call.call_id)
+    return call_key(call.tenant_id, reference), other_gateway_key(call)

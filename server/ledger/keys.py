@@ -6,10 +6,11 @@ always in the same partition. See docs/ledger.md for the table.
 
 from __future__ import annotations
 
-import base64
 import hashlib
+from binascii import b2a_base64
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from urllib.parse import quote, unquote
 
 from server.ledger.questions import CallKey
@@ -18,7 +19,9 @@ PARTITIONS = 256
 # String: which keeper works; it lives some seconds and is of no partition.
 KEEPER_LEASE = "callgate:keeper"
 _CACHED_TENANTS = 65_536
+_CACHED_GATEWAYS = 4_096
 _CALL_REFERENCE_BYTES = 16
+CALL_REFERENCE_CHARACTERS = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,14 @@ def every_key_of(partition: int) -> str:
 
 def call_reference(*parts: str) -> str:
     """Stand for a call in keys: 22 characters; no byte of a caller's is ever part of a key."""
+    return reference_bytes(*parts).decode()
+
+
+def reference_bytes(*parts: str) -> bytes:
+    """Write that reference as it is sent: base64, less the two signs that fill it up."""
     text = "".join([f"{len(part)}:{part}" for part in parts])
-    digest = hashlib.sha256(text.encode()).digest()[:_CALL_REFERENCE_BYTES]
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    digest = blake2b(text.encode(), digest_size=_CALL_REFERENCE_BYTES).digest()
+    return b2a_base64(digest, newline=False)[:CALL_REFERENCE_CHARACTERS]
 
 
 def call_key(tenant_id: str, reference: str) -> str:
@@ -74,17 +82,35 @@ def call_key(tenant_id: str, reference: str) -> str:
     Hash: the call and the last answer about it. It lives while the call runs and 15 minutes after
     its entries are archived; the record of a refusal lives 120 s.
     """
-    return f"{{p{partition_of(tenant_id)}}}:call:{reference}"
+    return call_key_stem(tenant_id) + reference
+
+
+@lru_cache(maxsize=_CACHED_TENANTS)
+def call_key_stem(tenant_id: str) -> str:
+    """Spell what the keys of all calls of a tenant begin with."""
+    return f"{{p{partition_of(tenant_id)}}}:call:"
 
 
 def other_gateway_key(call: CallKey) -> str:
     """Spell the key for what a gateway was answered about a call id that another one has by now.
 
     Hash: a refusal because the call id is in use, which lives 120 s, or a call that is over and was
-    set aside; it lives as long as it had to, at most 15 minutes after the last report about it.
+    set aside, which lives as any other, until 15 minutes after its end is archived.
     """
-    reference = call_reference(call.tenant_id, call.call_id, call.gateway_id)
-    return f"{{p{partition_of(call.tenant_id)}}}:other:{reference}"
+    reference = call_reference(call.tenant_id, call.call_id)
+    return other_key_stem(call.tenant_id) + reference + gateway_mark(call.gateway_id)
+
+
+@lru_cache(maxsize=_CACHED_TENANTS)
+def other_key_stem(tenant_id: str) -> str:
+    """Spell what those keys of a tenant begin with; reference and mark of the gateway follow."""
+    return f"{{p{partition_of(tenant_id)}}}:other:"
+
+
+@lru_cache(maxsize=_CACHED_GATEWAYS)
+def gateway_mark(gateway_id: str) -> str:
+    """Stand for a gateway behind the reference of a call: 22 characters."""
+    return call_reference(gateway_id)
 
 
 def newest_stream_key(gateway_id: str) -> str:

@@ -98,6 +98,7 @@ class MemoryLedger:
                 request.refusal,
                 limit,
                 in_use=step.aside,
+                granted_before=True,
             )
             step.grant(question, call, wish, kind="extended", was_live=was_live)
             return step

@@ -33,8 +33,10 @@ class Wish:
     running_limit: int | None = None
     in_use: bool = False
     forced: tuple[Reason, int] | None = None
-    # What the call was until now, where it was granted before.
+    # What the call was until now, where it was running.
     running: ModelCall | None = None
+    # It was granted before: what it used may yet be settled.
+    granted_before: bool = False
 
 
 class Step:
@@ -128,10 +130,11 @@ class Step:
         in_use: bool,
     ) -> None:
         """Answer a question for a reservation; `found` is what is known of the call."""
-        before = None if found is None or in_use or found.state == "refused" else deepcopy(found)
+        before = _before(found, in_use=in_use)
         live = before is not None and before.state == "live"
+        aside = in_use and before is not None and bool(before.purses)
         running: ModelCall | None = None
-        if before is not None and before.purses and request.used_seconds > 0:
+        if before is not None and before.purses and (aside or request.used_seconds > 0):
             call = before
             call.context = paid_as_it_began(call.context, request.context)
             self.resume(call)
@@ -143,7 +146,7 @@ class Step:
                 Purses(self.account, before).give_back()
                 call.take_over(before)
                 running = before if before.purses else None
-        if not in_use:
+        if aside or not in_use:
             Purses(self.account, call).report(request.used_seconds)
         limit = None if request.concurrency is None else request.concurrency.limit
         wish = Wish(
@@ -154,6 +157,7 @@ class Step:
             in_use,
             forced,
             running,
+            granted_before=call is before,
         )
         self.grant(request.question, call, wish, kind="reserved", was_live=live)
         call, _ = self.calls[-1]
@@ -187,13 +191,14 @@ class Step:
                 wish.running.context, call = context, wish.running
             self.refused = self.refused or (reason, shortfall)
             self.short = self.short or (wish.refusal is None and not self.account.frozen)
-            call.state = "ended" if call.used_seconds > 0 or was_live else "refused"
+            may_be_settled = was_live or wish.granted_before or call.used_seconds > 0
+            call.state = "ended" if may_be_settled else "refused"
         else:
             call.state = "live"
             self._count(call, 1)
         if reason is None:
             self.note(kind)
-        elif was_live or call.used_seconds > 0:
+        elif call.state == "ended":
             self.note("ended")
         self._answer(question, call, (reason, shortfall))
         self.calls.append((call, wish.in_use))
@@ -279,6 +284,16 @@ class Step:
     def _count(self, call: ModelCall, by: int) -> None:
         if call.counted:
             self.account.running[call.counted] = max(0, self.account.running[call.counted] + by)
+
+
+def _before(found: ModelCall | None, *, in_use: bool) -> ModelCall | None:
+    # What a question goes on from. Of a call id that another gateway has, only what may yet be
+    # settled: no question may do away with it.
+    if found is None or found.state == "refused":
+        return None
+    if in_use and found.state not in {"expired", "ended"}:
+        return None
+    return deepcopy(found)
 
 
 def _begin(request: ReserveRequest, *, known_uses: bool) -> ModelCall:

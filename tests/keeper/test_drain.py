@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keepers import PARTITION, House, drained
-from ledgers import by_the_second, credits_, pool
+from keepers import PARTITION, House, context_of, drained
+from ledgers import ask, by_the_second, credits_, pool
 from server.archive import CallState
 from server.keeper.drain import ArchiveBehind, PartitionLost, following
 from server.ledger import TopUp
@@ -67,6 +67,22 @@ async def test_a_call_that_is_over_goes_a_while_after_its_end_was_archived(house
     lifetimes = sorted([await house.store.command("PTTL", key) for key in keys])
     assert lifetimes[0] == -1
     assert 0 < lifetimes[1] <= 15 * 60 * 1_000
+
+
+async def test_a_call_whose_id_another_gateway_took_goes_no_sooner(house: House) -> None:
+    await house.open()
+    await house.reserve("call-1", 1, by_the_second())
+    house.clock.pass_seconds(3_600)
+    await house.ledger.expire(PARTITION, 10)
+    other = ask("call-1", 1, by_the_second(), gateway="sbc-2")
+    await house.ledger.reserve(other._replace(context=context_of(by_the_second())))
+    (aside,) = await house.store.command("KEYS", "*:other:*")
+    before = await house.store.command("PTTL", aside)
+
+    await drained(house)
+
+    assert before == -1
+    assert 0 < await house.store.command("PTTL", aside) <= 15 * 60 * 1_000
 
 
 async def test_a_usage_record_tells_who_called_where(house: House) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 
 import pytest
 
@@ -66,7 +66,7 @@ def clock() -> ManualClock:
 @pytest.fixture(params=SERVERS)
 async def store(request: pytest.FixtureRequest, urls: dict[str, str]) -> AsyncIterator[Store]:
     """An empty store of each kind."""
-    async for connected in a_store(request, urls):
+    async with a_store(request, urls) as connected:
         yield connected
 
 
@@ -85,7 +85,7 @@ async def under_test(
     if request.param == MODEL:
         yield UnderTest(MemoryLedger(clock), clock)
         return
-    async for connected in a_store(request, urls):
+    async with a_store(request, urls) as connected:
         ledger = RedisLedger(connected, clock)
         await ledger.install()
         yield UnderTest(ledger, clock)
@@ -96,6 +96,7 @@ def ledger(under_test: UnderTest) -> object:
     return under_test.ledger
 
 
+@asynccontextmanager
 async def a_store(request: pytest.FixtureRequest, urls: dict[str, str]) -> AsyncIterator[Store]:
     """Connect to an empty store of the kind that is asked for."""
     kind: str = request.param

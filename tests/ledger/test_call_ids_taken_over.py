@@ -86,6 +86,65 @@ async def test_a_lapsed_call_gets_no_more_while_another_gateway_has_its_id(
     assert (balance.debited_micros, balance.reserved_micros) == (25, 60)
 
 
+@pytest.mark.parametrize("talked_before", [0, 20])
+async def test_a_refused_question_does_not_do_away_with_what_is_yet_to_be_settled(
+    under_test: UnderTest, talked_before: int
+) -> None:
+    ledger = under_test.ledger
+    await ledger.open_account(an_account(1_000))
+    await ledger.reserve(ask("call-1", 1, by_the_second(), gateway=FIRST))
+    await ledger.extend(extend("call-1", 2, talked_before))
+    under_test.clock.pass_seconds(3_600)
+    await ledger.expire(partition_of("contoso"), 10)
+    await ledger.reserve(ask("call-1", 1, by_the_second(), gateway=SECOND))
+
+    question = ask("call-1", 3, by_the_second(), gateway=FIRST)
+    refused = await ledger.reserve(question)
+    settled = await ledger.settle(a_question("call-1", 4, gateway=FIRST), 50)
+    balance = await ledger.read_balance("contoso")
+
+    assert refused.reason is Reason.CALL_ID_IN_USE
+    assert settled.late
+    assert settled.used_seconds == 50
+    assert (balance.debited_micros, balance.reserved_micros) == (50, 60)
+
+
+async def test_a_call_announced_while_another_gateway_has_its_id_is_paid_once(
+    under_test: UnderTest,
+) -> None:
+    ledger = under_test.ledger
+    await ledger.open_account(an_account(1_000))
+    await ledger.reserve(ask("call-1", 1, by_the_second(), gateway=FIRST))
+    under_test.clock.pass_seconds(3_600)
+    await ledger.expire(partition_of("contoso"), 10)
+    await ledger.reserve(ask("call-1", 1, by_the_second(), gateway=SECOND))
+
+    announced = ask("call-1", 2, by_the_second(), gateway=FIRST)._replace(used_seconds=30)
+    refused = await ledger.reserve(announced)
+    again = await ledger.reserve(announced)
+    settled = await ledger.settle(a_question("call-1", 3, gateway=FIRST), 40)
+    balance = await ledger.read_balance("contoso")
+
+    assert refused.reason is Reason.CALL_ID_IN_USE
+    assert again == refused
+    assert settled.used_seconds == 40
+    assert (balance.debited_micros, balance.reserved_micros) == (40, 60)
+
+
+async def test_a_lapsed_call_that_is_refused_more_is_settled_late(under_test: UnderTest) -> None:
+    ledger = under_test.ledger
+    await ledger.open_account(an_account(1_000))
+    await ledger.reserve(ask("call-1", 1, by_the_second()))
+    under_test.clock.pass_seconds(3_600)
+    await ledger.expire(partition_of("contoso"), 10)
+    await ledger.extend(extend("call-1", 2, 0, refusal=Reason.LICENCE_MISSING))
+
+    settled = await ledger.settle(a_question("call-1", 3), 50)
+
+    assert settled.used_seconds == 50
+    assert (await ledger.read_balance("contoso")).debited_micros == 50
+
+
 async def test_a_call_id_may_go_back_and_forth_between_gateways(ledger: Ledger) -> None:
     await ledger.open_account(an_account(1_000_000))
     for turn in range(3):

@@ -19,8 +19,6 @@ local RING_LIMIT_MS = 180000 -- A called party may ring this long before the fir
 local REPORT_GRACE_MS = 30000 -- A report may come this long after the granted seconds.
 local EXPIRE_VALIDITIES = 2
 local REFUSAL_LIFETIME_MS = 120000
--- A call that is over and gave its id to another gateway's still answers its own this long.
-local ASIDE_LIFETIME_MS = 900000
 local REFUND_LIFETIME_MS = 2592000000
 local PLENTY = 4 -- A contended purse gives a quarter of what is left of it, or the floor.
 local CHUNK_BYTES = 64 -- One longer value would cost a hash its compact encoding.

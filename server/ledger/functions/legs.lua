@@ -42,7 +42,6 @@ local function set_aside(keys, args, legs)
     holders[i + 1] = holder or ''
     if holder then
       leg.aside_key = keys[HEAD_KEYS + count * LEG_KEYS + i]
-      leg.aside_lifetime = call('PTTL', leg.key) < 0 and ASIDE_LIFETIME_MS
       missing = missing or named[i] ~= holder
     end
   end
@@ -75,13 +74,20 @@ local function paid_as_it_began(before, facts)
   return call_id .. before.list .. context
 end
 
--- Choose the call a leg speaks of: a new one, one that goes on, or one whose reservation is
--- replaced.
+-- Say whether a record that was set aside may yet be settled: no question may do away with it.
+local function may_be_settled(record)
+  return record.state == 'expired' or record.state == 'ended'
+end
+
+-- Choose the call a leg speaks of: a new one, one that goes on, one whose reservation is replaced,
+-- or one that was set aside and is yet to be settled, while another gateway has its id.
 local function call_of(leg)
   local record = leg.record
-  local before = record and not leg.in_use and record.state ~= 'refused' and open_call(record)
+  local open = record and record.state ~= 'refused' and (not leg.in_use or may_be_settled(record))
+  local before = open and open_call(record)
   leg.live = before and record.state == 'live' and before
-  if before and leg.used > 0 and #before.purses > 0 then
+  leg.aside = leg.in_use and before and #before.purses > 0
+  if before and #before.purses > 0 and (leg.used > 0 or leg.aside) then
     before.late = before.late or record.state == 'expired'
     before.facts = paid_as_it_began(before, leg.facts)
     return before
@@ -137,13 +143,15 @@ local function plan_grant(plan, question, c, forced)
   end
   local paid = c.debit > 0 and pay_from_lots(acct, c.debit) or ''
   local answer, expire_ms = answer_text(c, acct, plan.part, reason, shortfall)
-  local state = reason == 0 and 'live' or (c.used > 0 or question.live) and 'ended' or 'refused'
+  -- What was granted before may yet be settled, though nothing was reported so far.
+  local over = (c.used > 0 or question.live or not c.is_new) and 'ended' or 'refused'
+  local state = reason == 0 and 'live' or over
   if state == 'live' then
     count_running(c, acct, 1)
     plan.indexed[#plan.indexed + 1], plan.indexed[#plan.indexed + 2] = digits(expire_ms),
       question.member
     note_call(plan, question.kind, question, c, question.decision, paid)
-  elseif question.live or c.used > 0 then
+  elseif state == 'ended' then
     if not question.aside then plan.over[#plan.over + 1] = question.member end
     note_call(plan, 'ended', question, c, question.decision, paid)
   end
@@ -158,7 +166,7 @@ local function plan_leg(plan, leg, forced)
     if c ~= live then give_back(live, plan.acct) end
   end
   if c.is_new then c.unfunded = plan.acct.available == nil end
-  if leg.used > 0 and not leg.in_use then report_used(c, plan.acct, leg.used) end
+  if leg.used > 0 and (leg.aside or not leg.in_use) then report_used(c, plan.acct, leg.used) end
   return plan_grant(plan, leg, c, forced)
 end
 

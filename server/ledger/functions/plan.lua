@@ -88,9 +88,9 @@ local function record_call(plan, question, c, state, answer)
   end
   plan.calls[#plan.calls + 1] = {
     key = question.key, fields = fields, replaced = question.fresh and question.known,
-    lifetime = state == 'refused' and REFUSAL_LIFETIME_MS or question.aside and ASIDE_LIFETIME_MS,
-    revived = question.state and not question.live and not question.aside,
-    aside = question.aside_key, aside_lifetime = question.aside_lifetime, left = question.left,
+    lifetime = state == 'refused' and REFUSAL_LIFETIME_MS,
+    revived = question.state and not question.live,
+    aside = question.aside_key, left = question.left,
   }
   -- The answer tells the facts where they are not those of the question.
   local told = c.facts ~= question.facts and c.facts or ''
@@ -128,10 +128,7 @@ local function commit(keys, plan)
   if #changes > 0 then call('HSET', keys[1], unpack(changes)) end
   for i = 1, #plan.calls do
     local record = plan.calls[i]
-    if record.aside then
-      call('RENAME', record.key, record.aside)
-      if record.aside_lifetime then call('PEXPIRE', record.aside, record.aside_lifetime) end
-    end
+    if record.aside then call('RENAME', record.key, record.aside) end
     if record.left then call('DEL', record.left) end
     if record.replaced then call('DEL', record.key) end
     call('HSET', record.key, unpack(record.fields))
