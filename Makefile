@@ -35,7 +35,7 @@ demo: .venv/ready ## Start everything, ask a dozen telling questions, show the a
 
 # --- Check it -------------------------------------------------------------------------------
 
-.PHONY: check test static cases simulate torture
+.PHONY: check test static rehearse cases simulate torture
 check: test static ## Run every test and every static check; to be green before a commit.
 
 # A run that hangs is ended by a signal that makes Python tell where it hung. Two at a time, a file
@@ -51,6 +51,9 @@ static: .venv/ready ## Check format, lint, types, floors, protos and stubs; all 
 	done; \
 	if [ -n "$$failed" ]; then echo "static: these checks failed:$$failed" >&2; exit 1; fi; \
 	echo "static: all checks passed"
+
+rehearse: .venv/ready ## Play the cases of FILES=data/cases against catalogue and directory.
+	@$(BIN)/python -m server test $(FILES)
 
 cases: .venv/ready ## Print which of the 86 decision cases are covered, and by which row.
 	@$(BIN)/python tests/cases/coverage.py

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from policy.decision import Admission, Check, CreditsPurse, FreePurse, PoolPurse, Reason, Refusal
 from policy.enquiry import Enquiry
 from policy.facts import Call, FundingModel, Tenant
 from policy.remedy import remedy_for, remedy_for_opening
 from policy.wording import CREDITS_CONDITIONS, WORDINGS, Inputs, Rule
+
+# The rules that may say no, by the names in which they are told.
+RULE_NAMES: Final = frozenset(
+    {"number", "payer", "allowance"}
+    | {wording.rule for wording in WORDINGS.values()}
+    | {wording.rule for _, wording in CREDITS_CONDITIONS}
+)
 
 
 def explain_opening(call: Call, tenant: Tenant, refusal: Refusal) -> Refusal:

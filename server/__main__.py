@@ -11,6 +11,7 @@ import click
 from server.settings import FILE_VARIABLE, Settings, SettingsWrong, load_settings
 
 EXIT_WRONG_SETTINGS = 2
+SAMPLE_CASES = Path("data/cases")
 
 
 @click.group(invoke_without_command=True)
@@ -73,6 +74,27 @@ def check_data(settings_file: Path | None) -> None:
 
     settings = _load(settings_file)
     sys.exit(check(settings.catalogue_folder, settings.directory_folder))
+
+
+@main.command("test")
+@click.argument(
+    "files", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="FILES ..."
+)
+@click.option("--engine", "address", default="", help="Ask the engine at HOST:PORT, as it is.")
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report that build servers read.",
+)
+@click.pass_obj
+def test(
+    settings_file: Path | None, files: tuple[Path, ...], *, address: str, junit: Path | None
+) -> None:
+    """Play cases of FILES or folders against the rules; without any, those of the sample."""
+    from server.rehearsal import rehearse
+
+    settings = _load(settings_file)
+    sys.exit(rehearse(settings, files or (SAMPLE_CASES,), address=address, junit=junit))
 
 
 def _serve(settings_file: Path | None) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from policy.facts import Tenant
 from server.catalogue import CatalogueFiles
 from server.directory.tenant import build_tenant
-from server.directory.tenant_file import KeyPath, TenantFile, read_tenant_file
+from server.directory.tenant_file import (
+    KeyPath,
+    TenantFile,
+    read_tenant_file,
+    read_tenant_values,
+)
 from server.factfiles.problems import Problems
 
 MAX_TENANTS = 20_000
@@ -43,6 +49,13 @@ def read_directory(
         tenants[tenant.tenant_id] = tenant
         _check_numbers(file, tenant, holders)
     return tenants
+
+
+def read_tenant(
+    path: Path, values: Mapping[str, Any], catalogue: CatalogueFiles, problems: Problems
+) -> Tenant | None:
+    """Read one tenant as if its file held `values`, and note every mistake."""
+    return build_tenant(read_tenant_values(path, values, problems), catalogue)
 
 
 def _check_numbers(file: TenantFile, tenant: Tenant, holders: dict[str, str]) -> None:

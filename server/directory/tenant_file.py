@@ -75,6 +75,13 @@ def read_tenant_file(path: Path, problems: Problems) -> TenantFile:
     return file
 
 
+def read_tenant_values(path: Path, values: Mapping[str, Any], problems: Problems) -> TenantFile:
+    """Read what a file holds, or would hold; mistakes are told by `path`, without a line."""
+    file = TenantFile(path, problems, dict(values))
+    _read_sections(file)
+    return file
+
+
 def _read_sections(file: TenantFile) -> None:
     tables = {name: file.values.pop(name, None) for name in _TABLES}
     file.tenant = _read(file, file.values, TenantSection, at=())
