@@ -9,6 +9,7 @@ from callgate.v1 import authorization_pb2 as pb
 from policy.decision import EmergencyGrant
 from policy.emergency import match_emergency
 from policy.facts import Catalogue, Tenant
+from server.access import may_touch
 from server.facts import FactsKeeper
 from server.observation.decided import DecidedEmergency
 from server.observation.metrics import Metrics
@@ -32,6 +33,9 @@ class EmergencyDoor:
         """Grant an emergency number, whatever else the question holds; None for all others."""
         snapshot = self.facts.current
         tenant = snapshot.directory.tenants.get(request.tenant_id)
+        if tenant is not None and not may_touch(request.tenant_id):
+            # A stranger is asked for nothing here, and learns of no tenant where it is at home.
+            tenant = None
         locations = (request.location, *self._home(request, snapshot.catalogue, tenant))
         found = match_emergency(request.called_number, locations, snapshot.catalogue.emergency)
         if found is None:

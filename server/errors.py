@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -54,6 +54,18 @@ class TenantForbidden(Exception):
 
     def __init__(self) -> None:
         super().__init__("There is no such tenant, or it is not yours to ask about.")
+
+
+class IdentityUnknown(Exception):
+    """Who asks shows no certificate or token that is known and in force; which, is not told."""
+
+
+class RoleMissing(Exception):
+    """Who asks is known, and may not call this method at all."""
+
+
+class IdentityEnded(Exception):
+    """What a stream was opened with has expired, was revoked, or may no longer do this."""
 
 
 class AccountMissing(Exception):
@@ -130,6 +142,21 @@ _NO_LEDGER = Failure(
 TABLE: Mapping[type[Exception], Failure] = {
     InvalidRequest: Failure(grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID"),
     TenantForbidden: Failure(grpc.StatusCode.PERMISSION_DENIED, "TENANT_FORBIDDEN"),
+    IdentityUnknown: Failure(
+        grpc.StatusCode.UNAUTHENTICATED,
+        "IDENTITY_UNKNOWN",
+        "This needs an identity: a client certificate or a token that is known and in force.",
+    ),
+    RoleMissing: Failure(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "ROLE_MISSING",
+        "The roles of this identity do not include this method.",
+    ),
+    IdentityEnded: Failure(
+        grpc.StatusCode.UNAUTHENTICATED,
+        "IDENTITY_ENDED",
+        "What this stream was opened with has expired, was revoked, or was changed. Open it again.",
+    ),
     RequestReused: Failure(
         grpc.StatusCode.ALREADY_EXISTS,
         "REQUEST_REUSED",
@@ -239,11 +266,16 @@ def answering_failures(
         try:
             return await method(request, context)
         except Exception as error:  # noqa: BLE001 -- this is where a bug becomes INTERNAL
-            failure, status = counted_status(error, count)
-            details = ((DETAILS_KEY, status.SerializeToString()),)
-            await context.abort(failure.code, status.message, details)
+            await abort(error, context, count)
 
     return answered
+
+
+async def abort(error: Exception, context: Context, count: Callable[[str], None]) -> NoReturn:
+    """End an RPC with the status of an error."""
+    failure, status = counted_status(error, count)
+    details = ((DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(failure.code, status.message, details)
 
 
 def metadata_of(error: Exception) -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from policy.facts import Tenant
+from server.access.streams import OpenStreams
 from server.accounts import Accounts
+from server.app.guarding import make_identities
 from server.app.parts import Engine, partitions
 from server.app.storing import OpenStore
 from server.archive import Archive
@@ -80,6 +82,8 @@ def build_engine(
         watch=LedgerHealth(
             prepare, lambda: probe(store), lambda up: told.tell(LEDGER_SERVICE, serving=up)
         ),
+        identities=make_identities(settings, archive),
+        open_streams=OpenStreams(),
     )
 
 

@@ -27,6 +27,8 @@ def _duties(engine: Engine) -> dict[str, Callable[[], Awaitable[None]]]:
         "Expiring reservations": expiry.run,
         "Following the journals": engine.watching.tailer.run,
         "Looking after bridges' streams": engine.standings.run,
+        "Watching the identities": engine.identities.run,
+        "Looking after streams' identities": engine.open_streams.run,
     }
 
 

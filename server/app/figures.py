@@ -33,6 +33,7 @@ def _counters(engine: Engine) -> dict[str, Gauge]:
         "records_dropped_refusals": lambda: records.dropped_refusals,
         "bridges_replaced": lambda: engine.standings.replaced,
         "records_failed_writes": lambda: records.failed_writes,
+        "identities_reload_failures": lambda: engine.identities.failures,
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from server.access.keeper import IdentityKeeper
+from server.access.streams import OpenStreams
 from server.accounts import Accounts
 from server.archive import Archive
 from server.control import Standings
@@ -44,10 +46,14 @@ class Engine:
     # What health checks are told, and what watches the ledger for them.
     told: HealthService
     watch: LedgerHealth
+    # Who may ask, and the streams that end when their identities do.
+    identities: IdentityKeeper
+    open_streams: OpenStreams
 
     def reload(self) -> None:
-        """Read the facts anew, and open the file of the records anew."""
+        """Read the facts and the identities anew, and open the file of the records anew."""
         self.records.reopen()
+        self.identities.request_reload()
         self.facts.request_reload()
 
     def now_ms(self) -> int:

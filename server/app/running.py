@@ -40,6 +40,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
         watching = make_watching(settings, opened.url, archive=archive, stack=stack)
         engine = build_engine(settings, opened, archive=archive, watching=watching)
         engine.facts.load()
+        await engine.identities.load()
         engine.records.start()
         stack.callback(engine.records.close)
         engine.told.tell(LEDGER_SERVICE, serving=False)

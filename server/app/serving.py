@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import AsyncExitStack
 
+from server.app.guarding import bind, tell_who_may_ask
 from server.app.options import transport_options
 from server.app.parts import Engine
 from server.app.services import register_services
@@ -18,14 +19,11 @@ async def serve_port(engine: Engine, stack: AsyncExitStack) -> int:
     settings = engine.settings
     transport = make_server(settings.transport.value, transport_options(settings))
     register_services(engine, transport)
-    port = transport.add_insecure_port(str(settings.listen))
+    port = bind(settings, transport)
     engine.told.tell("", serving=True)
     await transport.start()
     stack.push_async_callback(transport.stop, settings.drain_seconds)
     stack.callback(engine.told.drain)
     _log.info("Listening on %s:%d with %s.", settings.listen.host, port, transport.name)
-    if not settings.listen.is_loopback:
-        _log.warning(
-            "insecure_listen: anybody who reaches this address may ask, and spend, as any tenant."
-        )
+    tell_who_may_ask(settings)
     return port

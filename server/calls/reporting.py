@@ -9,7 +9,7 @@ from time import perf_counter_ns
 from policy.admission import admit
 from policy.decision import Admission, Refusal
 from policy.facts import Facts
-from server.access import find_tenant_by_id
+from server.access import check_tenant, find_tenant_by_id
 from server.calls.announcing import Announcing
 from server.decider import Decider, repeating_only, to_repeat
 from server.errors import AccountMissing, TenantForbidden
@@ -64,6 +64,7 @@ class Reporter:
     ) -> Reported:
         decider, call = self.decider, report.call
         started_ns = perf_counter_ns()
+        check_tenant(call.tenant_id)
         if not decider.ledger_is_up():
             raise LedgerUnavailable("the ledger is away")
         decision_id = decider.next_decision_id()

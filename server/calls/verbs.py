@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callgate.v1 import authorization_pb2 as pb
-from server.access import find_tenant
+from server.access import check_admitted, find_tenant
 from server.calls.announcing import Announcing
 from server.calls.legs import Legs
 from server.calls.listing import Listing
@@ -46,6 +46,7 @@ class Verbs:
         emergency = self.door.grant(request)
         if emergency is not None:
             return emergency
+        check_admitted()
         question = call_question(request)
         if question.used_seconds is None:
             return self._told(await self.decider.decide(question, remaining_seconds))
@@ -122,6 +123,7 @@ class Verbs:
     ) -> dict[int, pb.AuthorizeCallResponse]:
         if not places:
             return {}
+        check_admitted()
         decided = await self.legs.decide(
             leg_questions(request, places),
             remaining_seconds,

@@ -8,7 +8,7 @@ import secrets
 from contextlib import suppress
 
 from server.ledger import LedgerError
-from server.ledger.bridges import NewestStreams
+from server.ledger.bridges import Gateway, NewestStreams
 
 # How long an older stream may live on in another process.
 LOOK_SECONDS = 1.0
@@ -18,10 +18,13 @@ _log = logging.getLogger(__name__)
 
 
 class Standing:
-    """One stream of a gateway; `replaced` is set when a newer one took over."""
+    """One stream of a gateway; `replaced` is set when a newer one took over.
 
-    def __init__(self, gateway_id: str) -> None:
-        self.gateway_id = gateway_id
+    Gateways of two identities are two gateways, whatever they call themselves.
+    """
+
+    def __init__(self, identity_id: str, gateway_id: str) -> None:
+        self.gateway = Gateway(identity_id, gateway_id)
         self.stream_id = secrets.token_hex(_ID_BYTES)
         self.replaced = asyncio.Event()
         # Whether the store knows of it; a store that is away learns of it later.
@@ -33,7 +36,7 @@ class Standings:
 
     def __init__(self, newest: NewestStreams) -> None:
         self._newest = newest
-        self._standings: dict[str, Standing] = {}
+        self._standings: dict[Gateway, Standing] = {}
         self.replaced = 0
 
     @property
@@ -41,18 +44,22 @@ class Standings:
         """How many streams there are."""
         return len(self._standings)
 
-    def take(self, gateway_id: str) -> Standing:
-        """Stand for a gateway, in place of any older stream here; `look` tells other processes."""
-        before = self._standings.get(gateway_id)
-        standing = self._standings[gateway_id] = Standing(gateway_id)
+    def take(self, identity_id: str, gateway_id: str) -> Standing:
+        """Stand for an identity's gateway, in place of any older stream of it here.
+
+        `look` tells other processes.
+        """
+        standing = Standing(identity_id, gateway_id)
+        before = self._standings.get(standing.gateway)
+        self._standings[standing.gateway] = standing
         if before is not None:
             self._replace(before)
         return standing
 
     def leave(self, standing: Standing) -> None:
         """Stand no longer, unless a newer stream does already."""
-        if self._standings.get(standing.gateway_id) is standing:
-            del self._standings[standing.gateway_id]
+        if self._standings.get(standing.gateway) is standing:
+            del self._standings[standing.gateway]
 
     async def run(self) -> None:
         """Look after streams that other processes may have replaced, until cancelled."""
@@ -65,7 +72,7 @@ class Standings:
         """See whether a stream is still the newest; tell the store of it where it does not know."""
         # A store that is away tells nothing; the stream goes on.
         with suppress(LedgerError):
-            holder = await self._newest.holder(standing.gateway_id) if standing.is_told else ""
+            holder = await self._newest.holder(standing.gateway) if standing.is_told else ""
             if holder in {"", standing.stream_id}:
                 if not holder:
                     await self._tell(standing)
@@ -74,7 +81,7 @@ class Standings:
 
     async def _tell(self, standing: Standing) -> None:
         try:
-            await self._newest.take(standing.gateway_id, standing.stream_id)
+            await self._newest.take(standing.gateway, standing.stream_id)
             standing.is_told = True
         except LedgerError as error:
             standing.is_told = False

@@ -11,7 +11,7 @@ from typing import Any, cast
 import grpc.aio
 
 from callgate.v1 import authorization_pb2 as pb
-from server.access import find_tenant_by_id
+from server.access import check_admitted, current, find_tenant_by_id
 from server.calls.verbs import Verbs
 from server.control.follow import Follow, Following
 from server.control.outbox import Outbox
@@ -19,7 +19,7 @@ from server.control.questions import Questions
 from server.control.running import RunningCalls
 from server.control.standing import Standing, Standings
 from server.errors import BridgeTooSlow, Context, InvalidRequest, StreamReplaced
-from server.translation.control import check_questions, read_hello
+from server.translation.control import MAX_QUESTIONS, check_questions, read_hello
 
 # Questions of one stream that may be unanswered; the next message is read when there is room.
 MAX_UNANSWERED = 1_024
@@ -40,15 +40,20 @@ class Control:
     async def serve(self, context: Context, on_move: Callable[[Callable[[], None]], None]) -> None:
         """Serve one stream. `on_move` is told what to call when it should go elsewhere.
 
-        Raises `InvalidRequest`, `TenantForbidden`, `StreamReplaced` and `BridgeTooSlow`; it returns
+        Raises `InvalidRequest`, `TenantForbidden`, `StreamReplaced` and `BridgeTooSlow`, and
+        `IdentityUnknown` or `RoleMissing` once a stranger's emergencies are granted; it returns
         where the bridge has said all and is answered, or is to open a new stream.
         """
         first = await _first_message(context)
+        if current().refused is not None:
+            await self._grant_emergencies(first, context)
+        check_admitted()
         hello = read_hello(first)
         directory = self.verbs.decider.facts.current.directory
         for tenant_id in hello.tenant_ids:
             find_tenant_by_id(tenant_id, directory)
-        standing = self.standings.take(hello.gateway_id)
+        # Who may not open it cannot take it over: a gateway's streams are those of one identity.
+        standing = self.standings.take(current().identity_id, hello.gateway_id)
         # Nothing waits for it: a store that is away is told later.
         telling = asyncio.create_task(self.standings.look(standing))
         outbox, running = Outbox(), RunningCalls()
@@ -62,6 +67,13 @@ class Control:
         finally:
             self.standings.leave(standing)
             await _cancel((telling,))
+
+    async def _grant_emergencies(self, first: pb.ControlCallsRequest, context: Context) -> None:
+        questions = Questions(self.verbs, first.hello.gateway_id, RunningCalls())
+        granted = [questions.emergency(question) for question in first.questions[:MAX_QUESTIONS]]
+        items = [item for item in granted if item is not None]
+        if items:
+            await context.write(pb.ControlCallsResponse(items=items))
 
 
 class BridgeStream:

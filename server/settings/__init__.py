@@ -21,8 +21,13 @@ from server.settings.kinds import Address, Kind, SuggestedEnding
 ENVIRONMENT_PREFIX = "CALLGATE_"
 # Says where the file is, so it cannot stand in it.
 FILE_VARIABLE = "CALLGATE_SETTINGS"
-# The second is the command line's; a shell may hold both.
-_NO_SETTINGS = frozenset({FILE_VARIABLE, "CALLGATE_ADDRESS"})
+# The others are the command line's; a shell may hold both.
+_NO_SETTINGS = frozenset(
+    {
+        FILE_VARIABLE,
+        *("CALLGATE_ADDRESS", "CALLGATE_CA", "CALLGATE_CERT", "CALLGATE_KEY", "CALLGATE_TOKEN"),
+    }
+)
 
 _DEFAULT_LISTEN = Address("127.0.0.1", 50_051)
 _SECONDS_A_DAY = 86_400
@@ -66,14 +71,14 @@ class Settings:
     listen: Annotated[
         Address,
         kinds.address(),
-        "Where gRPC is spoken, without TLS. "
-        "Any address but a loopback one needs `insecure_listen`.",
+        "Where gRPC is spoken. Any address but a loopback one needs TLS and `identities`, or "
+        "`insecure_listen`.",
     ] = _DEFAULT_LISTEN
     insecure_listen: Annotated[
         bool,
         kinds.flag(),
-        "Listen where other machines can reach it, although no caller is asked for an identity. "
-        "Said again at every start.",
+        "Listen where other machines can reach it, although there is no TLS or no caller is asked "
+        "for an identity. Said again at every start.",
     ] = False
     http_listen: Annotated[
         Address | None,
@@ -81,6 +86,28 @@ class Settings:
         'Where HTTP is spoken, without TLS: Prometheus reads the metrics at "/metrics". '
         '"127.0.0.1:9464", say. Off if empty.',
     ] = None
+    # --- Who may ask ------------------------------------------------------------------------
+    tls_certificate: Annotated[
+        Path | None,
+        kinds.path_or_none(),
+        "The server's certificate with those that lead to its authority, PEM. Read again when it "
+        "changes. Without it there is no TLS.",
+    ] = None
+    tls_key: Annotated[
+        Path | None, kinds.path_or_none(), "The key of that certificate, PEM, without a password."
+    ] = None
+    tls_client_ca: Annotated[
+        Path | None,
+        kinds.path_or_none(),
+        "Who must have signed a client's certificate, PEM. With it every client has to show one, "
+        "and is the identity that it names.",
+    ] = None
+    identities: Annotated[
+        tuple[str, ...],
+        kinds.identity_sources(),
+        'Who may ask: files of identities, and "archive" for those made by `callgate tokens`. '
+        "Empty: everybody may ask everything.",
+    ] = ()
     # --- What it reads and keeps ------------------------------------------------------------
     catalogue_folder: Annotated[
         Path, kinds.path(), "Prefixes, countries, plans, rates and emergency numbers."
@@ -309,13 +336,30 @@ def _from_environment(
 def _contradictions(settings: Settings) -> Iterator[str]:
     for name in ("listen", "http_listen", "keeper_http_listen"):
         where: Address | None = getattr(settings, name)
-        if where is not None and not where.is_loopback and not settings.insecure_listen:
+        if where is None or where.is_loopback or settings.insecure_listen:
+            continue
+        missing = _missing_for_strangers(settings) if name == "listen" else "HTTP asks nobody"
+        if missing:
             yield (
-                f"{name}: {where} can be reached from other machines; listen on 127.0.0.1, "
-                "or set insecure_listen = true if something else keeps strangers out"
+                f"{name}: {where} can be reached from other machines and {missing}; listen on "
+                "127.0.0.1, or set insecure_listen = true if something else keeps strangers out"
             )
+    yield from _contradictions_of_tls(settings)
     if settings.final_action is FinalAction.REDIRECT and not settings.redirect_to:
         yield 'redirect_to: is needed with final_action = "redirect"; name an announcement'
+
+
+def _missing_for_strangers(settings: Settings) -> str:
+    if settings.tls_certificate is None:
+        return "there is no TLS (tls_certificate, tls_key)"
+    return "" if settings.identities else "nobody is asked for an identity (identities)"
+
+
+def _contradictions_of_tls(settings: Settings) -> Iterator[str]:
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        yield "tls_certificate, tls_key: one is of no use without the other"
+    if settings.tls_client_ca is not None and settings.tls_certificate is None:
+        yield "tls_client_ca: needs tls_certificate and tls_key"
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:

@@ -119,6 +119,26 @@ def path() -> Kind[Path]:
     return Kind("a path, absolute or from the folder the engine is started in", read)
 
 
+def path_or_none() -> Kind[Path | None]:
+    """Read a path, or nothing."""
+    some = path()
+    return Kind(
+        f'{some.takes}; "" for none', lambda value: None if value == "" else some.read(value)
+    )
+
+
+def identity_sources() -> Kind[tuple[str, ...]]:
+    """Read where identities come from: a list, or one text with commas."""
+
+    def read(value: object) -> tuple[str, ...]:
+        words = value.split(",") if isinstance(value, str) else value
+        if not isinstance(words, list):
+            raise ValueError(value)
+        return tuple(str(path().read(word)) for word in words if word != "")
+
+    return Kind('files and "archive", ["identities.toml", "archive"] or with commas', read)
+
+
 def choice(words: type[E]) -> Kind[E]:
     """Read one of a few words."""
     return Kind(" or ".join(f'"{word}"' for word in words), lambda value: words(str(value)))

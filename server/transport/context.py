@@ -76,6 +76,14 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
         """Return what the caller sent, as pairs; bytes under names in `-bin`."""
         return self._stream.request.metadata()
 
+    def header(self, name: bytes) -> str | None:
+        """Return what the caller sent under *name*, the last where that is several, or None."""
+        found = None
+        for key, value in self._stream.request.fields:
+            if key == name:
+                found = value
+        return None if found is None else found.decode("latin-1")
+
     @override
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
         """Send metadata ahead of the answer."""

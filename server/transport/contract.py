@@ -47,3 +47,10 @@ class TransportServer(grpc.aio.Server):
 
         Its connection has reached its age, or the server stops. The call itself goes on.
         """
+
+    @abstractmethod
+    def header(self, context: "grpc.aio.ServicerContext[Any, Any]", name: str) -> str | None:
+        """Return what the caller sent under *name*, the last where that is several, or None.
+
+        The name is in lower case, and no binary one.
+        """

@@ -74,6 +74,15 @@ class GrpcioServer(TransportServer):
             asyncio.get_running_loop().call_later(age_seconds, self._tell, context)
 
     @override
+    def header(self, context: "grpc.aio.ServicerContext[Any, Any]", name: str) -> str | None:
+        """Return what the caller sent under *name*, the last where that is several, or None."""
+        found = None
+        for key, value in context.invocation_metadata() or ():
+            if key == name and isinstance(value, str):
+                found = value
+        return found
+
+    @override
     async def start(self) -> None:
         """Begin to serve."""
         await self._inner.start()

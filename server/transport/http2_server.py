@@ -78,6 +78,12 @@ class Http2Server(TransportServer):
         context.add_move_callback(tell)
 
     @override
+    def header(self, context: "grpc.aio.ServicerContext[Any, Any]", name: str) -> str | None:
+        """Return what the caller sent under *name*, the last where that is several, or None."""
+        assert isinstance(context, CallContext)
+        return context.header(name.encode())
+
+    @override
     async def start(self) -> None:
         """Begin to serve."""
         for listener, certificates in self._sockets:

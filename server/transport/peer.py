@@ -11,6 +11,8 @@ AuthContext = Mapping[str, tuple[bytes, ...]]
 
 _COMMON_NAME = "x509_common_name"
 _ALTERNATIVE_NAME = "x509_subject_alternative_name"
+# A directory's name, for one, is no text but a tree; grpcio leaves out all but these too.
+_NAME_KINDS = frozenset({"DNS", "URI", "email", "IP Address"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ def _auth_context(session: ssl.SSLObject) -> AuthContext:
         for key, value in name
         if key == "commonName"
     )
-    alternative_names = tuple(value.encode() for _kind, value in facts.get("subjectAltName", ()))
+    alternative_names = tuple(
+        value.encode() for kind, value in facts.get("subjectAltName", ()) if kind in _NAME_KINDS
+    )
     if common_names:
         context[_COMMON_NAME] = common_names
     if alternative_names:

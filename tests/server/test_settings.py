@@ -71,8 +71,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_fix(tmp_path: Path) -> None
         "CALLGATE_RECORDS is no setting; did you mean CALLGATE_RECORDS_PATH?",
         f"{file}: drain_seconds: -1 is not a whole number from 0 to 300",
         "CALLGATE_DEADLINE_MS: 'soon' is not a whole number from 10 to 60000",
-        "listen: 0.0.0.0:50051 can be reached from other machines; listen on 127.0.0.1, "
-        "or set insecure_listen = true if something else keeps strangers out",
+        "listen: 0.0.0.0:50051 can be reached from other machines and there is no TLS "
+        "(tls_certificate, tls_key); listen on 127.0.0.1, or set insecure_listen = true if something else keeps strangers out",
         'redirect_to: is needed with final_action = "redirect"; name an announcement',
     ]
 

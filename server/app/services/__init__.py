@@ -10,6 +10,7 @@ from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from server.app.guarding import guard
 from server.app.parts import Engine
 from server.app.services.authorizing import register_authorization
 from server.app.services.credits import register_credits
@@ -27,10 +28,14 @@ _SERVICES: tuple[Callable[[Engine, TransportServer], str], ...] = (
 
 
 def register_services(engine: Engine, transport: TransportServer) -> None:
-    """Register every service, health and reflection included."""
-    names = [register(engine, transport) for register in _SERVICES]
+    """Register every service behind the door, health and reflection included.
+
+    Raises `KeyError` where a method has no row in the table of roles.
+    """
+    guarded = guard(engine, transport)
+    names = [register(engine, guarded) for register in _SERVICES]
     # Both transports offer what generated code asks of grpcio's own server.
-    grpcio_like = cast("grpc.aio.Server", transport)
+    grpcio_like = cast("grpc.aio.Server", guarded)
     health_pb2_grpc.add_HealthServicer_to_server(engine.told, grpcio_like)
     names += [grpc_health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(names, grpcio_like)

@@ -1,17 +1,38 @@
-"""Whose facts a question may touch; until callers have identities, those of the tenant it names."""
+"""Who asks, and whose facts and money a question may touch.
+
+The door (`server.access.door`) says of each RPC who asks, before its method runs; `current` is
+the answer. Whatever is read or changed of a tenant is found by `find_tenant` or
+`find_tenant_by_id`, or is checked by `check_tenant`: none of them tells a tenant that is another's
+from one that does not exist.
+"""
 
 from __future__ import annotations
 
 from policy.facts import Call, CallKind, Tenant
 from policy.numbering import read_number
+from server.access.identity import ANYBODY, Access, admitted, check_tenant, current, may_touch
 from server.directory import Directory
 from server.errors import TenantForbidden
+
+__all__ = [
+    "ANYBODY",
+    "Access",
+    "admitted",
+    "check_admitted",
+    "check_every_tenant",
+    "check_tenant",
+    "current",
+    "find_tenant",
+    "find_tenant_by_id",
+    "may_touch",
+]
 
 
 def find_tenant(call: Call, directory: Directory) -> tuple[Call, Tenant]:
     """Find the tenant of a call, by the service number called where none is named.
 
-    Returns the call with its tenant and its service number in E.164. Raises `TenantForbidden`.
+    Returns the call with its tenant and its service number in E.164. Raises `TenantForbidden`, and
+    `IdentityUnknown` or `RoleMissing` where who asks was let in for emergencies alone.
     """
     if call.kind is CallKind.SERVICE_NUMBER:
         return _find_by_service_number(call, directory)
@@ -19,11 +40,26 @@ def find_tenant(call: Call, directory: Directory) -> tuple[Call, Tenant]:
 
 
 def find_tenant_by_id(tenant_id: str, directory: Directory) -> Tenant:
-    """Find a tenant by its id. Raises `TenantForbidden`."""
+    """Find a tenant by its id. Raises what `find_tenant` raises."""
     tenant = directory.tenants.get(tenant_id)
+    check_tenant(tenant_id)
     if tenant is None:
         raise TenantForbidden
     return tenant
+
+
+def check_admitted() -> None:
+    """Raise `IdentityUnknown` or `RoleMissing` where who asks was let in for emergencies alone."""
+    refused = current().refused
+    if refused is not None:
+        raise refused
+
+
+def check_every_tenant() -> None:
+    """Raise `TenantForbidden` where who asks may not touch every tenant there is."""
+    check_admitted()
+    if current().tenants is not None:
+        raise TenantForbidden
 
 
 def _find_by_service_number(call: Call, directory: Directory) -> tuple[Call, Tenant]:

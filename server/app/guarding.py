@@ -1,0 +1,86 @@
+"""Who may ask an engine: the identities of the settings, and the door before its services."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from server.access.door import Door, TokensFrom
+from server.access.guarded import Guarded
+from server.access.keeper import IdentityKeeper, Source, archive_source, file_source
+from server.app.parts import Engine
+from server.archive import Archive
+from server.settings import Settings
+from server.transport import TlsFiles, TransportServer
+
+_log = logging.getLogger("callgate")
+
+# In the setting `identities`: those of the archive.
+_ARCHIVE = "archive"
+
+
+def make_identities(settings: Settings, archive: Archive) -> IdentityKeeper:
+    """Name where identities come from; nothing is read yet."""
+    return IdentityKeeper([_source(name, archive) for name in settings.identities])
+
+
+def _source(name: str, archive: Archive) -> Source:
+    return archive_source(archive) if name == _ARCHIVE else file_source(Path(name))
+
+
+def guard(engine: Engine, transport: TransportServer) -> Guarded:
+    """Put the door before everything that is registered on the result."""
+    settings, identities = engine.settings, engine.identities
+    door = None
+    if settings.identities:
+        door = Door(
+            identities=lambda: identities.current,
+            now_ms=engine.now_ms,
+            header=transport.header,
+            tokens_from=_tokens_from(settings),
+            by_certificate=settings.tls_client_ca is not None,
+        )
+    return Guarded(
+        transport,
+        door,
+        engine.open_streams,
+        count_failure=engine.metrics.count_failure,
+    )
+
+
+def bind(settings: Settings, transport: TransportServer) -> int:
+    """Bind where the settings say, with TLS where they say so; returns the port.
+
+    Raises `AddressUnusable`, and `OSError` where the certificates cannot be used.
+    """
+    address = str(settings.listen)
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return transport.add_insecure_port(address)
+    files = TlsFiles(
+        certificate_file=settings.tls_certificate,
+        key_file=settings.tls_key,
+        client_ca_file=settings.tls_client_ca,
+    )
+    return transport.add_secure_port(address, files)
+
+
+def tell_who_may_ask(settings: Settings) -> None:
+    """Tell the log who reaches this engine, and what is asked of them."""
+    has_tls, asks = settings.tls_certificate is not None, bool(settings.identities)
+    if settings.listen.is_loopback:
+        if not asks:
+            _log.info("Only this machine reaches it; nobody is asked for an identity.")
+    elif not asks:
+        _log.warning(
+            "insecure_listen: anybody who reaches this address may ask, and spend, as any tenant."
+        )
+    elif not has_tls:
+        _log.warning(
+            "insecure_listen: what callers ask can be read on the way. "
+            "Tokens are taken from this machine alone."
+        )
+
+
+def _tokens_from(settings: Settings) -> TokensFrom:
+    is_private = settings.tls_certificate is not None
+    return TokensFrom.ANYWHERE if is_private else TokensFrom.THIS_MACHINE
