@@ -5,6 +5,7 @@ from __future__ import annotations
 from policy.facts import Tenant
 from server.access.streams import OpenStreams
 from server.accounts import Accounts
+from server.app.directory import archived_tenants
 from server.app.guarding import make_identities
 from server.app.parts import Engine, partitions
 from server.app.storing import OpenStore
@@ -45,8 +46,11 @@ def build_engine(
     def count_report(report: FactsReport) -> None:
         metrics.facts_reload_failures += bool(report.problems)
 
-    folders = FactsFolders(settings.catalogue_folder, settings.directory_folder)
-    facts = FactsKeeper(folders, announce=announce, on_report=count_report)
+    archived = archived_tenants(settings, metrics)
+    folders = FactsFolders(
+        settings.catalogue_folder, None if archived else settings.directory_folder
+    )
+    facts = FactsKeeper(folders, announce=announce, on_report=count_report, archived=archived)
     accounts = Accounts(
         facts=facts,
         ledger=ledger,

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from server.app.building import build_engine
+from server.app.directory import wait_for_directory
 from server.app.duties import start_duties
 from server.app.figures import show_figures
 from server.app.parts import Engine
@@ -48,6 +49,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
         start_duties(engine, stack)
         engine.facts.start()
         stack.push_async_callback(engine.facts.stop)
+        await wait_for_directory(engine.facts)
         await show_figures(engine, stack)
         yield engine, await serve_port(engine, stack)
 

@@ -56,6 +56,24 @@ def read_catalogue(folder: Path, problems: Problems) -> CatalogueFiles:
         emergency=tables.read_emergency(source),
         toll_free_reach=tables.read_toll_free_reach(source),
     )
+    return _with_tables(source, catalogue, plans)
+
+
+def read_tables(folder: Path, catalogue: Catalogue) -> CatalogueFiles:
+    """Read beside a catalogue those tables that only the directory is read with; they are small.
+
+    Raises `InvalidFacts`.
+    """
+    source = Source(folder, Problems())
+    source.read_countries()
+    files = _with_tables(source, catalogue, tables.read_plans(source))
+    source.problems.raise_if_any()
+    return files
+
+
+def _with_tables(
+    source: Source, catalogue: Catalogue, plans: dict[tuple[str, str], Plan]
+) -> CatalogueFiles:
     return CatalogueFiles(
         catalogue=catalogue,
         countries=frozenset(source.countries),

@@ -1,7 +1,7 @@
 """The process that reads the files anew and tells, in slices, what differs from the facts in use.
 
 A thread would not do: it would hold the interpreter's lock against the loop. Started as
-`python -m server.facts.child CATALOGUE DIRECTORY`; reads on its input what is in use, as JSON;
+`python -m server.facts.child CATALOGUE [DIRECTORY]`; reads on its input what is in use, as JSON;
 writes messages to its output, each pickled behind its length.
 """
 
@@ -60,7 +60,8 @@ def main() -> None:
     os.nice(NICENESS)
     # Nothing is garbage until this process ends, so there is nothing to collect.
     gc.disable()
-    folders = FactsFolders(Path(sys.argv[1]), Path(sys.argv[2]))
+    directory = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    folders = FactsFolders(Path(sys.argv[1]), directory)
     in_use = msgspec.json.decode(sys.stdin.buffer.read(), type=InUse)
     for message in tell_differences(folders, in_use):
         write_message(sys.stdout.buffer, message)

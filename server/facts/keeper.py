@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from policy.facts import Catalogue, Tenant
+from server.catalogue import read_tables
 from server.directory import Directory
 from server.duties import go_on
+from server.factfiles.problems import InvalidFacts
+from server.facts.at_rest import collector_at_rest
 from server.facts.child import InUse
 from server.facts.letting_go import let_go
 from server.facts.reader import Differences, ReadingBroke, read_differences
 from server.facts.reading import FactsFolders, Signature, read_facts, read_signature
+
+if TYPE_CHECKING:
+    from server.facts.archived import ArchivedTenants
 
 POLL_SECONDS = 2.0
 
@@ -54,7 +61,8 @@ class FactsKeeper:
     account knows their digest now. From then on the ledger calls the old digest stale, and
     `tenant_with_digest` has the new facts for whoever asks; so a question is never decided with
     facts that its account does not know, whichever process reads the files first. `on_report` is
-    called after each reading. Neither may raise.
+    called after each reading. Neither may raise. With `archived` tenants, the folders are those of
+    the catalogue alone.
     """
 
     def __init__(
@@ -64,8 +72,10 @@ class FactsKeeper:
         announce: Announce,
         on_report: Callable[[FactsReport], None],
         poll_seconds: float = POLL_SECONDS,
+        archived: ArchivedTenants | None = None,
     ) -> None:
         self._folders = folders
+        self.archived = archived
         self._announce = announce
         self._on_report = on_report
         self._poll_seconds = poll_seconds
@@ -78,6 +88,7 @@ class FactsKeeper:
         self._reading = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
         self._search: asyncio.Task[FactsReport] | None = None
+        self._follower: asyncio.Task[None] | None = None
         self._searched_at = -poll_seconds
 
     @property
@@ -92,9 +103,11 @@ class FactsKeeper:
         Raises `InvalidFacts`, whose text is every mistake on a line of its own.
         """
         self._seen = read_signature(self._folders)
-        with _collector_at_rest():
+        with collector_at_rest():
             catalogue, tenants = read_facts(self._folders)
             self._current = Snapshot(catalogue, Directory.of(tenants.values()))
+            if self.archived is not None:
+                self.archived.begin(read_tables(self._folders.catalogue, catalogue), self)
         gc.collect()
         # What was just read stays; the collector need not walk over it again and again.
         gc.freeze()
@@ -103,15 +116,20 @@ class FactsKeeper:
         """Look for changes from now on, each `poll_seconds` and whenever a reload is requested."""
         watching = go_on("Watching the facts", self._watch)
         self._watcher = asyncio.create_task(watching, name="facts")
+        if self.archived is not None:
+            following = go_on("Following the directory", self.archived.run)
+            self._follower = asyncio.create_task(following, name="directory")
 
     async def stop(self) -> None:
         """Look no longer; a reading under way is given up."""
-        for task in (self._watcher, self._search):
+        for task in (self._watcher, self._search, self._follower):
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-        self._watcher = self._search = None
+        self._watcher = self._search = self._follower = None
+        if self.archived is not None:
+            await self.archived.stop()
 
     def request_reload(self) -> None:
         """Have the files read soon, changed or not; for a signal handler."""
@@ -126,7 +144,10 @@ class FactsKeeper:
         found = self._find(tenant_id, digest)
         if found is not None:
             return found
-        await self._search_files()
+        if self.archived is None:
+            await self._search_files()
+        else:
+            await self.archived.search()
         return self._find(tenant_id, digest)
 
     def _find(self, tenant_id: str, digest: str) -> Tenant | None:
@@ -152,7 +173,7 @@ class FactsKeeper:
         With any mistake in them, all that is in use stays in use.
         """
         async with self._reading:
-            with _collector_at_rest():
+            with collector_at_rest():
                 report = await self._reload()
         for line in report.problems:
             _log.error("Facts not taken over: %s", line)
@@ -167,10 +188,22 @@ class FactsKeeper:
         except ReadingBroke as error:
             return FactsReport(problems=(str(error),))
         if found.failed is None:
-            return await self._take_over(found)
+            return await self._take_over_all(found)
         lines = tuple(str(problem) for problem in found.failed.problems)
         more = found.failed.more
         return FactsReport(problems=(*lines, f"... and {more} more") if more else lines)
+
+    async def _take_over_all(self, found: Differences) -> FactsReport:
+        if found.catalogue is None or self.archived is None:
+            return await self._take_over(found)
+        try:
+            tables = read_tables(self._folders.catalogue, found.catalogue)
+        except InvalidFacts as error:
+            # They were sound a moment ago, so somebody is writing: the next look sees the rest.
+            return FactsReport(problems=tuple(str(error).split("\n")))
+        report = await self._take_over(found)
+        await self.archived.rebuild(tables)
+        return report
 
     async def _take_over(self, found: Differences) -> FactsReport:
         directory = self.current.directory
@@ -185,7 +218,9 @@ class FactsKeeper:
                 if not await self._replace(tenant, discarded)
             ]
         )
-        removed = tuple(sorted(directory.tenants.keys() - found.tenant_ids))
+        removed: tuple[str, ...] = ()
+        if self.archived is None:
+            removed = tuple(sorted(directory.tenants.keys() - found.tenant_ids))
         for tenant_id in removed:
             discarded.append(directory.tenants[tenant_id])
             directory.drop(tenant_id)
@@ -200,13 +235,35 @@ class FactsKeeper:
         await let_go(discarded)
         return report
 
+    # --- Tenants of the archive --------------------------------------------------------------
+
+    async def replace(self, tenant: Tenant) -> bool:
+        """Announce a tenant and take it into use; False where it could not be announced."""
+        discarded: list[Catalogue | Tenant] = []
+        taken = await self._replace(tenant, discarded)
+        await let_go(discarded)
+        return taken
+
+    def expect(self, tenant: Tenant) -> None:
+        """Have a tenant at hand that will be announced, by us or by another process."""
+        self._coming[tenant.tenant_id] = tenant
+
+    async def drop(self, tenant_id: str) -> None:
+        """Forget a tenant."""
+        tenants = [self.current.directory.tenants.get(tenant_id)]
+        tenants += [table.pop(tenant_id, None) for table in (self._former, self._coming)]
+        self.current.directory.drop(tenant_id)
+        await let_go([tenant for tenant in tenants if tenant is not None])
+
+    # --- Files --------------------------------------------------------------------------------
+
     async def _replace(self, tenant: Tenant, discarded: list[Catalogue | Tenant]) -> bool:
         tenant_id, directory = tenant.tenant_id, self.current.directory
         self._coming[tenant_id] = tenant
         if not await self._announce(tenant):
             # The account may know the new digest all the same, so these facts stay at hand.
             return False
-        del self._coming[tenant_id]
+        self._coming.pop(tenant_id, None)
         replaced = directory.tenants.get(tenant_id)
         directory.put(tenant)
         if replaced is not None:
@@ -226,15 +283,3 @@ class FactsKeeper:
                 self._requested.clear()
                 self._seen = signature
                 is_behind = bool((await self.reload()).behind)
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Keep the collector from walking over what is being put together; it would hold the loop."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

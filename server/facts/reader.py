@@ -83,9 +83,10 @@ def _keep(found: Differences, whole: Catalogue | Tenant) -> None:
 
 
 async def _messages_of_child(folders: FactsFolders, in_use: InUse) -> AsyncGenerator[Message, None]:
+    paths = [folder for folder in (folders.catalogue, folders.directory) if folder is not None]
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "server.facts.child"),
-        *(str(folders.catalogue.absolute()), str(folders.directory.absolute())),
+        *(str(path.absolute()) for path in paths),
         cwd=TREE,
         stdin=PIPE,
         stdout=PIPE,

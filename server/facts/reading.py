@@ -14,10 +14,10 @@ from server.factfiles.problems import Problems
 
 @dataclass(frozen=True, slots=True)
 class FactsFolders:
-    """Where the files of the facts are."""
+    """Where the files of the facts are; tenants have none where the archive keeps them."""
 
     catalogue: Path
-    directory: Path
+    directory: Path | None
 
 
 # Name, time of the last change and size of every file.
@@ -28,7 +28,9 @@ def read_facts(folders: FactsFolders) -> tuple[Catalogue, dict[str, Tenant]]:
     """Read and check both folders as a whole. Raises `InvalidFacts` with every mistake in them."""
     problems = Problems()
     files = read_catalogue(folders.catalogue, problems)
-    tenants = read_directory(folders.directory, files, problems)
+    tenants = {}
+    if folders.directory is not None:
+        tenants = read_directory(folders.directory, files, problems)
     problems.raise_if_any()
     return files.catalogue, tenants
 
@@ -46,7 +48,7 @@ def read_signature(folders: FactsFolders) -> Signature:
 
 def _files(folders: FactsFolders) -> Iterator[tuple[str, int, int]]:
     for folder in (folders.catalogue, folders.directory):
-        for path in folder.rglob("*"):
+        for path in folder.rglob("*") if folder is not None else ():
             try:
                 status = path.stat()
             except OSError:  # Gone between the listing and the look: that is a change as well.

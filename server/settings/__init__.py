@@ -49,6 +49,13 @@ class Transport(StrEnum):
     AUTO = "auto"
 
 
+class DirectorySource(StrEnum):
+    """Where the tenants come from."""
+
+    FILES = "files"
+    ARCHIVE = "archive"
+
+
 class FailureAction(StrEnum):
     """What a gateway does when later questions about a granted call are not answered."""
 
@@ -113,8 +120,14 @@ class Settings:
         Path, kinds.path(), "Prefixes, countries, plans, rates and emergency numbers."
     ] = Path("data/catalogue")
     directory_folder: Annotated[
-        Path, kinds.path(), "Tenants with their users, licences and numbers."
+        Path, kinds.path(), "Tenants with their users, licences and numbers, where files keep them."
     ] = Path("data/directory")
+    directory_source: Annotated[
+        DirectorySource,
+        kinds.choice(DirectorySource),
+        "Where tenants come from: the files of `directory_folder`, or the archive, where they are "
+        "changed by DirectoryService and `callgate import`.",
+    ] = DirectorySource.FILES
     data_folder: Annotated[
         Path,
         kinds.path(),

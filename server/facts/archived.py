@@ -1,0 +1,259 @@
+"""Tenants kept in the archive: what changed there is read a page at a time and built in slices.
+
+Whoever knows the revision of a tenant needs only what changed since, so that one user of 100,000
+costs one row. Every process reads for itself; none decides with what it built before the ledger
+knows its digest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from policy.facts import Tenant
+from server.archive import ArchiveUnavailable, Database, TenantRow
+from server.archive import directory_rows as rows
+from server.catalogue import CatalogueFiles
+from server.directory.bodies import ItemKind
+from server.directory.building import Built, TenantBuilder
+from server.factfiles.problems import InvalidFacts
+from server.facts.at_rest import collector_at_rest
+
+PAGE_ROWS = 1_000
+# Each about a millisecond of the loop.
+ITEMS_PER_SLICE = 50
+PAUSE_SECONDS = 0.001
+# More changes than this at once are announced a little later, when all processes have built them.
+FEW_CHANGES = 2_000
+# A digest that is not found is looked for again after this long at the earliest.
+SEARCH_PAUSE_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class InUse(Protocol):
+    """What takes tenants into use."""
+
+    async def replace(self, tenant: Tenant) -> bool:
+        """Announce a tenant and take it into use; False where it could not be announced."""
+
+    def expect(self, tenant: Tenant) -> None:
+        """Have a tenant at hand that will be announced, by us or by another process."""
+
+    async def drop(self, tenant_id: str) -> None:
+        """Forget a tenant."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """How far one tenant was read. `told` is whether the ledger knows of it."""
+
+    built: Built
+    told: bool = False
+    # Announced by itself, a little later.
+    later: asyncio.Task[None] | None = None
+
+
+class ArchivedTenants:
+    """Follows the directory in the archive. `on_problem` is told of each tenant left as it was."""
+
+    def __init__(
+        self, database: Database, *, poll_seconds: float, on_problem: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._poll_seconds = poll_seconds
+        self._on_problem = on_problem
+        self._tables: CatalogueFiles | None = None
+        self._known: dict[str, _Known] = {}
+        self._seen = 0
+        self._reading = asyncio.Lock()
+        self._searched_at = -SEARCH_PAUSE_SECONDS
+        self._in_use: InUse | None = None
+        # Set once everything was read for the first time.
+        self.complete = asyncio.Event()
+
+    @property
+    def tables(self) -> CatalogueFiles:
+        """The catalogue that tenants are built and checked by."""
+        assert self._tables is not None, "begin() comes first"
+        return self._tables
+
+    def begin(self, tables: CatalogueFiles, in_use: InUse) -> None:
+        """Say by which catalogue tenants are built, and who takes them; nothing is read yet."""
+        self._tables, self._in_use = tables, in_use
+
+    async def rebuild(self, tables: CatalogueFiles) -> None:
+        """Build all tenants anew, by another catalogue; later, where the archive is away."""
+        async with self._reading:
+            self._tables, self._seen = tables, 0
+            self._known.clear()
+        with suppress(ArchiveUnavailable):
+            await self.catch_up()
+
+    async def run(self) -> None:
+        """Look for changes until cancelled."""
+        while True:
+            try:
+                await self._database.migrate()
+            except ArchiveUnavailable as error:
+                _log.warning("Waiting for the archive with the directory: %s", error)
+            else:
+                break
+            await asyncio.sleep(self._poll_seconds)
+        while True:
+            with suppress(ArchiveUnavailable):
+                await self.catch_up()
+            await asyncio.sleep(self._poll_seconds)
+
+    async def stop(self) -> None:
+        """Announce nothing more, and close the connections to the archive."""
+        for known in self._known.values():
+            if known.later is not None:
+                known.later.cancel()
+        await self._database.close()
+
+    async def search(self) -> None:
+        """Catch up because somebody wants what is not here; not again at once."""
+        now = asyncio.get_running_loop().time()
+        if now - self._searched_at >= SEARCH_PAUSE_SECONDS or self._reading.locked():
+            self._searched_at = now
+            with suppress(ArchiveUnavailable):
+                await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Take over all that is in the archive by now. Raises `ArchiveUnavailable`."""
+        async with self._reading:
+            revision, changed = await self._database.read(partial(_changes, since=self._seen))
+            if revision != self._seen:
+                with collector_at_rest():
+                    if not self._seen:
+                        await self._take_all(changed)
+                    for row in await self._database.read(
+                        partial(rows.tenants_since, revision=self._seen)
+                    ):
+                        await self._take(row)
+                self._seen = revision
+                # What was built stays; the collector need not walk over it again and again.
+                gc.freeze()
+            await self._tell_again()
+            self.complete.set()
+
+    async def _take_all(self, tenants: list[TenantRow]) -> None:
+        """Read everything at once, where nothing is known yet: tenants may be many."""
+        builders = {
+            row.tenant_id: TenantBuilder(row.tenant_id, row.body, self.tables)
+            for row in tenants
+            if not row.deleted
+        }
+        after = ("", "", "")
+        while True:
+            page = await self._database.read(partial(rows.every_item, after=after, limit=PAGE_ROWS))
+            for count, item in enumerate(page, 1):
+                if item.tenant_id in builders:
+                    builder = builders[item.tenant_id]
+                    builder.take(ItemKind(item.kind), item.item_id, item.body)
+                if count % ITEMS_PER_SLICE == 0:
+                    await asyncio.sleep(PAUSE_SECONDS)
+            if len(page) < PAGE_ROWS:
+                break
+            after = (page[-1].tenant_id, page[-1].kind, page[-1].item_id)
+        since = max((row.revision for row in tenants), default=0)
+        later = await self._database.read(partial(rows.tenants_since, revision=since))
+        changed = {row.tenant_id for row in later}
+        for row in tenants:
+            # What changed while it was read is read by itself.
+            if row.tenant_id in builders and row.tenant_id not in changed:
+                await self._finish(row, builders.pop(row.tenant_id), base=None)
+
+    async def _take(self, row: TenantRow) -> None:
+        assert self._in_use is not None
+        known = self._known.get(row.tenant_id)
+        if row.deleted:
+            self._known.pop(row.tenant_id, None)
+            await self._in_use.drop(row.tenant_id)
+            return
+        base = known.built if known and known.built.revision >= row.begin_revision else None
+        if base is not None and base.revision >= row.revision:
+            return
+        builder = TenantBuilder(row.tenant_id, row.body, self.tables, base=base)
+        await self._finish(await self._read(row, builder, base), builder, base=base)
+
+    async def _finish(self, row: TenantRow, builder: TenantBuilder, *, base: Built | None) -> None:
+        """Announce a tenant that was read and take it into use, at once or a little later."""
+        assert self._in_use is not None
+        try:
+            built = builder.finish(row.revision)
+        except InvalidFacts as error:
+            self._on_problem()
+            _log.error("Tenant %s was left as it was: %s", row.tenant_id, error)
+            return
+        known = self._known.get(row.tenant_id)
+        if known is not None and known.later is not None:
+            known.later.cancel()
+        taken = self._known[row.tenant_id] = _Known(built)
+        if base is not None and builder.changes > FEW_CHANGES:
+            self._in_use.expect(built.tenant)
+            took = time.monotonic() - builder.begun_at
+            taken.later = asyncio.create_task(self._tell_later(taken, took + self._poll_seconds))
+        else:
+            taken.told = await self._in_use.replace(built.tenant)
+
+    async def _read(self, row: TenantRow, builder: TenantBuilder, base: Built | None) -> TenantRow:
+        """Read a tenant as it stands in the archive, pausing after each slice; say as of when."""
+        since = base.revision if base else 0
+        while True:
+            await self._read_items(builder, since)
+            now = await self._database.read(partial(rows.find_tenant, tenant_id=row.tenant_id))
+            if now is None or now.revision == row.revision:
+                return row
+            # Something changed while it was read; what was read of that already comes again.
+            since, row = row.revision, now
+            builder.take_head(now.body)
+
+    async def _read_items(self, builder: TenantBuilder, since: int) -> None:
+        after = ("", "")
+        while True:
+            page = await self._database.read(
+                partial(
+                    rows.items_since,
+                    tenant_id=builder.tenant_id,
+                    revision=since,
+                    after=after,
+                    limit=PAGE_ROWS,
+                )
+            )
+            for count, item in enumerate(page, 1):
+                builder.take(ItemKind(item.kind), item.item_id, item.body)
+                if count % ITEMS_PER_SLICE == 0:
+                    await asyncio.sleep(PAUSE_SECONDS)
+            if len(page) < PAGE_ROWS:
+                return
+            after = (page[-1].kind, page[-1].item_id)
+
+    async def _tell_later(self, known: _Known, seconds: float) -> None:
+        assert self._in_use is not None
+        await asyncio.sleep(seconds)
+        known.later = None
+        known.told = await self._in_use.replace(known.built.tenant)
+
+    async def _tell_again(self) -> None:
+        """Announce what could not be announced."""
+        assert self._in_use is not None
+        for known in list(self._known.values()):
+            if not known.told and known.later is None:
+                known.told = await self._in_use.replace(known.built.tenant)
+
+
+def _changes(connection: Connection, since: int) -> tuple[int, list[TenantRow]]:
+    revision = rows.newest_revision(connection)
+    changed = rows.tenants_since(connection, since) if revision != since else []
+    return revision, changed
