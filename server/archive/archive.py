@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from server.archive.replay import ArchivedEntry, JournalSpan, read_span
 from server.archive.rows import load_book, load_partition, plain_row, store_book
 from server.archive.trouble import EntryUnfit, PositionMoved
 from server.archive.usage import Origin
+from server.archive.watch import Watcher
 
 # Where a partition stands of which nothing is archived: before the first entry of any epoch.
 NOWHERE = Position(0, 0, "-")
@@ -40,8 +41,9 @@ class Archive:
     archive stands, and nothing is written where it stands elsewhere (`PositionMoved`).
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, watchers: Sequence[Watcher] = ()) -> None:
         self._database = database
+        self._watchers = tuple(watchers)
 
     @property
     def database(self) -> Database:
@@ -74,7 +76,7 @@ class Archive:
             _require_position(connection, partition, expected)
             position = replace(expected or NOWHERE, epoch=epoch)
             if entries:
-                _write(connection, partition, entries, epoch=epoch)
+                self._write(connection, partition, entries, epoch=epoch)
                 position = Position(epoch, entries[-1].n, entries[-1].nonce)
             _move(connection, partition, expected, to=position)
             return position
@@ -155,10 +157,24 @@ class Archive:
         def work(connection: Connection) -> tuple[AccountImage, ...]:
             book = load_partition(connection, partition)
             book.take_over(load_book(connection, entries))
-            _fold(book, partition, entries, epoch=0)
+            for _ in _fold(book, partition, entries, epoch=0):
+                pass
             return image_of(book)
 
         return await self._database.read(work)
+
+    def _write(
+        self, connection: Connection, partition: int, entries: Sequence[Entry], *, epoch: int
+    ) -> None:
+        book = load_book(connection, entries)
+        watches = [watcher(connection, entries) for watcher in self._watchers]
+        for entry, origin in _fold(book, partition, entries, epoch=epoch):
+            for watch in watches:
+                watch.see(book, entry, origin)
+        store_book(connection, book)
+        _write_journal(connection, partition, entries, epoch=epoch)
+        for watch in watches:
+            watch.finish()
 
 
 def _read_positions(connection: Connection) -> dict[int, Position]:
@@ -203,19 +219,17 @@ def _values(position: Position) -> dict[str, Any]:
     return {"epoch": position.epoch, "n": position.n, "nonce": position.nonce}
 
 
-def _write(connection: Connection, partition: int, entries: Sequence[Entry], *, epoch: int) -> None:
-    book = load_book(connection, entries)
-    _fold(book, partition, entries, epoch=epoch)
-    store_book(connection, book)
-    _write_journal(connection, partition, entries, epoch=epoch)
-
-
-def _fold(book: Book, partition: int, entries: Sequence[Entry], *, epoch: int) -> None:
+def _fold(
+    book: Book, partition: int, entries: Sequence[Entry], *, epoch: int
+) -> Iterator[tuple[Entry, Origin]]:
+    """Apply one entry after the other, and yield each once it is applied."""
     for entry in entries:
+        origin = Origin(partition, epoch, entry.n)
         try:
-            fold_entry(book, entry, Origin(partition, epoch, entry.n))
+            fold_entry(book, entry, origin)
         except (KeyError, IndexError) as error:
             raise EntryUnfit(f"entry {entry.n} speaks of {error}, which is not known") from error
+        yield entry, origin
 
 
 def _write_journal(

@@ -29,6 +29,7 @@ class ArchivedPurse:
     """A purse of a call. `kind` is "free", "pool" or "credits"; `tally` is where it is counted.
 
     The tally of a pool counts seconds, that of credits micros (of a spend limit; empty without).
+    `size_seconds` is how large the pool was when the call was asked about; 0 where it is not known.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class ArchivedPurse:
     period: str = ""
     rate: Rate | None = None
     post_paid: bool = False
+    size_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

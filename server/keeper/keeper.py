@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from server.archive import ArchiveUnavailable, EntryUnfit, Position, PositionMoved
 from server.keeper.drain import BATCH, ArchiveBehind, Drain, PartitionLost
@@ -35,10 +36,24 @@ _HOLDER_BYTES = 8
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class KeeperDuty:
+    """One more thing to do, while this keeper leads. A store or archive that is away ends a round.
+
+    Whatever else it raises is a bug, and ends the keeper.
+    """
+
+    work: Callable[[], Awaitable[None]]
+    pause_seconds: float
+
+
 class Keeper:
     """Does what nobody waits for. Several may run; all of it is safe when two work at once."""
 
-    def __init__(self, parts: KeeperParts, figures: Figures) -> None:
+    def __init__(
+        self, parts: KeeperParts, figures: Figures, more: Sequence[KeeperDuty] = ()
+    ) -> None:
+        self._more = tuple(more)
         self.parts = parts
         self._drain = Drain(parts.journal, parts.keeping, parts.archive)
         self._sweep = Sweep(parts.keeping, parts.now_ms)
@@ -57,6 +72,10 @@ class Keeper:
             self._forever(self._while_leading(self._drain_known), _DRAIN_PAUSE_SECONDS),
             self._forever(self._while_leading(self.expire), _EXPIRE_ROUND_SECONDS),
             self._forever(self._while_leading(self.sweep), _SWEEP_ROUND_SECONDS),
+            *(
+                self._forever(self._while_leading(each.work), each.pause_seconds)
+                for each in self._more
+            ),
         )
         try:
             await asyncio.gather(*duties)

@@ -119,7 +119,12 @@ def _read_purse(
         case "P":
             _, period, _, _, pool_id = parts[2].split("/", 4)
             return ArchivedPurse(
-                "pool", parts[2], capability=capability, pool_id=pool_id, period=period
+                "pool",
+                parts[2],
+                capability=capability,
+                pool_id=pool_id,
+                period=period,
+                size_seconds=int(parts[3]),
             )
         case "C":
             per_minute, fee, first, following = map(int, parts[1:5])
