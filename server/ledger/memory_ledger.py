@@ -48,6 +48,7 @@ class MemoryLedger:
         # What gateways were answered about a call id that another one has by now.
         self._others: dict[CallKey, ModelCall] = {}
         self._partition_time_ms: dict[int, int] = {}
+        self._small_until_ms: dict[int, int] = {}
         # (kind, tenant) of each change, the oldest first.
         self.journal: list[tuple[str, str]] = []
 
@@ -217,6 +218,22 @@ class MemoryLedger:
             raise RequestReused
         return None
 
+    def reopen(self, partition: int, small_until_ms: int) -> None:
+        """Fill a partition anew as an archive knows it: of what runs it knows only what was paid.
+
+        Until then grants are as short as they may be.
+        """
+        for (tenant_id, call_id), call in list(self._calls.items()):
+            if partition_of(tenant_id) == partition and call.state == "live":
+                Purses(self._accounts[tenant_id], call).give_back()
+                del self._calls[tenant_id, call_id]
+        for tenant_id, account in self._accounts.items():
+            if partition_of(tenant_id) == partition:
+                account.running.clear()
+        self.journal = [one for one in self.journal if partition_of(one[1]) != partition]
+        self._small_until_ms[partition] = small_until_ms
+        self._partition_time_ms[partition] = self._clock.now_ms()
+
     async def read_balance(self, tenant_id: str) -> Balance:
         """Read one account. Raises `AccountUnknown`."""
         step = self._open(tenant_id)
@@ -279,7 +296,8 @@ class MemoryLedger:
             raise AccountUnknown(tenant_id)
         if digest not in {"", account.digest}:
             raise FactsStale(account.digest)
-        step = Step(deepcopy(account), self._now_ms(tenant_id))
+        small_until_ms = self._small_until_ms.get(partition_of(tenant_id), 0)
+        step = Step(deepcopy(account), self._now_ms(tenant_id), small_until_ms)
         step.take_from_due_lots()
         return step
 

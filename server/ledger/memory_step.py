@@ -42,9 +42,10 @@ class Wish:
 class Step:
     """What one verb changes: made on copies, and thrown away where it raises."""
 
-    def __init__(self, account: Account, now_ms: int) -> None:
+    def __init__(self, account: Account, now_ms: int, small_until_ms: int = 0) -> None:
         self.account = account
         self.now_ms = now_ms
+        self._grants_are_small = now_ms < small_until_ms
         self.kinds: list[str] = []
         # Calls with their new state; True for a refusal because another gateway has the call id.
         self.calls: list[tuple[ModelCall, bool]] = []
@@ -231,7 +232,10 @@ class Step:
             return Reason.ACCOUNT_FROZEN, 0
         objection = self._objection(call, wish)
         purses = Purses(self.account, call)
-        wanted = purses.slice(wish.want_seconds, wish.floor_seconds)
+        if self._grants_are_small:
+            wanted = min(wish.want_seconds, wish.floor_seconds)
+        else:
+            wanted = purses.slice(wish.want_seconds, wish.floor_seconds)
         purses.walk(call.used_seconds + wanted - call.to_second)
         # A mere report needs no more than it has.
         if call.to_second > call.used_seconds or wish.want_seconds == 0:

@@ -1,19 +1,22 @@
-"""Compare the ledger in Redis with its model over random histories: `simulate.py --seeds N`."""
+"""Compare the ledger in Redis with its model over random histories: `simulate.py --seeds N`.
+
+Between steps replies are lost, stores killed and partitions filled anew.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
-from contextlib import ExitStack
+import time
 from pathlib import Path
 
 if __name__ == "__main__":
     ROOT = Path(__file__).resolve().parents[2]
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
+from ledger_crashes import running_servers
 from ledger_playing import Difference, simulate
-from stores import binaries, running_server
 
 
 def _tell(progress: str) -> None:
@@ -26,17 +29,15 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=300, help="how many histories to play")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     arguments = parser.parse_args()
-    installed = {name: binary for name, binary in binaries().items() if binary is not None}
-    with ExitStack() as stack:
-        urls = {
-            name: stack.enter_context(running_server(binary)) for name, binary in installed.items()
-        }
+    with running_servers() as servers:
+        started = time.monotonic()
         try:
-            asyncio.run(simulate(arguments.first, arguments.seeds, urls, _tell))
+            asyncio.run(simulate(arguments.first, arguments.seeds, servers, _tell))
         except Difference as difference:
             print(f"\n{difference}\n{difference.__cause__ or ''}")
             return 1
-    print(f"\nno difference between the model and {', '.join(installed)}")
+    seconds = time.monotonic() - started
+    print(f"\nno difference between the model and {', '.join(servers)}; {seconds:.0f} s")
     return 0
 
 

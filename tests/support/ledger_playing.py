@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from random import Random
 
+from engines import OwnRedis
 from ledger_comparison import (
     check_invariants,
     indexed_calls,
@@ -12,42 +14,76 @@ from ledger_comparison import (
     model_state,
     redis_state,
 )
-from ledger_history import STEPS, TENANTS, History, outcome_of
+from ledger_crashes import Crashes
+from ledger_history import STEPS, TENANTS, History, Step, outcome_of
 from ledgers import ManualClock
 from server.ledger.keys import call_reference, expiry_member, partition_of
 from server.ledger.memory_ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store
 from stores import empty
+from unsteady import PatientStore
 
 
 class Difference(AssertionError):
     """Two ledgers did not agree, or an invariant broke; the text names seed and step."""
 
 
-async def play(seed: int, stores: dict[str, Store], steps: int = STEPS) -> int:
-    """Play one history on the model and on each store. Raises `Difference`; says how many steps."""
+async def play(
+    seed: int,
+    stores: Mapping[str, Store],
+    servers: Mapping[str, OwnRedis] | None = None,
+    steps: int = STEPS,
+) -> Counter[str]:
+    """Play one history on the model and on each store, with crashes between its steps.
+
+    Those of `servers` may be killed. Raises `Difference`; says how much of what was played.
+    """
     clock = ManualClock()
     model = MemoryLedger(clock)
-    others = {name: RedisLedger(store, clock) for name, store in stores.items()}
-    for ledger in others.values():
-        await empty(ledger._store)
+    ledgers = {name: RedisLedger(store, clock) for name, store in stores.items()}
+    crashes = Crashes(seed, servers or {})
+    for store in stores.values():
+        await empty(store)
+        if crashes.kills_servers:
+            # What went before is gone and need not be read when it starts again.
+            await store.every_node("BGREWRITEAOF")
     history = History(Random(seed), clock)
     opening = history.opening()
+    before = ""
     for number in range(steps):
         name, step = opening[number] if number < len(opening) else history.next_step()
         where = f"seed {seed}, step {number}: {name}"
+        if number >= len(opening):
+            before = await crashes.between_steps(model, ledgers, clock.now_ms())
+        times = 2 if crashes.loses_reply(name) else 1
         expected = await outcome_of(step, model)
-        for kind, ledger in others.items():
-            found = await outcome_of(step, ledger)
+        for kind, ledger in ledgers.items():
+            found = await _asked(step, ledger, times)
             if found != expected:
-                raise Difference(f"{where}\n  model: {expected}\n  {kind}: {found}")
+                raise Difference(
+                    f"{where}, asked {times} x {before}\n  model: {expected}\n  {kind}: {found}"
+                )
             await _compare_states(model, ledger, f"{where}\n  {expected}\n  {kind}")
         try:
             check_invariants(model)
         except AssertionError as error:
             raise Difference(f"{where}\n  {expected}") from error
-    return steps
+    return Counter(
+        {
+            "steps": steps,
+            "replies lost": crashes.lost_replies,
+            "kills": crashes.kills,
+            "rebuilds": crashes.rebuilds,
+        }
+    )
+
+
+async def _asked(step: Step, ledger: RedisLedger, times: int) -> object:
+    # All but the last reply are lost.
+    for _ in range(times - 1):
+        await outcome_of(step, ledger)
+    return await outcome_of(step, ledger)
 
 
 async def _compare_states(model: MemoryLedger, ledger: RedisLedger, where: str) -> None:
@@ -69,15 +105,15 @@ async def _compare_states(model: MemoryLedger, ledger: RedisLedger, where: str) 
 
 
 async def simulate(
-    first: int, seeds: int, urls: dict[str, str], tell: Callable[[str], None]
+    first: int, seeds: int, servers: Mapping[str, OwnRedis], tell: Callable[[str], None]
 ) -> None:
     """Play `seeds` histories, beginning with seed `first`; `tell` of the progress."""
-    stores = {name: Store(url) for name, url in urls.items()}
+    stores = {name: PatientStore(server.url) for name, server in servers.items()}
     for store in stores.values():
         await RedisLedger(store, ManualClock()).install()
-    steps = 0
+    played: Counter[str] = Counter()
     for number, seed in enumerate(range(first, first + seeds), start=1):
-        steps += await play(seed, stores)
-        tell(f"{number} of {seeds} histories, {steps} steps")
+        played += await play(seed, stores, servers)
+        tell(f"{number} of {seeds} histories: " + ", ".join(f"{n} {k}" for k, n in played.items()))
     for store in stores.values():
         await store.close()

@@ -1,0 +1,148 @@
+"""What may happen between two steps of a history: a lost reply, a killed store, a rebuild."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from engines import OwnRedis
+from server.ledger import Balance
+from server.ledger.journal import JournalReader
+from server.ledger.keeping import JournalEnd, Keeping, RestoredAccount, RestoredLot
+from server.ledger.keys import partition_of
+from server.ledger.memory_account import Account
+from server.ledger.memory_ledger import MemoryLedger
+from server.ledger.redis_ledger import RedisLedger
+from stores import binaries
+
+LOST_REPLIES = 0.1
+REBUILDS = 0.02
+# One history in so many has its stores killed; starting them again is what takes the time.
+HISTORIES_A_KILL = 5
+KILLS = 0.02
+SMALL_MS = 300_000
+# Asked twice, it has something else to say: what it gave back is given back.
+_NOT_TWICE = "expire"
+
+
+@dataclass(slots=True)
+class Crashes:
+    """One seed's crashes, and the servers that may be killed, by name."""
+
+    seed: int
+    servers: Mapping[str, OwnRedis]
+    random: Random = field(init=False)
+    # How often each kind came about.
+    lost_replies: int = 0
+    kills: int = 0
+    rebuilds: int = 0
+
+    def __post_init__(self) -> None:
+        self.random = Random(f"crashes of {self.seed}")
+
+    @property
+    def kills_servers(self) -> bool:
+        """Whether this is one of the histories whose stores are killed."""
+        return bool(self.servers) and self.seed % HISTORIES_A_KILL == 0
+
+    def loses_reply(self, step: str) -> bool:
+        """Say whether the reply to a step is lost, so that it is asked again."""
+        lost = self.random.random() < LOST_REPLIES and not step.startswith(_NOT_TWICE)
+        self.lost_replies += lost
+        return lost
+
+    async def between_steps(
+        self, model: MemoryLedger, ledgers: Mapping[str, RedisLedger], now_ms: int
+    ) -> str:
+        """Let something happen or nothing; say what."""
+        if self.kills_servers and self.random.random() < KILLS:
+            for server in self.servers.values():
+                await asyncio.to_thread(_kill_and_start, server)
+            self.kills += 1
+            return "killed"
+        if self.random.random() < REBUILDS:
+            partition = partition_of(self.random.choice(list(model._accounts)))
+            model.reopen(partition, now_ms + SMALL_MS)
+            for ledger in ledgers.values():
+                await rebuild(ledger, model, partition, now_ms)
+            self.rebuilds += 1
+            return f"rebuilt {partition}"
+        return ""
+
+
+@contextmanager
+def running_servers() -> Iterator[dict[str, OwnRedis]]:
+    """Run each server that is installed, in a folder of its own, while the block lasts."""
+    installed = {name: binary for name, binary in binaries().items() if binary is not None}
+    folder = Path(tempfile.mkdtemp(prefix="cg-"))
+    servers = {name: OwnRedis(folder / name, binary) for name, binary in installed.items()}
+    try:
+        for server in servers.values():
+            server.start()
+        yield servers
+    finally:
+        for server in servers.values():
+            server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def rebuild(ledger: RedisLedger, model: MemoryLedger, partition: int, now_ms: int) -> None:
+    """Fill a partition of a store anew, with the accounts of a model that was reopened."""
+    keeping, last = Keeping(ledger._store), await JournalReader(ledger._store).last(partition)
+    assert last is not None
+    epoch, nonce = last.epoch + 1, f"reopened{last.n}"
+    end = JournalEnd(last.n, last.nonce)
+    held = await keeping.close(partition, epoch=epoch, last=end)
+    assert held is not None
+    assert await keeping.drop(partition, epoch=epoch, call_keys=held)
+    for tenant_id, account in model._accounts.items():
+        if partition_of(tenant_id) == partition:
+            image = _image(account)
+            assert await keeping.restore(partition, epoch=epoch, account=image)
+    assert await keeping.reopen(
+        partition,
+        epoch=epoch,
+        end=JournalEnd(last.n + 1, nonce),
+        previous_nonce=last.nonce,
+        now_ms=now_ms,
+        small_until_ms=now_ms + SMALL_MS,
+    )
+
+
+def _kill_and_start(server: OwnRedis) -> None:
+    server.kill()
+    server.start()
+
+
+def _image(account: Account) -> RestoredAccount:
+    return RestoredAccount(
+        balance=Balance(
+            tenant_id=account.tenant_id,
+            currency=account.currency,
+            available_micros=account.available_micros,
+            reserved_micros=0,
+            funded_micros=account.funded_micros,
+            debited_micros=account.debited_micros,
+            expired_micros=account.expired_micros,
+            refunded_micros=account.refunded_micros,
+            voided_micros=account.voided_micros,
+            post_paid_micros=account.post_paid_micros,
+            owed_micros=account.owed_micros,
+        ),
+        prepaid=account.prepaid,
+        digest=account.digest,
+        version=account.version,
+        frozen=account.frozen,
+        lots=tuple(
+            RestoredLot(lot.lot_id, lot.expire_ms, lot.bought_ms, lot.left_micros, lot.voided)
+            for lot in account.oldest_lots()
+        ),
+        tallies=tuple((name, tally.done) for name, tally in account.tallies.items() if tally.done),
+        known=tuple((known_id, " ".join(what)) for known_id, what in account.known.items()),
+    )
