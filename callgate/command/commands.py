@@ -19,6 +19,7 @@ from callgate.command.engine import (
     print_answer,
 )
 from callgate.command.question import DEFAULT_GATEWAY, KIND_NAMES, Given, question_of
+from callgate.command.route import route
 from callgate.command.watch import watch
 from callgate.v1.authorization_pb2 import GetEmergencyNumbersRequest
 from callgate.v1.credits_pb2 import GetBalanceRequest
@@ -110,5 +111,5 @@ def emergency_numbers(location: str, as_json: bool, address: str) -> None:
     print_answer(answer, as_json, lambda: emergency_numbers_text(answer))
 
 
-for _command in (call, calls, watch):
+for _command in (call, calls, route, watch):
     callgate.add_command(_command)
