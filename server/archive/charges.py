@@ -129,7 +129,10 @@ def list_charges(connection: Connection, tenant_id: str, *, limit: int) -> list[
     query = (
         select(CHARGES)
         .where(_CHARGES.tenant_id == tenant_id)
-        .order_by(_CHARGES.create_ms.desc(), _CHARGES.charge_id.desc())
+        .order_by(
+            *(_CHARGES.create_ms.desc(), _CHARGES.crossing.desc(), _CHARGES.attempt.desc()),
+            _CHARGES.charge_id.desc(),
+        )
         .limit(limit)
     )
     return list(map(_read, connection.execute(query).mappings()))

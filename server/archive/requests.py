@@ -42,6 +42,15 @@ class FundingRequest:
     reference: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a request ended, and when."""
+
+    state: RequestState
+    outcome: Mapping[str, Any]
+    time_ms: int
+
+
 _REQUESTS = FUNDING_REQUESTS.c
 
 
@@ -81,13 +90,7 @@ def claim_request(
 
 
 def finish_request(
-    connection: Connection,
-    request: FundingRequest,
-    claim: str,
-    *,
-    state: RequestState,
-    outcome: Mapping[str, Any],
-    now_ms: int,
+    connection: Connection, request: FundingRequest, *, claim: str, end: Ending
 ) -> FundingRequest:
     """Write the end of a request that one works on; returns it as it stands.
 
@@ -102,11 +105,11 @@ def finish_request(
             _REQUESTS.claim == claim,
         )
         .values(
-            state=state.value,
-            outcome=json.dumps(outcome, sort_keys=True),
-            finish_ms=now_ms,
+            state=end.state.value,
+            outcome=json.dumps(end.outcome, sort_keys=True),
+            finish_ms=end.time_ms,
             # What was refused moved nothing that could be lost.
-            archived=state is RequestState.REFUSED,
+            archived=end.state is RequestState.REFUSED,
         )
     )
     found = find_request(connection, request.tenant_id, request.request_id)

@@ -1,0 +1,125 @@
+"""What each kind of request asks of the ledger. Asked again, it moves nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from server.archive.requests import FundingRequest
+from server.funding.trouble import FundingRefused, Why
+from server.ledger import (
+    DirectDebit,
+    FundsMissing,
+    Ledger,
+    LedgerUnavailable,
+    LotUnknown,
+    Refund,
+    RefundTooLarge,
+    TopUp,
+)
+
+# The ledger answers in a thousandth of this.
+LEDGER_SECONDS = 2.0
+
+
+class Kind(StrEnum):
+    """What a request moves."""
+
+    TOP_UP = "top_up"
+    CHARGED_TOP_UP = "charged_top_up"
+    VOID_LOT = "void_lot"
+    DEBIT = "debit"
+    REFUND = "refund"
+    TRANSFER = "transfer"
+    FREEZE = "freeze"
+    CLOSE = "close"
+
+
+# These say how the account is, not what moves: only the newest one counts.
+STANDING_KINDS = (Kind.FREEZE.value, Kind.CLOSE.value)
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """Bound what the ledger is waited for. Raises `LedgerUnavailable`."""
+    try:
+        async with asyncio.timeout(LEDGER_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise LedgerUnavailable("no answer in time") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Applying:
+    """Asks the ledger. Raises `FundingRefused`, and what the ledger raises."""
+
+    ledger: Ledger
+
+    async def apply(self, request: FundingRequest) -> dict[str, Any]:
+        """Do what a request says; the result is what its caller is told."""
+        steps: Mapping[str, Callable[[FundingRequest], Awaitable[None]]] = {
+            Kind.TOP_UP: self._top_up,
+            Kind.VOID_LOT: self._void_lot,
+            Kind.DEBIT: self._debit,
+            Kind.REFUND: self._refund,
+            Kind.TRANSFER: self._transfer,
+            Kind.FREEZE: self._freeze,
+            Kind.CLOSE: self._freeze,
+        }
+        await steps[request.kind](request)
+        return dict(request.body)
+
+    async def _top_up(self, request: FundingRequest) -> None:
+        body = request.body
+        await self.ledger.top_up(
+            TopUp(request.tenant_id, body["lot_id"], body["micros"], body["expire_ms"])
+        )
+
+    async def _void_lot(self, request: FundingRequest) -> None:
+        lot_id = request.body["lot_id"]
+        try:
+            await self.ledger.void_lot(request.tenant_id, lot_id)
+        except LotUnknown as error:
+            text = f"There is no lot {lot_id} in this account."
+            raise FundingRefused(Why.LOT_UNKNOWN, text, {"lot_id": lot_id}) from error
+
+    async def _debit(self, request: FundingRequest) -> None:
+        body = request.body
+        try:
+            await self.ledger.debit(
+                DirectDebit(
+                    request.tenant_id, body["debit_id"], body["micros"], body["overdraft_micros"]
+                )
+            )
+        except FundsMissing as error:
+            raise FundingRefused(
+                Why.FUNDS_MISSING,
+                "The account has less than that which no running call holds. Nothing was taken.",
+                {"shortfall_micros": str(error.shortfall_micros)},
+            ) from error
+
+    async def _refund(self, request: FundingRequest) -> None:
+        for refund_id, lot_id, micros in request.body["parts"]:
+            try:
+                await self.ledger.refund(Refund(request.tenant_id, refund_id, lot_id, micros))
+            except RefundTooLarge as error:
+                text = "More than was ever debited cannot be given back."
+                raise FundingRefused(Why.REFUND_TOO_LARGE, text) from error
+
+    async def _transfer(self, request: FundingRequest) -> None:
+        body = request.body
+        receiver = body["to_tenant_id"]
+        # Asked before anything moves: money that left must be able to arrive.
+        there = await self.ledger.read_balance(receiver)
+        if there.currency != body["currency"]:
+            text = f"{receiver} is kept in {there.currency}; money moves within one currency."
+            raise FundingRefused(Why.CURRENCIES_DIFFER, text, {"currency_code": there.currency})
+        await self._debit(request)
+        await self.ledger.top_up(TopUp(receiver, body["lot_id"], body["micros"], body["expire_ms"]))
+
+    async def _freeze(self, request: FundingRequest) -> None:
+        await self.ledger.freeze(request.tenant_id, frozen=request.body["frozen"])

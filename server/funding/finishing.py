@@ -1,0 +1,148 @@
+"""What a crash, or a store that lost its tail, left behind: applied again until it is archived."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from server.archive import Database, tables
+from server.archive.charges import ChargeRow, credited_not_archived, save_charge
+from server.archive.funding import due_lots
+from server.archive.requests import (
+    FundingRequest,
+    RequestState,
+    claim_request,
+    left_behind,
+    lots_archived,
+    movements_archived,
+    newest_of,
+    not_archived,
+    note_archived,
+)
+from server.funding.applying import STANDING_KINDS, Kind, in_time
+from server.funding.treasury import CLAIM_MS, Treasury
+from server.funding.trouble import FundingRefused
+from server.ledger import AccountUnknown, Ledger, TopUp
+
+# What was applied is archived long before; if not, the store may have lost it.
+SETTLED_MS = 5_000
+_AT_ONCE = 100
+_CLAIM_BYTES = 8
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """Finishes requests. Raises `ArchiveUnavailable` and what the ledger raises."""
+
+    database: Database
+    treasury: Treasury
+    ledger: Ledger
+    now_ms: Callable[[], int]
+
+    async def work(self) -> None:
+        """Do one round."""
+        now_ms = self.now_ms()
+        for request in await self.database.read(lambda c: left_behind(c, now_ms, limit=_AT_ONCE)):
+            await self._finish(request)
+        before_ms = now_ms - SETTLED_MS
+        for request in await self.database.read(
+            lambda c: not_archived(c, before_ms, limit=_AT_ONCE)
+        ):
+            await self._confirm(request)
+        for charge in await self.database.read(
+            lambda c: credited_not_archived(c, before_ms, limit=_AT_ONCE)
+        ):
+            await self._confirm_charge(charge)
+
+    async def expire_lots(self) -> None:
+        """Let lots that are due expire, also of accounts that nobody asks anything of."""
+        for tenant_id in await self.database.read(lambda c: due_lots(c, self.now_ms())):
+            try:
+                async with in_time():
+                    await self.ledger.read_balance(tenant_id)
+            except AccountUnknown:
+                continue
+
+    async def _finish(self, request: FundingRequest) -> None:
+        claim = secrets.token_hex(_CLAIM_BYTES)
+        now_ms = self.now_ms()
+        taken = await self.database.write(
+            lambda c: claim_request(c, request, claim, until_ms=now_ms + CLAIM_MS, now_ms=now_ms)
+        )
+        if taken:
+            await self.treasury.go_on(request, claim)
+
+    async def _confirm(self, request: FundingRequest) -> None:
+        if not await self.database.read(lambda c: _is_archived(c, request)):
+            _log.warning("%s of %s is applied again.", request.request_id, request.tenant_id)
+            try:
+                async with in_time():
+                    await self.treasury.applying.apply(request)
+            except FundingRefused as refused:
+                _log.error(
+                    "%s of %s was lost by the store and cannot be had again: %s",
+                    request.request_id,
+                    request.tenant_id,
+                    refused,
+                )
+            else:
+                return
+        await self.database.write(lambda c: note_archived(c, request))
+
+    async def _confirm_charge(self, charge: ChargeRow) -> None:
+        lot = {(charge.tenant_id, charge.lot_id)}
+        if await self.database.read(lambda c: lots_archived(c, lot)):
+            charge.archived = True
+            await self.database.write(lambda c: save_charge(c, charge))
+            return
+        async with in_time():
+            await self.ledger.top_up(
+                TopUp(charge.tenant_id, charge.lot_id, charge.micros, charge.expire_ms)
+            )
+
+
+def _is_archived(connection: Connection, request: FundingRequest) -> bool:
+    """Say whether all that an applied request did has come back through the journal."""
+    assert request.state is RequestState.APPLIED
+    tenant_id, body = request.tenant_id, request.body
+    match request.kind:
+        case Kind.TOP_UP:
+            return lots_archived(connection, {(tenant_id, body["lot_id"])}) == 1
+        case Kind.DEBIT:
+            return movements_archived(connection, {(tenant_id, body["debit_id"])}) == 1
+        case Kind.REFUND:
+            refunds = {(tenant_id, refund_id) for refund_id, _, _ in body["parts"]}
+            return movements_archived(connection, refunds) == len(refunds)
+        case Kind.TRANSFER:
+            left = movements_archived(connection, {(tenant_id, body["debit_id"])})
+            arrived = lots_archived(connection, {(body["to_tenant_id"], body["lot_id"])})
+            return left + arrived == 2
+        case Kind.VOID_LOT:
+            return _is_voided(connection, tenant_id, body["lot_id"])
+        case _:
+            return _stands(connection, request)
+
+
+def _is_voided(connection: Connection, tenant_id: str, lot_id: str) -> bool:
+    lots = tables.LOTS.c
+    query = select(lots.voided).where(lots.tenant_id == tenant_id, lots.lot_id == lot_id)
+    return connection.scalar(query) is True
+
+
+def _stands(connection: Connection, request: FundingRequest) -> bool:
+    if request.kind not in STANDING_KINDS:
+        return True
+    if newest_of(connection, request.tenant_id, STANDING_KINDS) != request.request_id:
+        # A newer one says otherwise, or the same.
+        return True
+    accounts = tables.ACCOUNTS.c
+    frozen = connection.scalar(
+        select(accounts.frozen).where(accounts.tenant_id == request.tenant_id)
+    )
+    return frozen is request.body["frozen"]

@@ -1,0 +1,206 @@
+"""Requests for money to move: accepted once by their id, applied to the ledger, answered alike.
+
+A request is written to the archive before the ledger is asked, so that a crash between the two
+loses nothing: whoever finds it left behind applies it again, which moves nothing twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from server.archive import Audited, AuditTrail, Database, FundingRow
+from server.archive.funding import hold_funding, read_funding, save_funding
+from server.archive.requests import (
+    Ending,
+    FundingRequest,
+    RequestState,
+    add_request,
+    claim_request,
+    find_request,
+    finish_request,
+    pending_top_ups,
+)
+from server.funding.applying import Applying, Kind, in_time
+from server.funding.trouble import FundingBusy, FundingRefused, FundingReused
+from server.ledger import Ledger, fingerprint
+
+# Who does not finish a request for this long is taken for dead.
+CLAIM_MS = 10_000
+# A purchase that is begun anew because the account moved meanwhile; then the caller asks again.
+_MOST_BEGINNINGS = 5
+_CLAIM_BYTES = 8
+
+Settle = Callable[[Connection, FundingRow], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller asks. `content` tells two requests of one id apart; `settle` checks it.
+
+    `settle` runs in the transaction that accepts the request, with the tenant's row held; it gives
+    the body, or raises `FundingRefused`, which is then this id's answer for good.
+    """
+
+    tenant_id: str
+    request_id: str
+    kind: Kind
+    identity_id: str
+    content: Mapping[str, str]
+    settle: Settle
+    reference: str = ""
+
+
+class _Moved(Exception):
+    """The account moved between looking at it and deciding."""
+
+
+@dataclass(slots=True)
+class Treasury:
+    """Takes requests. All methods raise `ArchiveUnavailable` and what the ledger raises."""
+
+    database: Database
+    ledger: Ledger
+    audit: AuditTrail
+    now_ms: Callable[[], int]
+    applying: Applying = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.applying = Applying(self.ledger)
+
+    async def ask(self, asked: Asked) -> FundingRequest:
+        """Do what is asked, once for its id; the same again gets the same answer.
+
+        Raises `FundingRefused`, `FundingReused` and `FundingBusy`.
+        """
+        claim = secrets.token_hex(_CLAIM_BYTES)
+        request = await self.database.write(lambda c: self._accept(c, asked, claim))
+        return _told(await self.go_on(request, claim))
+
+    async def purchase(
+        self, asked: Asked, check: Callable[[FundingRow, int], None]
+    ) -> FundingRequest:
+        """Do the same where the balance has a say.
+
+        `check` is given the tenant's row and its balance, what is pending included, and raises
+        `FundingRefused`.
+        """
+        for _ in range(_MOST_BEGINNINGS):
+            seen = await self.database.read(lambda c: read_funding(c, asked.tenant_id))
+            balance_micros = await self.balance_micros(asked.tenant_id)
+
+            def settle(
+                connection: Connection,
+                row: FundingRow,
+                *,
+                version: int = seen.version,
+                balance: int = balance_micros,
+            ) -> Mapping[str, Any]:
+                if row.version != version:
+                    raise _Moved
+                check(row, balance + pending_top_ups(connection, asked.tenant_id))
+                return asked.settle(connection, row)
+
+            try:
+                return await self.ask(replace(asked, settle=settle))
+            except _Moved:
+                continue
+        raise FundingBusy
+
+    async def balance_micros(self, tenant_id: str) -> int:
+        """Read what is not spent yet, in micros; 0 where money never came in."""
+        async with in_time():
+            return (await self.ledger.read_balance(tenant_id)).balance_micros or 0
+
+    async def go_on(self, request: FundingRequest, claim: str) -> FundingRequest:
+        """Apply a request that one has claimed, and write down how it ended."""
+        if request.state is not RequestState.ACCEPTED:
+            return request
+        try:
+            async with in_time():
+                outcome = await self.applying.apply(request)
+        except FundingRefused as refused:
+            end = Ending(RequestState.REFUSED, refused.outcome(), self.now_ms())
+        else:
+            end = Ending(RequestState.APPLIED, outcome, self.now_ms())
+        return await self.database.write(lambda c: self.finish(c, request, claim=claim, end=end))
+
+    def finish(
+        self, connection: Connection, request: FundingRequest, *, claim: str, end: Ending
+    ) -> FundingRequest:
+        """Write down how a request ended, in a transaction of the caller's."""
+        row = hold_funding(connection, request.tenant_id)
+        finished = finish_request(connection, request, claim=claim, end=end)
+        save_funding(connection, row)
+        return finished
+
+    def _accept(self, connection: Connection, asked: Asked, claim: str) -> FundingRequest:
+        row = hold_funding(connection, asked.tenant_id)
+        found = find_request(connection, asked.tenant_id, asked.request_id)
+        stamp = fingerprint([("kind", asked.kind.value), *sorted(asked.content.items())])
+        if found is not None:
+            return self._found(connection, found, stamp, claim=claim)
+        request = self._settled(connection, row, asked, claim=claim)
+        add_request(connection, replace(request, fingerprint=stamp))
+        if asked.kind is Kind.CLOSE:
+            row.closed = True
+        save_funding(connection, row)
+        self.audit.record(
+            connection,
+            asked.identity_id,
+            Audited(asked.kind.value, f"tenants/{asked.tenant_id}/credits", asked.tenant_id),
+            before=None,
+            after={**asked.content, "state": request.state.value},
+        )
+        return request
+
+    def _found(
+        self, connection: Connection, found: FundingRequest, stamp: str, *, claim: str
+    ) -> FundingRequest:
+        if found.fingerprint != stamp:
+            raise FundingReused
+        now_ms = self.now_ms()
+        if found.state is RequestState.ACCEPTED and not claim_request(
+            connection, found, claim, until_ms=now_ms + CLAIM_MS, now_ms=now_ms
+        ):
+            raise FundingBusy
+        return found
+
+    def _settled(
+        self, connection: Connection, row: FundingRow, asked: Asked, *, claim: str
+    ) -> FundingRequest:
+        now_ms = self.now_ms()
+        request = FundingRequest(
+            tenant_id=asked.tenant_id,
+            request_id=asked.request_id,
+            kind=asked.kind.value,
+            fingerprint="",
+            body={},
+            state=RequestState.ACCEPTED,
+            outcome={},
+            identity_id=asked.identity_id,
+            accept_ms=now_ms,
+            claim=claim,
+            claim_until_ms=now_ms + CLAIM_MS,
+            reference=asked.reference,
+        )
+        try:
+            return replace(request, body=asked.settle(connection, row))
+        except FundingRefused as refused:
+            return replace(
+                request,
+                state=RequestState.REFUSED,
+                outcome=refused.outcome(),
+                finish_ms=now_ms,
+                archived=True,
+            )
+
+
+def _told(request: FundingRequest) -> FundingRequest:
+    if request.state is RequestState.REFUSED:
+        raise FundingRefused.of(request.outcome)
+    return request

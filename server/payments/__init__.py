@@ -1,0 +1,92 @@
+"""Taking money from a tenant's means of payment: one small port, and who keeps it.
+
+A charge is asked for by an id that is also the provider's idempotency key: asked again, it takes
+nothing twice. What a provider says later, in an event of its own, counts like an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class PaymentsUnavailable(Exception):
+    """No usable answer came; whether the money was taken is not known. Ask again by the same id."""
+
+
+class EventRefused(Exception):
+    """An event that is not believed, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Money to be taken. `customer` is how the provider knows whom to charge."""
+
+    charge_id: str
+    tenant_id: str
+    micros: int
+    currency: str
+    customer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """The money was taken: how much, and what the provider calls it."""
+
+    reference: str
+    micros: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The money was not taken, and asking again by the same id will not change that."""
+
+    code: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The provider works on it and will tell by an event; or ask again by the same id."""
+
+    reference: str = ""
+
+
+Result = Charged | Declined | Pending
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentEvent:
+    """What a provider told by itself. `charge_id` is empty where it is not about a charge."""
+
+    event_id: str
+    charge_id: str
+    result: Result
+
+
+class Payments(Protocol):
+    """What every provider does."""
+
+    async def charge(self, charge: Charge) -> Result:
+        """Take money once for its id. Raises `PaymentsUnavailable`."""
+
+    def read_event(self, body: bytes, headers: Mapping[str, str], now_ms: int) -> PaymentEvent:
+        """Believe an event by its signature over the raw body, made within 5 minutes of now.
+
+        Names of headers are in lower case. Raises `EventRefused`.
+        """
+
+
+__all__ = [
+    "Charge",
+    "Charged",
+    "Declined",
+    "EventRefused",
+    "PaymentEvent",
+    "Payments",
+    "PaymentsUnavailable",
+    "Pending",
+    "Result",
+]

@@ -1,0 +1,139 @@
+"""An operator's own billing, asked by an HTTP post and heard by signed events.
+
+Asked: POST of JSON with charge_id, tenant_id, amount_minor, currency, customer; the header
+`Idempotency-Key` is the charge's id, and the post is signed as events are. Answered: JSON with
+`status` "charged", "declined" or "pending", and `reference`, `amount_minor`, `currency`, or `code`
+and `text`. An event's body is the same with `charge_id`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import override
+
+from server.http import OutgoingFailed, OutgoingHttp, SignatureWrong, UrlRefused, WebhookKey
+from server.payments import (
+    Charge,
+    Charged,
+    Declined,
+    EventRefused,
+    PaymentEvent,
+    Payments,
+    PaymentsUnavailable,
+    Pending,
+    Result,
+)
+from server.payments.units import micros_of, minor_units
+
+_CODE_CHARACTERS = 64
+_TEXT_CHARACTERS = 255
+# What says that it was understood and will stay so: a plain no.
+_PAYMENT_REQUIRED = 402
+
+
+@dataclass(frozen=True, slots=True)
+class Billing(Payments):
+    """Asks the operator's own billing at one URL."""
+
+    url: str
+    key: WebhookKey
+    http: OutgoingHttp
+    now_ms: Callable[[], int]
+
+    @override
+    async def charge(self, charge: Charge) -> Result:
+        """Post the charge; only an answer that can be read is one."""
+        body = _charge_body(charge)
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": charge.charge_id,
+            **self.key.sign(charge.charge_id, body, now_ms=self.now_ms()),
+        }
+        try:
+            reply = await self.http.post(self.url, body, headers)
+        except (OutgoingFailed, UrlRefused) as error:
+            raise PaymentsUnavailable(str(error)) from error
+        if not reply.taken and reply.status != _PAYMENT_REQUIRED:
+            raise PaymentsUnavailable(f"HTTP status {reply.status}")
+        try:
+            return _read_result(json.loads(reply.body))
+        except (KeyError, TypeError, ValueError) as error:
+            raise PaymentsUnavailable(f"the answer cannot be read: {error!r}") from error
+
+    @override
+    def read_event(self, body: bytes, headers: Mapping[str, str], now_ms: int) -> PaymentEvent:
+        """Believe an event that was signed with the shared key."""
+        return read_billing_event(self.key, body, headers, now_ms=now_ms)
+
+
+def read_billing_event(
+    key: WebhookKey, body: bytes, headers: Mapping[str, str], *, now_ms: int
+) -> PaymentEvent:
+    """Read a signed event. Raises `EventRefused`."""
+    try:
+        event_id = key.verify(headers, body, now_ms=now_ms)
+        told = json.loads(body)
+        return PaymentEvent(event_id, _text(told, "charge_id"), _read_result(told))
+    except SignatureWrong as error:
+        raise EventRefused(str(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise EventRefused(f"the event cannot be read: {error!r}") from error
+
+
+def event_body(charge_id: str, result: Result) -> bytes:
+    """Write what an event says, as an operator's billing does."""
+    told: dict[str, Any] = {"charge_id": charge_id}
+    match result:
+        case Charged():
+            told |= {
+                "status": "charged",
+                "reference": result.reference,
+                "amount_minor": minor_units(result.micros, result.currency),
+                "currency": result.currency,
+            }
+        case Declined():
+            told |= {"status": "declined", "code": result.code, "text": result.text}
+        case Pending():
+            told |= {"status": "pending", "reference": result.reference}
+    return json.dumps(told).encode()
+
+
+def _charge_body(charge: Charge) -> bytes:
+    return json.dumps(
+        {
+            "charge_id": charge.charge_id,
+            "tenant_id": charge.tenant_id,
+            "amount_minor": minor_units(charge.micros, charge.currency),
+            "currency": charge.currency,
+            "customer": charge.customer,
+        }
+    ).encode()
+
+
+def _read_result(told: Any) -> Result:
+    match told["status"]:
+        case "charged":
+            currency, amount = _text(told, "currency"), told["amount_minor"]
+            if type(amount) is not int or amount <= 0:
+                raise ValueError(f"amount_minor is {amount!r}")
+            return Charged(_text(told, "reference"), micros_of(amount, currency), currency)
+        case "declined":
+            return Declined(
+                _text(told, "code")[:_CODE_CHARACTERS],
+                str(told.get("text", ""))[:_TEXT_CHARACTERS],
+            )
+        case "pending":
+            return Pending(str(told.get("reference", ""))[:_TEXT_CHARACTERS])
+        case other:
+            raise ValueError(f"status is {other!r}")
+
+
+def _text(told: Any, name: str) -> str:
+    value = told[name]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is {value!r}")
+    return value
