@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
+import grpc.aio
 from google.protobuf.message import Message
 
+from callgate.credentials import ANONYMOUS, Credentials
 from callgate.errors import error_of
 from callgate.v1 import (
     authorization_pb2,
@@ -27,12 +29,34 @@ DEFAULT_DEADLINE_SECONDS = 5.0
 # An engine stands beside its callers: a proxy for the web is never on the way to it.
 _OPTIONS = (("grpc.enable_http_proxy", 0),)
 
+# For a client that stays: it comes back soon after the engine does, notices a machine that is gone,
+# and has a connection of its own, where grpcio would share one between channels that look alike.
+_LASTING_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_retries", 0),
+)
+
 _Question = TypeVar("_Question", bound=Message)
 _Answer = TypeVar("_Answer", bound=Message)
 
 
+def open_channel(address: str, credentials: Credentials = ANONYMOUS) -> grpc.aio.Channel:
+    """Open an asynchronous channel that stays, with a connection of its own.
+
+    `credentials.metadata` is to be sent with each question on it.
+    """
+    return credentials.open_asynchronous_channel(address, (*_OPTIONS, *_LASTING_OPTIONS))
+
+
 class Connection:
     """Ask an engine at `address` ("host:port" or "unix:/path"), each question with a deadline.
+
+    Raises `OSError` where a file of the credentials cannot be read, and `ValueError` where others
+    could read their token on its way.
 
     Every method raises `Mistake` or `NoAnswer` (see `callgate.errors`) and asks once: who repeats
     a question, and when, is the caller's to say.
@@ -43,9 +67,11 @@ class Connection:
         address: str = DEFAULT_ADDRESS,
         *,
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
+        credentials: Credentials = ANONYMOUS,
     ) -> None:
         self._deadline_seconds = deadline_seconds
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._metadata = credentials.metadata
+        self._channel = credentials.open_channel(address, _OPTIONS)
         self._authorization = authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
         self._credits = credits_pb2_grpc.CreditServiceStub(self._channel)
         self._debits = debits_pb2_grpc.DebitServiceStub(self._channel)
@@ -81,7 +107,7 @@ class Connection:
 
         To go on after an end or an error, ask again with the cursor of the last response.
         """
-        stream = self._debits.WatchDebits(question)
+        stream = self._debits.WatchDebits(question, metadata=self._metadata)
         try:
             yield from stream
         except grpc.RpcError as error:
@@ -120,6 +146,6 @@ class Connection:
         self, method: grpc.UnaryUnaryMultiCallable[_Question, _Answer], question: _Question
     ) -> _Answer:
         try:
-            return method(question, timeout=self._deadline_seconds)
+            return method(question, timeout=self._deadline_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_of(error) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import click
 from google.protobuf.json_format import MessageToJson
@@ -11,8 +13,11 @@ from google.protobuf.message import Message
 
 from callgate.command.question import option_of
 from callgate.connection import DEFAULT_ADDRESS, Connection
+from callgate.credentials import TOKEN_VARIABLE, Credentials
 from callgate.errors import CallgateError, Mistake, NoAnswer
 from callgate.v1.authorization_pb2 import AuthorizeCallRequest
+
+Command = Callable[..., Any]
 
 WRONG_USAGE, REFUSED, NO_ANSWER = 2, 3, 4
 
@@ -21,7 +26,9 @@ EPILOG = (
     " accept, 4 no answer."
 )
 
-address_option = click.option(
+_META = "callgate.credentials"
+
+_address: Callable[[Command], Command] = click.option(
     "--address",
     metavar="HOST:PORT",
     envvar="CALLGATE_ADDRESS",
@@ -30,6 +37,51 @@ address_option = click.option(
     show_default=True,
     help="Where the engine listens; also unix:/path.",
 )
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Keep what a command shows the engine beside its arguments."""
+    assert parameter.name is not None
+    context.meta.setdefault(_META, {})[parameter.name] = value
+
+
+def _file(name: str, metavar: str, text: str, *, called: str) -> Callable[[Command], Command]:
+    return click.option(
+        name,
+        called,
+        metavar=metavar,
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar=f"CALLGATE_{name.removeprefix('--').upper()}",
+        show_envvar=True,
+        expose_value=False,
+        callback=_keep,
+        help=text,
+    )
+
+
+_SHOWN: tuple[Callable[[Command], Command], ...] = (
+    _file("--ca", "FILE", "The engine's authority, PEM; turns TLS on.", called="ca"),
+    _file("--cert", "FILE", "Your certificate, PEM.", called="certificate"),
+    _file("--key", "FILE", "The key of your certificate, PEM.", called="key"),
+    click.option(
+        "--token",
+        metavar="TOKEN",
+        envvar=TOKEN_VARIABLE,
+        # It is a secret: other users of the machine may see command lines, not variables.
+        help=f"Who you are; better given as {TOKEN_VARIABLE}.",
+        expose_value=False,
+        callback=_keep,
+    ),
+)
+
+
+def address_option(command: Command) -> Command:
+    """Give a command the options for the way to the engine, and for what is shown there."""
+    for option in (*reversed(_SHOWN), _address):
+        command = option(command)
+    return command
+
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the answer as protobuf's JSON."
 )
@@ -51,12 +103,22 @@ class NotAnswered(click.ClickException):
 def connected(address: str, question: AuthorizeCallRequest | None = None) -> Iterator[Connection]:
     """Connect, and turn what goes wrong into a text and an exit status."""
     try:
-        with Connection(address) as connection:
+        opened = Connection(address, credentials=_credentials())
+    except (OSError, ValueError) as wrong:
+        raise NotAccepted(str(wrong)) from wrong
+    try:
+        with opened as connection:
             yield connection
     except Mistake as mistake:
         raise NotAccepted(_mistake_text(mistake)) from mistake
     except NoAnswer as silence:
         raise NotAnswered(_silence_text(silence, address, question)) from silence
+
+
+def _credentials() -> Credentials:
+    context = click.get_current_context(silent=True)
+    shown = dict(context.meta.get(_META, {})) if context is not None else {}
+    return Credentials(**{name: value for name, value in shown.items() if value is not None})
 
 
 def _mistake_text(mistake: Mistake) -> str:
