@@ -1,7 +1,7 @@
-"""Reading `google.rpc.ErrorInfo` out of a status, without the package that carries its stubs.
+"""Reading ErrorInfo and RetryInfo out of a `google.rpc.Status`, without the package of its stubs.
 
 The wheel leans on grpcio and protobuf alone. Of `google.rpc.Status` only the details are wanted,
-and of those only one message of three fields; so the two are read here field by field.
+and of those two messages of a few fields; so they are read here field by field.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
@@ -18,6 +19,9 @@ _MAX_VARINT_BYTES = 10
 _STATUS_DETAILS = 3
 _INFO_REASON, _INFO_DOMAIN, _INFO_METADATA = 1, 2, 3
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_RETRY_DELAY = 1
+
+_UNREADABLE = (DecodeError, UnicodeDecodeError, IndexError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,29 @@ def error_info_of(status: bytes) -> ErrorInfo | None:
     add to its code and text, which are there in any case.
     """
     try:
-        for number, field in _fields(status):
-            detail = Any.FromString(field) if number == _STATUS_DETAILS else Any()
-            if detail.type_url.endswith("/google.rpc.ErrorInfo"):
-                return _error_info(detail.value)
-    except (DecodeError, UnicodeDecodeError, IndexError, ValueError):
+        message = _detail(status, "ErrorInfo")
+        return None if message is None else _error_info(message)
+    except _UNREADABLE:
         return None
+
+
+def retry_delay_of(status: bytes) -> float | None:
+    """Return the delay of a status's RetryInfo in seconds; None where there is none."""
+    try:
+        message = _detail(status, "RetryInfo")
+        if message is None:
+            return None
+        delay = Duration.FromString(dict(_fields(message)).get(_RETRY_DELAY, b""))
+        return delay.ToTimedelta().total_seconds()
+    except _UNREADABLE:
+        return None
+
+
+def _detail(status: bytes, name: str) -> bytes | None:
+    for number, field in _fields(status):
+        detail = Any.FromString(field) if number == _STATUS_DETAILS else Any()
+        if detail.type_url.endswith(f"/google.rpc.{name}"):
+            return detail.value
     return None
 
 

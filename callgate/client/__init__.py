@@ -1,0 +1,1 @@
+"""The client: questions with retries, calls that are looked after, a bridge's stream, a watcher."""
