@@ -37,6 +37,19 @@ def serve(settings_file: Path | None) -> None:
     _serve(settings_file)
 
 
+@main.command(hidden=True)
+@click.argument("number", type=int)
+@click.option("--channel", type=int, required=True)
+@click.option("--listener", type=int)
+@click.pass_obj
+def worker(settings_file: Path | None, number: int, *, channel: int, listener: int | None) -> None:
+    """Serve beside others; the parent of several workers starts it."""
+    settings = _load(settings_file)
+    from server.app.worker import work
+
+    sys.exit(work(settings, number, channel=channel, listener=listener))
+
+
 @main.command()
 @click.pass_obj
 def keeper(settings_file: Path | None) -> None:
@@ -103,6 +116,10 @@ def _serve(settings_file: Path | None) -> None:
         # The keeper beside the server reads the same settings.
         os.environ[FILE_VARIABLE] = str(settings_file)
     # Imported once the settings are right: a wrong one is told at once, not after the libraries.
+    if settings.workers > 1:
+        from server.workers.parent import supervise
+
+        sys.exit(supervise(settings))
     from server.app import serve as serve_until_stopped
 
     sys.exit(serve_until_stopped(settings))

@@ -5,22 +5,45 @@ from __future__ import annotations
 import logging
 from contextlib import AsyncExitStack
 
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+
 from server.app.parts import Engine
 from server.http import HttpListener
 from server.observation.metrics import Gauge, MetricsPage
+from server.workers.channel import Family
+from server.workers.merging import MergedPage, families_of
+from server.workers.shared import Shared
 
 _log = logging.getLogger("callgate")
 
 
-async def show_figures(engine: Engine, stack: AsyncExitStack) -> None:
-    """Serve the page where the settings say so. Raises `OSError` if its port is taken."""
+async def show_figures(engine: Engine, stack: AsyncExitStack, shared: Shared | None) -> None:
+    """Serve the page where the settings say so. Raises `OSError` if its port is taken.
+
+    Whichever worker is asked tells the figures of all.
+    """
     address = engine.settings.http_listen
     if address is None:
         return
-    page = MetricsPage(engine.metrics, counters=_counters(engine), gauges=_gauges(engine))
-    listener = HttpListener(address, page)
+    if shared is None:
+        listener = HttpListener(address, _page(engine))
+    else:
+        page = MergedPage(lambda: own_families(engine, shared), lambda: shared.others.figures)
+        listener = HttpListener(address, page, is_shared=True)
     stack.push_async_callback(listener.stop)
     _log.info("Metrics on %s:%d/metrics.", address.host, await listener.start())
+
+
+def own_families(engine: Engine, shared: Shared) -> list[Family]:
+    """Read the figures of one worker: those of its engine, and those of its process by number."""
+    process = CollectorRegistry()
+    ProcessCollector(registry=process)
+    GCCollector(registry=process)
+    return families_of(_page(engine)) + families_of(process, worker=str(shared.number))
+
+
+def _page(engine: Engine) -> MetricsPage:
+    return MetricsPage(engine.metrics, counters=_counters(engine), gauges=_gauges(engine))
 
 
 def _counters(engine: Engine) -> dict[str, Gauge]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from pathlib import Path
 
 from server.access.door import Door, TokensFrom
@@ -48,20 +49,32 @@ def guard(engine: Engine, transport: TransportServer) -> Guarded:
     )
 
 
-def bind(settings: Settings, transport: TransportServer) -> int:
+def bind(
+    settings: Settings, transport: TransportServer, inherited: socket.socket | None = None
+) -> int:
     """Bind where the settings say, with TLS where they say so; returns the port.
+
+    A socket that a parent listens on already is taken instead.
 
     Raises `AddressUnusable`, and `OSError` where the certificates cannot be used.
     """
-    address = str(settings.listen)
-    if settings.tls_certificate is None or settings.tls_key is None:
+    address, files = str(settings.listen), _tls_files(settings)
+    if inherited is not None:
+        transport.add_listener(inherited, files)
+        return 1
+    if files is None:
         return transport.add_insecure_port(address)
-    files = TlsFiles(
+    return transport.add_secure_port(address, files)
+
+
+def _tls_files(settings: Settings) -> TlsFiles | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return TlsFiles(
         certificate_file=settings.tls_certificate,
         key_file=settings.tls_key,
         client_ca_file=settings.tls_client_ca,
     )
-    return transport.add_secure_port(address, files)
 
 
 def tell_who_may_ask(settings: Settings) -> None:

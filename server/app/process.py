@@ -6,15 +6,19 @@ import asyncio
 import logging
 import resource
 import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import uvloop
 
+from server.app.parts import Engine
 from server.app.running import running_engine
 from server.archive import ArchiveUnusable
 from server.facts import InvalidFacts
 from server.settings import Settings
 from server.store import EmbeddedServerError, StoreRefused
 from server.transport import AddressUnusable
+from server.workers.shared import Shared
 
 EXIT_CANNOT_START = 1
 
@@ -32,22 +36,32 @@ _log = logging.getLogger("callgate")
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the result is the exit status of the process."""
-    allow_many_connections()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        uvloop.run(_serve_until_stopped(settings))
+        uvloop.run(serve_until_stopped(settings))
     except CANNOT_START as error:
         _log.error("Cannot start: %s", error)
         return EXIT_CANNOT_START
     return 0
 
 
-async def _serve_until_stopped(settings: Settings) -> None:
+async def serve_until_stopped(
+    settings: Settings,
+    shared: Shared | None = None,
+    beside: Callable[[Engine, AsyncExitStack], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, as a worker where something is shared with others.
+
+    `beside` is called once the engine serves; what it puts on the stack ends before the engine.
+    """
+    allow_many_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running_engine(settings) as (engine, _):
+    async with running_engine(settings, shared) as (engine, _), AsyncExitStack() as stack:
+        if beside is not None:
+            await beside(engine, stack)
         loop.add_signal_handler(signal.SIGHUP, engine.reload)
         await stop.wait()
         _log.info("Draining.")

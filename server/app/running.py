@@ -19,6 +19,7 @@ from server.health import LEDGER_SERVICE, LedgerHealth
 from server.keeper_app import open_archive
 from server.settings import Settings
 from server.store import StoreRefused
+from server.workers.shared import Shared
 
 # How long a start waits for a Redis that is not there, before it serves emergencies without.
 _LEDGER_START_SECONDS = 5.0
@@ -27,8 +28,12 @@ _log = logging.getLogger("callgate")
 
 
 @asynccontextmanager
-async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]]:
+async def running_engine(
+    settings: Settings, shared: Shared | None = None
+) -> AsyncIterator[tuple[Engine, int]]:
     """Run an engine, on the port that is yielded with it, while the block lasts; then drain it.
+
+    As a worker it shares its address with others.
 
     Raises `InvalidFacts`, `EmbeddedServerError`, `StoreRefused`, `ArchiveUnusable`,
     `AddressUnusable` and `OSError`. A
@@ -50,8 +55,8 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, int]
         engine.facts.start()
         stack.push_async_callback(engine.facts.stop)
         await wait_for_directory(engine.facts)
-        await show_figures(engine, stack)
-        yield engine, await serve_port(engine, stack)
+        await show_figures(engine, stack, shared)
+        yield engine, await serve_port(engine, stack, shared)
 
 
 async def _wait_for_ledger(watch: LedgerHealth) -> None:

@@ -10,20 +10,26 @@ from server.app.options import transport_options
 from server.app.parts import Engine
 from server.app.services import register_services
 from server.transport import make_server
+from server.workers.shared import Shared
 
 _log = logging.getLogger("callgate")
 
 
-async def serve_port(engine: Engine, stack: AsyncExitStack) -> int:
+async def serve_port(engine: Engine, stack: AsyncExitStack, shared: Shared | None) -> int:
     """Bind, serve, and see to it that questions under way are answered before the end."""
     settings = engine.settings
     transport = make_server(settings.transport.value, transport_options(settings))
     register_services(engine, transport)
-    port = bind(settings, transport)
+    port = bind(settings, transport, shared.listener if shared else None)
     engine.told.tell("", serving=True)
     await transport.start()
     stack.push_async_callback(transport.stop, settings.drain_seconds)
     stack.callback(engine.told.drain)
-    _log.info("Listening on %s:%d with %s.", settings.listen.host, port, transport.name)
-    tell_who_may_ask(settings)
+    if shared is None:
+        _log.info("Listening on %s with %s.", settings.listen.shown(port), transport.name)
+    else:
+        # Where, its parent says once all of them serve.
+        _log.info("Serving with %s.", transport.name)
+    if shared is None or shared.number == 1:
+        tell_who_may_ask(settings)
     return port

@@ -27,6 +27,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
 
     def __init__(self) -> None:
         self._statuses: dict[str, int] = {}
+        self._others: dict[str, bool] = {}
         # Set, and another put in its place, at each change.
         self._changed = asyncio.Event()
         self._draining = False
@@ -35,6 +36,12 @@ class HealthService(health_pb2_grpc.HealthServicer):
         """Say whether a service serves; once a drain has begun nothing does."""
         if not self._draining:
             self._statuses[service] = _status(serving)
+            self._wake()
+
+    def tell_of_others(self, service: str, *, serving: bool) -> None:
+        """Say whether a service serves in every other process behind the same address."""
+        if self._others.get(service, True) != serving:
+            self._others[service] = serving
             self._wake()
 
     def drain(self) -> None:
@@ -48,7 +55,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
         self, request: pb.HealthCheckRequest, context: _Context
     ) -> pb.HealthCheckResponse:
         """Tell the health of one service now; NOT_FOUND for one that is not known."""
-        status = self._statuses.get(request.service)
+        status = self._status_of(request.service)
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "the service is not known")
         return pb.HealthCheckResponse(status=status)
@@ -61,7 +68,9 @@ class HealthService(health_pb2_grpc.HealthServicer):
         told = None
         while True:
             changed = self._changed
-            status = self._statuses.get(request.service, pb.HealthCheckResponse.SERVICE_UNKNOWN)
+            status = self._status_of(request.service)
+            if status is None:
+                status = pb.HealthCheckResponse.SERVICE_UNKNOWN
             if status != told:
                 yield pb.HealthCheckResponse(status=status)
                 told = status
@@ -69,6 +78,12 @@ class HealthService(health_pb2_grpc.HealthServicer):
                 return
             else:
                 await changed.wait()
+
+    def _status_of(self, service: str) -> int | None:
+        own = self._statuses.get(service)
+        if own is None or self._others.get(service, True):
+            return own
+        return _status(serving=False)
 
     def _wake(self) -> None:
         self._changed.set()

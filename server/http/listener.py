@@ -53,18 +53,26 @@ class HttpListener:
     """Serves `GET /metrics` and the given POST routes, on the loop that starts it.
 
     A route gets a body of at most `MAX_BODY_BYTES`; what it raises is logged and answered 500, so
-    that whoever posted tries again.
+    that whoever posted tries again. A port that is shared with other workers is one that each
+    serves; its page then says what is to be said of their processes.
     """
 
     def __init__(
-        self, address: Address, page: Collector, posts: Mapping[str, PostRoute] | None = None
+        self,
+        address: Address,
+        page: Collector,
+        posts: Mapping[str, PostRoute] | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self._address = address
         self._posts = dict(posts or {})
         self._registry = CollectorRegistry()
         self._registry.register(page)
-        ProcessCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
+        if not is_shared:
+            ProcessCollector(registry=self._registry)
+            GCCollector(registry=self._registry)
+        self._is_shared = is_shared
         self._working = 0
         self._runner: web.AppRunner | None = None
 
@@ -84,7 +92,9 @@ class HttpListener:
             shutdown_timeout=_STOP_SECONDS,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._address.host, self._address.port)
+        site = web.TCPSite(
+            self._runner, self._address.host, self._address.port, reuse_port=self._is_shared or None
+        )
         await site.start()
         port: int = self._runner.addresses[0][1]
         return port

@@ -132,5 +132,6 @@ HELP = {
     "records_waiting": "Decision records that wait to be written.",
     "bridges": "Streams of bridges that are open here.",
     "bridges_replaced": "Streams of bridges that ended because a newer one took over.",
+    "identities_reload_failures": "Loads of identities that were refused.",
     "ledger_up": "1 while the ledger answers and takes writes, else 0.",
 }

@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_type_hints
 
 from policy.decision import Reason
 from server.settings import kinds
-from server.settings.kinds import Address, Kind, SuggestedEnding
+from server.settings.kinds import Address, Kind, SuggestedEnding, UnixAddress
 
 ENVIRONMENT_PREFIX = "CALLGATE_"
 # Says where the file is, so it cannot stand in it.
@@ -76,8 +76,8 @@ class Settings:
 
     # --- Where it listens -------------------------------------------------------------------
     listen: Annotated[
-        Address,
-        kinds.address(),
+        Address | UnixAddress,
+        kinds.address_or_socket(),
         "Where gRPC is spoken. Any address but a loopback one needs TLS and `identities`, or "
         "`insecure_listen`.",
     ] = _DEFAULT_LISTEN

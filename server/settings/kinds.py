@@ -53,9 +53,33 @@ class Address:
         """Whether only this machine can reach it."""
         return self.host == "localhost" or ip_address(self.host).is_loopback
 
+    def shown(self, port: int) -> str:
+        """Write it as a caller needs it, with the port that was free."""
+        return str(dataclasses.replace(self, port=port))
+
     @override
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A unix socket to listen on."""
+
+    path: str
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it: always."""
+        return True
+
+    def shown(self, _port: int) -> str:
+        """Write it as a caller needs it."""
+        return str(self)
+
+    @override
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +171,20 @@ def choice(words: type[E]) -> Kind[E]:
 def address() -> Kind[Address]:
     """Read HOST:PORT."""
     return Kind('ADDRESS:PORT, such as "127.0.0.1:50051"; port 0 is any free one', _address)
+
+
+def address_or_socket() -> Kind[Address | UnixAddress]:
+    """Read HOST:PORT, or the path of a unix socket."""
+
+    def read(value: object) -> Address | UnixAddress:
+        text, is_unix = str(value), str(value).startswith("unix:")
+        if is_unix and len(text) > len("unix:") and _PRINTABLE.fullmatch(text):
+            return UnixAddress(text.removeprefix("unix:"))
+        return _address(value)
+
+    return Kind(
+        'ADDRESS:PORT, such as "127.0.0.1:50051" (port 0 is any free one), or "unix:PATH"', read
+    )
 
 
 def address_or_none() -> Kind[Address | None]:
