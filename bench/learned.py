@@ -37,7 +37,8 @@ _PIECE_BYTES = 64
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(x[0-9a-f]{2}|.)")
 _PLAIN = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b"}
-_FINGERPRINT = re.compile(r"\b[0-9a-f]{64}\b")
+# What a question is asked with: its sequence and fingerprint.
+_ASKED = re.compile(r"1 [0-9a-f]{32}")
 # "FCALL", function, number of keys.
 _KEY_COUNT_AT = 2
 
@@ -61,7 +62,7 @@ class Learned:
         """Write the FCALL of a question, as the engine would."""
         tenant, call_id = asked.tenant_id, asked.call_id
         # The ledger only compares a fingerprint, and only stores a decision's name.
-        fingerprint = hashlib.sha256(call_id.encode()).hexdigest()
+        fingerprint = hashlib.sha256(call_id.encode()).hexdigest()[:32]
         places = {
             "{now_ms}": str(now_ms),
             "{tenant}": tenant,
@@ -163,7 +164,7 @@ def _template(asked: Asked, words: Sequence[str], answer: pb.AuthorizeCallRespon
     }
     arguments = ["{now_ms}"]
     for word in others:
-        text = _FINGERPRINT.sub("{fingerprint}", _joined(word))
+        text = "1 {fingerprint}" if _ASKED.fullmatch(word) else _joined(word)
         for value, place in places.items():
             text = text.replace(value, place)
         arguments.append(text)

@@ -40,6 +40,15 @@ def match_emergency(
     return None
 
 
+def is_beyond_emergency(dialled: str) -> bool:
+    """Tell digits, behind a "+" or not, that are too many for any emergency number.
+
+    Told without a location and at once; False says nothing.
+    """
+    digits = dialled.removeprefix("+")
+    return len(digits) > LONGEST_EMERGENCY_NUMBER and is_digits(digits)
+
+
 def _read_digits(dialled: str) -> str:
     """Read the digits of what was dialled; nothing if it holds anything else or far too many."""
     if len(dialled) > LONGEST_SPELLING:

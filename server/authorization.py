@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from google.protobuf.message import DecodeError
+from typing_extensions import override
+
 from callgate.v1 import authorization_pb2 as pb
+from server.calls.quick import Asking, Quick
 from server.calls.verbs import Verbs
 from server.control import Control
-from server.errors import Context, Method
+from server.errors import DETAILS_KEY, Context, Method, counted_status
 from server.observation.metrics import Metrics
 from server.translation import limits
 from server.translation.wire import (
@@ -20,7 +24,7 @@ from server.translation.wire import (
     serialize_answers,
     serialize_control,
 )
-from server.transport import TransportServer
+from server.transport import OfferedCall, TransportServer
 from server.unary import Unary, serve_unary
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AuthorizationService"].full_name
@@ -35,6 +39,7 @@ class Authorization:
 
     verbs: Verbs
     control: Control
+    quick: Quick
     metrics: Metrics
 
     async def get_emergency_numbers(
@@ -84,6 +89,15 @@ class Authorization:
         }
         count = self.metrics.count_failure
         serve_unary(target, SERVICE, methods, count_failure=count, streams=streams)
+        target.offer_first(SERVICE, "AuthorizeCall", self._authorize_early)
+
+    def _authorize_early(self, offered: OfferedCall) -> bool:
+        """Take a question that is like one before."""
+        try:
+            request = pb.AuthorizeCallRequest.FromString(offered.message)
+        except DecodeError:
+            return False
+        return self.quick.ask(request, UnaryAsking(offered, self.metrics.count_failure))
 
     def _control_calls(self, target: TransportServer) -> Method[Any, None]:
         """Serve bridges' streams; the requests are read from the context, one by one."""
@@ -92,6 +106,34 @@ class Authorization:
             await self.control.serve(context, lambda tell: target.on_move(context, tell))
 
         return control_calls
+
+
+class UnaryAsking(Asking):
+    """A question that came as a call of its own."""
+
+    __slots__ = ("_count_failure", "_offered")
+
+    def __init__(self, offered: OfferedCall, count_failure: Callable[[str], None]) -> None:
+        self._offered = offered
+        self._count_failure = count_failure
+
+    @override
+    def remaining_seconds(self) -> float | None:
+        return self._offered.time_remaining()
+
+    @override
+    def answer(self, response: bytes) -> None:
+        self._offered.answer(response)
+
+    @override
+    def leave(self) -> None:
+        self._offered.leave_to_servicer()
+
+    @override
+    def fail(self, error: Exception) -> None:
+        failure, status = counted_status(error, self._count_failure)
+        details = ((DETAILS_KEY, status.SerializeToString()),)
+        self._offered.abort(failure.code, status.message, details)
 
 
 def _timed(verb: Callable[[Q, float | None], Awaitable[A]]) -> Method[Q, A]:

@@ -16,12 +16,16 @@ class Deadline:
 
     limit_seconds: float
 
-    def timeout(self, remaining_seconds: float | None) -> asyncio.Timeout:
-        """Make the timeout to ask the ledger in: what is left to the caller, or ours if shorter.
-
-        What takes longer ends with `TimeoutError`, as of a ledger that does not answer.
-        """
+    def seconds(self, remaining_seconds: float | None) -> float:
+        """Say how long the ledger may take: what is left to the caller, or ours if shorter."""
         limit = self.limit_seconds
         if remaining_seconds is not None and remaining_seconds < limit:
             limit = remaining_seconds
-        return asyncio.timeout(limit - min(_MOST_MARGIN_SECONDS, limit * _MARGIN_SHARE))
+        return limit - min(_MOST_MARGIN_SECONDS, limit * _MARGIN_SHARE)
+
+    def timeout(self, remaining_seconds: float | None) -> asyncio.Timeout:
+        """Make the timeout to ask the ledger in.
+
+        What takes longer ends with `TimeoutError`, as of a ledger that does not answer.
+        """
+        return asyncio.timeout(self.seconds(remaining_seconds))

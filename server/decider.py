@@ -136,7 +136,7 @@ class Decider:
             repeated,
             (perf_counter_ns() - started_ns) // _NS_PER_US,
         )
-        self.metrics.count_decision(answer, decided.duration_us)
+        self.metrics.count_decision(answer.reason, decided.duration_us)
         self.records.keep(decided)
         return decided
 

@@ -89,5 +89,5 @@ func fingerprint(request *pb.AuthorizeCallRequest, userID string) string {
 		userID, "", request.Location, "0", "", "",
 	}, "\n")
 	digest := sha256.Sum256([]byte(meaning))
-	return hex.EncodeToString(digest[:])
+	return hex.EncodeToString(digest[:16])
 }

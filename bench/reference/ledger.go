@@ -99,11 +99,12 @@ func (l *ledger) sendTogether() {
 func words(asked *question) []any {
 	request := asked.request
 	tag := partitionTag(request.TenantId)
+	call := reference(request.TenantId, request.CallId)
 	written := make([]any, 0, 8+len(asked.kind.arguments))
 	written = append(written, "FCALL", function, 5,
 		tag+":accounts", tag+":expiry", tag+":journal",
-		tag+":call:"+reference(request.TenantId, request.CallId),
-		tag+":other:"+reference(request.TenantId, request.CallId, request.GatewayId))
+		tag+":call:"+call,
+		tag+":other:"+call+reference(request.GatewayId))
 	for _, argument := range asked.kind.arguments {
 		written = append(written, asked.fill(argument))
 	}
@@ -176,7 +177,7 @@ func partitionTag(tenantID string) string {
 	return "{p" + strconv.Itoa(int(digest[0])%partitions) + "}"
 }
 
-// reference stands for a call in keys.
+// reference stands for a call in keys. The engine takes another hash, of the same length.
 func reference(parts ...string) string {
 	var text strings.Builder
 	for _, part := range parts {

@@ -22,7 +22,7 @@ _STEPS_A_PAGE = 20
 _READ_AT_ONCE = 32
 _BEGIN = "0"
 # A cursor of the store, and references that were read and did not fit the page before.
-_REFERENCES = r"[\w-]{22}(?:,[\w-]{22})*"
+_REFERENCES = r"[\w+/]{22}(?:,[\w+/]{22})*"
 _PAGE = re.compile(rf"[1-9]\d{{0,19}}:(?:{_REFERENCES})?|:{_REFERENCES}", re.ASCII)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.resources import files
 
+LIBRARY = "callgate_v1"
+RESERVE = f"{LIBRARY}_reserve"
 # In this order: a function is known to those that follow it.
 SOURCES = (
     "base",

@@ -9,7 +9,8 @@ from typing import Any
 from server.ledger import keys, wire
 from server.ledger.answers import Answer, Balance
 from server.ledger.lapsing import Lapsing
-from server.ledger.library import library_code
+from server.ledger.library import LIBRARY, library_code
+from server.ledger.prepared import Listener, PreparedCall, PreparedReserve
 from server.ledger.questions import (
     CallKey,
     DirectDebit,
@@ -26,7 +27,6 @@ from server.ledger.store_call import named_trouble
 from server.ledger.trouble import CurrencyChanged, LedgerUnavailable
 from server.store import Clock, FunctionMissing, Store, StoreUnavailable
 
-LIBRARY = "callgate_v1"
 FIRST_EPOCH = 1
 EXPIRE_BATCH = 100
 _NONCE_BYTES = 10
@@ -93,6 +93,15 @@ class RedisLedger:
         """Take from the purses in order, once per (call, sequence)."""
         mode = "d" if request.dry_run else ""
         return (await self._reserve((request,), mode))[0]
+
+    def begin_reserve(
+        self, prepared: PreparedReserve, call: PreparedCall, listener: Listener
+    ) -> bool:
+        """Send what was prepared; False where there is no connection for it now.
+
+        `listener` is called with the reply, or with a `StoreUnavailable`. It must not raise.
+        """
+        return prepared.is_sent(self._store, call, listener)
 
     async def _reserve(self, requests: Sequence[ReserveRequest], mode: str) -> list[Answer]:
         wire.require_legs(requests)
@@ -293,7 +302,7 @@ def _leg_arguments(request: ReserveRequest) -> list[Argument]:
         "" if refusal is None else int(refusal),
         request.want_seconds,
         request.floor_seconds,
-        wire.running_text(request),
+        wire.running_text(question.call.tenant_id, request.concurrency),
         wire.facts_text(request),
         request.explanation,
         wire.announced_text(request),

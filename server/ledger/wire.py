@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from policy.decision import CreditsPurse, FreePurse, PoolPurse, Purse, Reason
+from policy.decision import ConcurrencyLimit, CreditsPurse, FreePurse, PoolPurse, Purse, Reason
 from policy.rating import MAX_WHOLE_NUMBER
 from server.ledger.answers import Answer, Balance, Segment
 from server.ledger.keys import pool_field, running_field, spend_field
@@ -28,14 +28,18 @@ def facts_text(request: ReserveRequest) -> str:
     Raises `ValueError` where an identifier holds a control character.
     """
     call = request.question.call
-    purses = PURSE.join([purse_text(purse, call.tenant_id) for purse in request.purses])
+    purses = purses_text(request.purses, call.tenant_id)
     context = UNIT.join(request.context)
-    _refuse_control_characters(call.call_id, *request.context)
+    refuse_control_characters(call.call_id, *request.context)
     return f"{call.call_id}{GROUP}{purses}{GROUP}{context}"
 
 
-def purse_text(purse: Purse, tenant_id: str) -> str:
-    """Write one purse as the functions read it."""
+def purses_text(purses: Iterable[Purse], tenant_id: str) -> str:
+    """Write purses in their order, as the functions read them."""
+    return PURSE.join([_purse_text(purse, tenant_id) for purse in purses])
+
+
+def _purse_text(purse: Purse, tenant_id: str) -> str:
     if isinstance(purse, FreePurse):
         return "F"
     if isinstance(purse, PoolPurse):
@@ -50,7 +54,7 @@ def _pool_text(purse: PoolPurse, tenant_id: str) -> str:
     # The tally this call is counted on comes first, then those that can stop the plan as well.
     names = [purse.counter, *(name for name in sizes if name != purse.counter)]
     fields = [_tally(purse, tenant_id, name) for name in names]
-    _refuse_control_characters(*fields)
+    refuse_control_characters(*fields)
     sized = [f"{field}{UNIT}{sizes[name]}" for field, name in zip(fields, names, strict=True)]
     return UNIT.join(["P", str(int(purse.exhausted_reason)), *sized])
 
@@ -64,7 +68,7 @@ def _credits_text(purse: CreditsPurse, tenant_id: str) -> str:
     needs_positive = purse.exhausted_reason is Reason.TOLL_FREE_NEEDS_CREDIT and not purse.post_paid
     if limit is not None:
         field = spend_field(tenant_id, limit.period, limit.account_id)
-        _refuse_control_characters(field)
+        refuse_control_characters(field)
     return (
         f"C{UNIT}{rate.micros_per_minute}{UNIT}{rate.connection_fee_micros}"
         f"{UNIT}{rate.first_increment_seconds}{UNIT}{rate.next_increment_seconds}"
@@ -74,13 +78,12 @@ def _credits_text(purse: CreditsPurse, tenant_id: str) -> str:
     )
 
 
-def running_text(request: ReserveRequest) -> str:
+def running_text(tenant_id: str, limit: ConcurrencyLimit | None) -> str:
     """Write how many calls the account may have running, and the field that counts them."""
-    limit = request.concurrency
     if limit is None:
         return ""
-    field = running_field(request.question.call.tenant_id, limit.account_id)
-    _refuse_control_characters(field)
+    field = running_field(tenant_id, limit.account_id)
+    refuse_control_characters(field)
     return f"{limit.limit} {field}"
 
 
@@ -215,7 +218,8 @@ def _context(facts: str) -> tuple[str, ...]:
     return tuple(text.split(UNIT)) if text else ()
 
 
-def _refuse_control_characters(*texts: str) -> None:
+def refuse_control_characters(*texts: str) -> None:
+    """Refuse what would end a text of the ledger early."""
     # What is printable throughout holds none, and that is told a good deal faster.
     if "".join(texts).isprintable():
         return

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 from policy.decision import EmergencyGrant
 from policy.facts import Call
 from server.ledger import Answer
+from server.observation.alike import DecidedAlike
 from server.observation.masks import Masks
+from server.observation.words import time_text
 from server.translation.context import CallContext
 
-_MS = 1_000
 # The fields of an emergency were not checked, and may hold anything.
 _LONGEST_FIELD = 255
 
@@ -60,10 +59,10 @@ class DecidedEmergency(NamedTuple):
     grant: EmergencyGrant
 
 
-Recorded = Decided | Reported | DecidedEmergency
+Recorded = Decided | DecidedAlike | Reported | DecidedEmergency
 
 
-def wording(decided: Recorded, masks: Masks) -> dict[str, object]:
+def wording(decided: Decided | Reported | DecidedEmergency, masks: Masks) -> dict[str, object]:
     """Put a decision into words and figures, numbers and accounts hidden as the masks say."""
     if isinstance(decided, DecidedEmergency):
         return _emergency(decided, masks)
@@ -92,7 +91,7 @@ def wording(decided: Recorded, masks: Masks) -> dict[str, object]:
 def _asked(decided: Decided, masks: Masks) -> dict[str, object]:
     call = decided.call
     return {
-        "time": _time(decided.answer.decide_time_ms),
+        "time": time_text(decided.answer.decide_time_ms),
         "tenant_id": call.tenant_id,
         "gateway_id": decided.gateway_id,
         "call_id": decided.call_id,
@@ -140,7 +139,7 @@ def _reported(reported: Reported, masks: Masks) -> dict[str, object]:
     answer, context = reported.answer, reported.context
     return {
         "verb": reported.verb,
-        "time": _time(answer.decide_time_ms),
+        "time": time_text(answer.decide_time_ms),
         "tenant_id": reported.tenant_id,
         "gateway_id": reported.gateway_id,
         "call_id": reported.call_id,
@@ -167,7 +166,7 @@ def _outcome(answer: Answer) -> str:
 def _emergency(decided: DecidedEmergency, masks: Masks) -> dict[str, object]:
     account_id = decided.account_id[:_LONGEST_FIELD]
     return {
-        "time": _time(decided.time_ms),
+        "time": time_text(decided.time_ms),
         "tenant_id": decided.tenant_id[:_LONGEST_FIELD],
         "gateway_id": decided.gateway_id[:_LONGEST_FIELD],
         "call_id": decided.call_id[:_LONGEST_FIELD],
@@ -181,14 +180,3 @@ def _emergency(decided: DecidedEmergency, masks: Masks) -> dict[str, object]:
 
 def _number(name: str, number: str, masks: Masks) -> dict[str, object]:
     return {name: masks.number(number), f"{name}_hash": masks.hash(number)}
-
-
-def _time(time_ms: int) -> str:
-    seconds, milliseconds = divmod(time_ms, _MS)
-    return f"{_second(seconds)}.{milliseconds:03d}+00:00"
-
-
-# Nearly all of a batch were decided within a second or two.
-@lru_cache(maxsize=16)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")

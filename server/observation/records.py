@@ -15,6 +15,7 @@ from threading import Event, Thread
 
 import msgspec
 
+from server.observation.alike import DecidedAlike, alike_words
 from server.observation.decided import Decided, DecidedEmergency, Recorded, Reported, wording
 from server.observation.masks import Masks
 
@@ -36,7 +37,7 @@ class Records:
         self._path = path
         self._masks = masks
         self._most = most
-        self._grants: deque[Decided | Reported] = deque()
+        self._grants: deque[Decided | DecidedAlike | Reported] = deque()
         self._others: deque[Recorded] = deque()
         self._encode = msgspec.json.Encoder().encode
         self._file = -1
@@ -58,6 +59,14 @@ class Records:
         """Keep one decision or report; never waits, never fails."""
         self._make_room()
         if decided.answer.reason is None:
+            self._grants.append(decided)
+        else:
+            self._others.append(decided)
+
+    def keep_alike(self, decided: DecidedAlike) -> None:
+        """Keep a decision that was like one before; never waits, never fails."""
+        self._make_room()
+        if decided.reason is None:
             self._grants.append(decided)
         else:
             self._others.append(decided)
@@ -116,6 +125,8 @@ class Records:
 
     def _line(self, one: Recorded) -> bytes:
         try:
+            if isinstance(one, DecidedAlike):
+                return self._encode(alike_words(one, self._masks)) + b"\n"
             return self._encode(wording(one, self._masks)) + b"\n"
         except Exception:  # noqa: BLE001 -- One that cannot be told must not end all that follow.
             self.failed_writes += 1

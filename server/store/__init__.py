@@ -5,6 +5,7 @@ from __future__ import annotations
 from server.store.clock import Clock, StoreClock
 from server.store.connection import Store
 from server.store.embedded import EmbeddedServer, EmbeddedServerError
+from server.store.lane import Reply, Template
 from server.store.trouble import FunctionMissing, StoreRefused, StoreUnavailable, Timeouts
 from server.store.wakeups import WakeUps
 
@@ -13,10 +14,12 @@ __all__ = [
     "EmbeddedServer",
     "EmbeddedServerError",
     "FunctionMissing",
+    "Reply",
     "Store",
     "StoreClock",
     "StoreRefused",
     "StoreUnavailable",
+    "Template",
     "Timeouts",
     "WakeUps",
 ]

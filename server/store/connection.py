@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from server.store.entrance import Entrance, Kind
 from server.store.insisting import INSISTING_LIMIT, Insistence, Told, load_libraries
-from server.store.lane import Argument, Reply, ReplyError, pack
+from server.store.lane import Argument, Lane, Reply, ReplyError, pack
 from server.store.node import Node
 from server.store.routes import Key, make_routes
 from server.store.trouble import StoreRefused, StoreUnavailable, Timeouts, named
@@ -65,6 +65,11 @@ class Store:
         if type(reply) is not ReplyError:
             return reply
         return await self._insist(key, packed, Told(str(reply), node, lane))
+
+    def lane_of(self, key: Key) -> Lane | None:
+        """Name the lane to the node of a key, if one is open: for who can do without."""
+        node = self._routes.node_of(key)
+        return None if node is None else node.lane
 
     async def every_node(self, *parts: Argument) -> list[Reply]:
         """Run one command that has no key on every primary that can be reached; one at least."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
@@ -22,6 +23,8 @@ Argument = str | bytes | int
 # What the server answers: bytes, whole numbers, None and lists of these, or a `ReplyError`.
 Reply = Any
 ReplyError = hiredis.ReplyError
+# Called with a reply, or with a `StoreUnavailable` in its place.
+Listener = Callable[[Reply], None]
 
 _NO_REPLY_YET = object()
 
@@ -30,6 +33,27 @@ def pack(*parts: Argument) -> bytes:
     """Write a command as it is sent."""
     packed: bytes = hiredis.pack_command(parts)  # type: ignore[arg-type] # Its stub means one part.
     return packed
+
+
+class Template:
+    """A command of which most is the same each time; what differs is filled in.
+
+    `None` among its parts stands for a place. To fill one costs a third of writing the command.
+    """
+
+    def __init__(self, *parts: Argument | None) -> None:
+        pieces = [b"*%d\r\n" % len(parts)]
+        for part in parts:
+            if part is None:
+                pieces.append(b"$%d\r\n%b\r\n")
+            else:
+                text = part if isinstance(part, bytes) else str(part).encode()
+                pieces.append(b"$%d\r\n%b\r\n" % (len(text), text.replace(b"%", b"%%")))
+        self._text = b"".join(pieces)
+
+    def fill(self, *sized: int | bytes) -> bytes:
+        """Write the command with these in its places, in their order: of each its length first."""
+        return self._text % sized
 
 
 _ASKING = pack("ASKING")
@@ -70,8 +94,9 @@ class Lane(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reply_seconds = reply_seconds
         self._replies = Replies()
-        # A cancelled future keeps its place: its reply is read, and dropped.
-        self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
+        # Who is told each reply, and since when it is waited for. A cancelled future keeps its
+        # place: its reply is read, and dropped.
+        self._waiting: deque[tuple[asyncio.Future[Reply] | Listener, float]] = deque()
         self._unsent: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
         self._is_retired = False
@@ -83,18 +108,17 @@ class Lane(asyncio.Protocol):
 
         Raises `StoreUnavailable` where the lane has ended or is full.
         """
-        if not self.is_open:
-            raise StoreUnavailable("the connection was closed")
-        if len(self._waiting) >= IN_FLIGHT_LIMIT:
-            raise StoreUnavailable(FULL)
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting.append((reply, self._loop.time()))
-        if not self._unsent:
-            self._loop.call_soon(self._write)
-        self._unsent.append(command)
-        if self._watch is None:
-            self._watch = self._loop.call_later(self._reply_seconds, self._look_at_oldest)
+        self._send(command, reply)
         return reply
+
+    def tell(self, command: bytes, told: Listener) -> None:
+        """Send a packed command; `told` is called with its reply, at once when that is there.
+
+        Or with a `StoreUnavailable`, where there will be none. It must not raise. Raises
+        `StoreUnavailable` as `send` does.
+        """
+        self._send(command, told)
 
     def send_asking(self, command: bytes) -> asyncio.Future[Reply]:
         """Send a command to a node that is about to be given its slot."""
@@ -126,15 +150,29 @@ class Lane(asyncio.Protocol):
             if not self._waiting:
                 self.close("the store answered what nobody asked")
                 return
-            future, _ = self._waiting.popleft()
-            if not future.done():
-                future.set_result(reply)
+            whom, _ = self._waiting.popleft()
+            if not isinstance(whom, asyncio.Future):
+                whom(reply)
+            elif not whom.done():
+                whom.set_result(reply)
         if self._is_retired and not self._waiting:
             self.close("the connection was replaced")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all who wait."""
         self._end(str(exc) if exc else "the store closed the connection")
+
+    def _send(self, command: bytes, whom: asyncio.Future[Reply] | Listener) -> None:
+        if not self.is_open:
+            raise StoreUnavailable("the connection was closed")
+        if len(self._waiting) >= IN_FLIGHT_LIMIT:
+            raise StoreUnavailable(FULL)
+        self._waiting.append((whom, self._loop.time()))
+        if not self._unsent:
+            self._loop.call_soon(self._write)
+        self._unsent.append(command)
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._reply_seconds, self._look_at_oldest)
 
     def _write(self) -> None:
         # What the socket does not take waits in memory; the limit on the queue limits that too.
@@ -158,6 +196,8 @@ class Lane(asyncio.Protocol):
             self._watch.cancel()
             self._watch = None
         while self._waiting:
-            future, _ = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(StoreUnavailable(why))
+            whom, _ = self._waiting.popleft()
+            if not isinstance(whom, asyncio.Future):
+                whom(StoreUnavailable(why))
+            elif not whom.done():
+                whom.set_exception(StoreUnavailable(why))

@@ -19,7 +19,8 @@ _TENANT_ID = re.compile(r"[a-z0-9._-]{1,64}")
 _ID = re.compile(r"[!-~]{1,64}")
 # What RFC 3261 allows in a Call-ID, and more: "x@[2001:db8::1]" is everyday.
 _CALL_ID = re.compile(r"[!-~]{1,255}")
-_NUMBER = re.compile(r"[^\x00-\x1f\x7f-\x9f]{0,64}")
+LONGEST_NUMBER = 64
+_NUMBER = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{0,{LONGEST_NUMBER}}}")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 MAX_REQUESTED_SECONDS = 86_400
@@ -28,10 +29,10 @@ MAX_RESOURCE_ACCOUNTS = 10
 MAX_USED_SECONDS = 2_592_000
 
 
-def tenant_id(value: str) -> str:
+def tenant_id(value: str, field: str = "tenant_id") -> str:
     """Check the id of a tenant."""
     if not _TENANT_ID.fullmatch(value):
-        raise InvalidRequest("tenant_id", "1 to 64 characters of a-z, 0-9, '.', '_' and '-'")
+        raise InvalidRequest(field, "1 to 64 characters of a-z, 0-9, '.', '_' and '-'")
     return value
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.money_pb2 import Money
-from policy.decision import PayerKind
+from policy.decision import PayerKind, Reason
 from policy.rating import price_micros
-from server.ledger import Answer, Use
+from server.ledger import Answer, Segment, Use
 from server.translation.advice import Advice
 from server.translation.context import CallContext, ToldPurse
 
@@ -31,10 +33,25 @@ _UNKNOWN_PURSE = ToldPurse("credits", "")
 
 def set_grant(grant: pb.Grant, answer: Answer, context: CallContext, *, advice: Advice) -> None:
     """Tell a grant as it was stored."""
-    # A report that wants nothing more may leave nothing granted beyond it.
-    granted_seconds = answer.segments[-1].to_second if answer.segments else answer.used_seconds
-    grant.granted_duration.seconds = granted_seconds
-    for segment in answer.segments:
+    if answer.segments:
+        set_segments(grant, answer.segments, context)
+    else:
+        # A report that wants nothing more leaves nothing granted beyond it.
+        grant.granted_duration.seconds = answer.used_seconds
+    set_time(grant.report_by_time, answer.report_by_ms)
+    set_time(grant.expire_time, answer.expire_time_ms)
+    if answer.final:
+        grant.final = True
+        grant.final_action = advice.final_action
+        grant.redirect_to = advice.redirect_to
+    set_price(grant, context)
+    _set_remaining(grant.remaining, answer, context.currency)
+
+
+def set_segments(grant: pb.Grant, segments: Sequence[Segment], context: CallContext) -> None:
+    """Tell what pays for which stretch of a call, and so how long it may last."""
+    grant.granted_duration.seconds = segments[-1].to_second
+    for segment in segments:
         told = purse_at(context, segment.purse_index)
         part = grant.segments.add()
         set_purse(part.purse, told)
@@ -42,16 +59,7 @@ def set_grant(grant: pb.Grant, answer: Answer, context: CallContext, *, advice: 
         part.end_offset.seconds = segment.to_second
         if told.kind == "credits":
             set_money(part.held, segment.held_micros, context.currency)
-    if answer.segments:
-        grant.purse.CopyFrom(grant.segments[0].purse)
-    set_time(grant.report_by_time, answer.report_by_ms)
-    set_time(grant.expire_time, answer.expire_time_ms)
-    if answer.final:
-        grant.final = True
-        grant.final_action = advice.final_action
-        grant.redirect_to = advice.redirect_to
-    _set_price(grant, context)
-    _set_remaining(grant.remaining, answer, context.currency)
+    grant.purse.CopyFrom(grant.segments[0].purse)
 
 
 def set_refusal(
@@ -60,14 +68,19 @@ def set_refusal(
     """Tell a refusal as it was stored."""
     reason = answer.reason
     assert reason is not None
+    set_reason(refusal, reason, advice)
+    if answer.shortfall_micros:
+        set_money(refusal.shortfall, answer.shortfall_micros, context.currency)
+
+
+def set_reason(refusal: pb.Refusal, reason: Reason, advice: Advice) -> None:
+    """Tell a reason, and what it suggests."""
     suggestion = advice.suggestions[reason]
     # The numbers of the two enums are the same; a test holds them together.
     refusal.reason = pb.Reason.ValueType(reason)
     refusal.sip_status = suggestion.sip_status
     refusal.q850_cause = suggestion.q850_cause
     refusal.help_text = suggestion.help_text
-    if answer.shortfall_micros:
-        set_money(refusal.shortfall, answer.shortfall_micros, context.currency)
 
 
 def set_payer(payer: pb.Payer, context: CallContext, tenant_id: str) -> None:
@@ -121,7 +134,8 @@ def set_time(timestamp: Timestamp, time_ms: int) -> None:
     timestamp.nanos = milliseconds * _NANOS_PER_MS
 
 
-def _set_price(grant: pb.Grant, context: CallContext) -> None:
+def set_price(grant: pb.Grant, context: CallContext) -> None:
+    """Tell what credits cost, also while a pool pays."""
     rate = context.rate
     if rate is None:
         return

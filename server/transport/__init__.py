@@ -8,7 +8,7 @@ import logging
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from server.transport.contract import TransportServer
+from server.transport.contract import Early, OfferedCall, TransportServer
 from server.transport.grpcio import GrpcioServer
 from server.transport.listeners import AddressUnusable
 from server.transport.options import TransportOptions
@@ -16,6 +16,8 @@ from server.transport.tls import TlsFiles
 
 __all__ = [
     "AddressUnusable",
+    "Early",
+    "OfferedCall",
     "TlsFiles",
     "TransportName",
     "TransportOptions",

@@ -14,7 +14,9 @@ from typing_extensions import override
 from server.transport import nghttp2, peer
 from server.transport.answering import serve
 from server.transport.context import CallContext
+from server.transport.contract import Early
 from server.transport.deadlines import Deadlines
+from server.transport.early import Offered
 from server.transport.keepalive import Keepalive, PingPolice
 from server.transport.live import Live
 from server.transport.metadata import Fields
@@ -193,8 +195,13 @@ class Connection(asyncio.Protocol):
             stream.half_close()
         except CallFailure as failure:
             stream.fail(failure)
-        if not stream.method.request_streaming and stream.code is None:
+        method = stream.method
+        if method.request_streaming or stream.code is not None:
+            return
+        if method.early is None:
             self._start(stream)
+        else:
+            self._offer(stream, method.early)
 
     def _on_closed(self, event: nghttp2.StreamClosed) -> None:
         self._wire.closed(event.stream_id)
@@ -244,6 +251,12 @@ class Connection(asyncio.Protocol):
         if self._last_request is None or fields != self._last_request.fields:
             self._last_request = read_request(fields, self._options.max_metadata_bytes)
         return self._last_request
+
+    def _offer(self, stream: Stream, early: Early) -> None:
+        """Offer a unary call to who may answer it at once; its servicer has what is left."""
+        message = stream.whole_message()
+        if message is None or not early(Offered(stream, message, self._start)):
+            self._start(stream)
 
     def _start(self, stream: Stream) -> None:
         context = CallContext(stream, stream.method)

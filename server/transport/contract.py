@@ -3,12 +3,45 @@
 import socket
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+import grpc
 import grpc.aio
 from typing_extensions import override
 
 from server.transport.tls import TlsFiles
+
+
+class OfferedCall(Protocol):
+    """A unary call whose request is complete, offered before its servicer is asked.
+
+    Who takes it answers, aborts, or leaves it to the servicer after all, once; of a call that is
+    over meanwhile nothing becomes of that.
+
+    Attributes:
+        message: The request as it came.
+    """
+
+    message: bytes
+
+    def context(self) -> "grpc.aio.ServicerContext[Any, Any]":
+        """Make what a servicer would be given, to look at."""
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the deadline, None without one; never negative."""
+
+    def answer(self, message: bytes) -> None:
+        """End the call with its only message."""
+
+    def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Any) -> None:
+        """End the call with *code*."""
+
+    def leave_to_servicer(self) -> None:
+        """Let the servicer answer."""
+
+
+# Takes a call, or says at once that its servicer has to: False.
+Early = Callable[[OfferedCall], bool]
 
 
 class TransportServer(grpc.aio.Server):
@@ -53,4 +86,11 @@ class TransportServer(grpc.aio.Server):
         """Return what the caller sent under *name*, the last where that is several, or None.
 
         The name is in lower case, and no binary one.
+        """
+
+    @abstractmethod
+    def offer_first(self, service: str, name: str, early: Early) -> None:
+        """Offer each call of a registered unary method to *early*, before its servicer is asked.
+
+        A transport may leave all calls to their servicers instead.
         """

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 from typing_extensions import override
 
-from server.transport.contract import TransportServer
+from server.transport.contract import Early, TransportServer
 from server.transport.listeners import AddressUnusable
 from server.transport.methods import Handler
 from server.transport.options import TransportOptions
@@ -81,6 +81,10 @@ class GrpcioServer(TransportServer):
             if key == name and isinstance(value, str):
                 found = value
         return found
+
+    @override
+    def offer_first(self, service: str, name: str, early: Early) -> None:
+        """Leave all calls to their servicers: grpcio knows no other way."""
 
     @override
     async def start(self) -> None:

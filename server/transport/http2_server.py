@@ -14,7 +14,7 @@ from typing_extensions import override
 from server.transport import listeners
 from server.transport.connection import Connection
 from server.transport.context import CallContext
-from server.transport.contract import TransportServer
+from server.transport.contract import Early, TransportServer
 from server.transport.live import Live
 from server.transport.methods import Handler, MethodTable
 from server.transport.options import TransportOptions
@@ -82,6 +82,11 @@ class Http2Server(TransportServer):
         """Return what the caller sent under *name*, the last where that is several, or None."""
         assert isinstance(context, CallContext)
         return context.header(name.encode())
+
+    @override
+    def offer_first(self, service: str, name: str, early: Early) -> None:
+        """Offer each call of a unary method, before its servicer is asked."""
+        self._methods.offer(service, name, early)
 
     @override
     async def start(self) -> None:

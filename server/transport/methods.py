@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 
+from server.transport.contract import Early
 from server.transport.request import Request
 from server.transport.status import CallFailure
 
@@ -22,6 +23,8 @@ class Method(NamedTuple):
     behaviour: Behaviour
     deserialize: Callable[[bytes], Any]
     serialize: Callable[[Any], bytes]
+    # Whom each call is offered to before its servicer is asked.
+    early: Early | None = None
 
 
 @dataclass(slots=True)
@@ -43,6 +46,11 @@ class MethodTable:
         """Add methods whose names are known before any call."""
         for name, handler in handlers.items():
             self._registered[f"/{service}/{name}".encode()] = _method(handler)
+
+    def offer(self, service: str, name: str, early: Early) -> None:
+        """Offer each call of a registered unary method, before its servicer is asked."""
+        path = f"/{service}/{name}".encode()
+        self._registered[path] = self._registered[path]._replace(early=early)
 
     def add_generic(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Add handlers that are asked call by call; registered methods come first."""

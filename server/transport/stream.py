@@ -140,6 +140,11 @@ class Stream:
             return payload
         return decompress(payload, self.request.encoding, wire.options.max_receive_message_bytes)
 
+    def whole_message(self) -> bytes | None:
+        """Look at the oldest message, which stays to be taken; None if it is compressed."""
+        compressed, payload = self._frames[0]
+        return None if compressed else payload
+
     # Sending ---------------------------------------------------------------------------------
 
     def send_headers(self, headers: Headers) -> None:

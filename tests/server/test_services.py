@@ -14,7 +14,7 @@ from server.authorization import Authorization
 from server.credits import Credits
 from server.observation.metrics import Metrics
 from server.server_info import ServerInfo
-from server.transport import TransportServer
+from server.transport import Early, TransportServer
 
 
 class Registrations:
@@ -28,6 +28,9 @@ class Registrations:
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         self.methods[service] = set(handlers)
+
+    def offer_first(self, service: str, name: str, early: Early) -> None:
+        assert name in self.methods[service]
 
 
 @pytest.mark.parametrize(

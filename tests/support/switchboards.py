@@ -27,6 +27,7 @@ from server.authorization import Authorization
 from server.calls.announcing import Announcing
 from server.calls.legs import Legs
 from server.calls.listing import Listing
+from server.calls.quick import Quick
 from server.calls.reporting import Reporter
 from server.calls.verbs import Verbs
 from server.catching_up import CatchingUp
@@ -151,7 +152,8 @@ class Switchboard:
         tailer = Tailer(source, WakeUps(self.url))
         standings = Standings(NewestStreams(self.store))
         following = Following(tailer, RoomReader(self.store), verbs.decider, verbs.advice)
-        Authorization(verbs, Control(verbs, standings, following), metrics).register(inner)
+        quick = Quick(verbs.decider, self.ledger, verbs.advice)
+        Authorization(verbs, Control(verbs, standings, following), quick, metrics).register(inner)
         port = inner.add_insecure_port("127.0.0.1:0")
         await inner.start()
         served = Served(f"127.0.0.1:{port}", inner, verbs, standings)

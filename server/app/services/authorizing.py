@@ -7,6 +7,7 @@ from server.authorization import SERVICE, Authorization
 from server.calls.announcing import Announcing
 from server.calls.legs import Legs
 from server.calls.listing import Listing
+from server.calls.quick import Quick
 from server.calls.reporting import Reporter
 from server.calls.verbs import Verbs
 from server.catching_up import CatchingUp
@@ -29,7 +30,8 @@ def register_authorization(engine: Engine, transport: TransportServer) -> str:
         engine.standings,
         Following(engine.watching.tailer, engine.rooms, decider, verbs.advice),
     )
-    Authorization(verbs, control, engine.metrics).register(transport)
+    quick = Quick(decider, engine.ledger, verbs.advice)
+    Authorization(verbs, control, quick, engine.metrics).register(transport)
     return SERVICE
 
 

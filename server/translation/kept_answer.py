@@ -1,0 +1,176 @@
+"""The bytes of an answer that are the same for calls decided alike, kept; the rest is filled in.
+
+What comes of it is what `authorize_response` makes of the same answer, to the last byte: fields in
+the order of their numbers, as the generated code writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from callgate.v1 import authorization_pb2 as pb
+from policy.decision import Reason
+from server.ledger import Segment
+from server.translation.advice import Advice
+from server.translation.context import CallContext
+from server.translation.parts import set_payer, set_price, set_reason, set_segments
+
+_MS = 1_000
+_NANOS_PER_MS = 1_000_000
+# What is told of a grant depends on what it holds: for calls decided alike mostly the same.
+_MOST_HOLDS = 64
+_SECONDS_KEPT = 4_096
+_NEITHER = b"-"
+
+# Tags: the number of a field, and that it has a length.
+_GRANT, _DECISION_ID, _PAYER, _CALLED_NUMBER, _DECIDE_TIME = (
+    b"\x0a",
+    b"\x1a",
+    b"\x22",
+    b"\x2a",
+    b"\x52",
+)
+_ACCOUNT_ID = b"\x1a"
+_REPORT_BY, _EXPIRE, _REMAINING = b"\x22", b"\x2a", b"\x52"
+_POOL_DURATION, _AVAILABLE, _CURRENCY = b"\x0a", b"\x12", b"\x12"
+# Tags of whole numbers: seconds and micros are the first of their messages, nanos the second.
+_FIRST, _SECOND = b"\x08", b"\x10"
+
+
+class Hold(NamedTuple):
+    """What a grant holds, and the part of the answer that tells of it."""
+
+    segments: tuple[Segment, ...]
+    part: bytes
+
+
+class Told(NamedTuple):
+    """What an answer tells that is each call's own."""
+
+    decision_id: bytes
+    account_id: bytes
+    called_number: bytes
+
+
+class KeptAnswer:
+    """The answers to calls that are decided alike; `context` is that of any of them."""
+
+    def __init__(self, context: CallContext, tenant_id: str, *, advice: Advice) -> None:
+        self._context = context
+        payer, part = pb.Payer(), pb.AuthorizeCallResponse()
+        set_payer(payer, context._replace(account_id=""), tenant_id)
+        part.call_type = context.call_type
+        part.catalogue_version = context.catalogue_version
+        part.directory_version = context.directory_version
+        if context.country:
+            part.destination.country = context.country
+            part.destination.label = context.label
+        end = pb.AuthorizeCallResponse(origin_assumed=context.origin_assumed).SerializeToString()
+        handling = pb.AuthorizeCallResponse(failure_handling=advice.failure_handling)
+        price = pb.Grant()
+        set_price(price, context)
+        self._payer, self._middle = payer.SerializeToString(), part.SerializeToString()
+        self._refused_end, self._granted_end = end, handling.SerializeToString() + end
+        self._price = price.SerializeToString()
+        self._currency = _sized(_CURRENCY, context.currency.encode())
+        self._refusal = b""
+        self._holds: dict[bytes, Hold] = {}
+
+    def keep_refusal(self, reason: Reason, *, advice: Advice) -> None:
+        """Keep how the rules' own refusal is told."""
+        part = pb.AuthorizeCallResponse()
+        set_reason(part.refusal, reason, advice)
+        self._refusal = part.SerializeToString()
+
+    def refused(self, told: Told, decided_ms: int) -> bytes:
+        """Write what a call is told that the rules refuse."""
+        time = _sized(_DECIDE_TIME, _time(decided_ms))
+        return self._refusal + self._of_call(told) + self._middle + time + self._refused_end
+
+    def granted(
+        self, told: Told, decided_ms: int, hold: Hold, *, figures: Sequence[bytes]
+    ) -> bytes:
+        """Write a grant; `figures` are the ledger's, as it writes them."""
+        _, report_in_ms, lapses_in_ms, _, _, _, available, pool_left = figures
+        left = b""
+        if pool_left != _NEITHER:
+            left = _sized(_POOL_DURATION, _whole(_FIRST, int(pool_left)))
+        if available != _NEITHER:
+            left += _sized(_AVAILABLE, _whole(_FIRST, int(available)) + self._currency)
+        grant = (
+            hold.part
+            + _sized(_REPORT_BY, _time(decided_ms + int(report_in_ms)))
+            + _sized(_EXPIRE, _time(decided_ms + int(lapses_in_ms)))
+            + self._price
+            + _sized(_REMAINING, left)
+        )
+        time = _sized(_DECIDE_TIME, _time(decided_ms))
+        of_call = self._of_call(told)
+        return _sized(_GRANT, grant) + of_call + self._middle + time + self._granted_end
+
+    def hold(self, held: bytes) -> Hold:
+        """Read what a new grant holds, as the ledger writes it, and how it is told."""
+        hold = self._holds.get(held)
+        if hold is None:
+            hold = self._read_hold(held)
+            if len(self._holds) < _MOST_HOLDS:
+                self._holds[held] = hold
+        return hold
+
+    def _read_hold(self, held: bytes) -> Hold:
+        rows = held.partition(b"|")[0].split(b",")
+        segments = tuple([Segment(*map(int, row.split(b" "))) for row in rows])
+        grant = pb.Grant()
+        set_segments(grant, segments, self._context)
+        return Hold(segments, grant.SerializeToString())
+
+    def _of_call(self, told: Told) -> bytes:
+        payer = self._payer + _sized(_ACCOUNT_ID, told.account_id)
+        return (
+            _sized(_DECISION_ID, told.decision_id)
+            + _sized(_PAYER, payer)
+            + _sized(_CALLED_NUMBER, told.called_number)
+        )
+
+
+def varint(number: int) -> bytes:
+    """Write a whole number as protobuf does: seven bits a byte, the lowest first."""
+    if number < len(_VARINTS):
+        return _VARINTS[number]
+    return _write_varint(number)
+
+
+def _write_varint(number: int) -> bytes:
+    written = bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
+
+
+def _sized(tag: bytes, content: bytes) -> bytes:
+    return tag + varint(len(content)) + content
+
+
+def _whole(tag: bytes, number: int) -> bytes:
+    # Zero is not written. What is below zero is written as if it had 64 bits.
+    return tag + varint(number & _64_BITS) if number else b""
+
+
+def _time(time_ms: int) -> bytes:
+    seconds, milliseconds = divmod(time_ms, _MS)
+    return _seconds(seconds) + _NANOS[milliseconds]
+
+
+# Those of a second, and those of a grant's ends: they come again and again.
+@lru_cache(maxsize=_SECONDS_KEPT)
+def _seconds(seconds: int) -> bytes:
+    return _whole(_FIRST, seconds)
+
+
+_64_BITS = 2**64 - 1
+_VARINTS = [_write_varint(number) for number in range(1_024)]
+_NANOS = [_whole(_SECOND, milliseconds * _NANOS_PER_MS) for milliseconds in range(_MS)]
