@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -77,9 +77,9 @@ class _Background:
                 while True:
                     yield self.wait(following())
         finally:
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                self.wait(close())
+            # When the client was closed before, that closed this too.
+            if isinstance(items, AsyncGenerator) and not self._loop.is_closed():
+                self.wait(items.aclose())
 
     def stop(self) -> None:
         """End the thread."""

@@ -33,7 +33,7 @@ _OPTIONS = (("grpc.enable_http_proxy", 0),)
 # and has a connection of its own, where grpcio would share one between channels that look alike.
 _LASTING_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.use_local_subchannel_pool", 1),
