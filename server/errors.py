@@ -18,6 +18,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from server.archive import ArchiveUnavailable
+from server.archive.identities import IdentityChanged, IdentityExists, IdentityMissing
 from server.ledger import (
     CallAnswered,
     CallOver,
@@ -66,6 +67,14 @@ class RoleMissing(Exception):
 
 class IdentityEnded(Exception):
     """What a stream was opened with has expired, was revoked, or may no longer do this."""
+
+
+class RoleBeyond(Exception):
+    """Who asks would give away, or take, a role that is beyond its own."""
+
+
+class IdentitiesNotKept(Exception):
+    """Identities of the archive are not those that this engine asks for."""
 
 
 class AccountMissing(Exception):
@@ -156,6 +165,30 @@ TABLE: Mapping[type[Exception], Failure] = {
         grpc.StatusCode.UNAUTHENTICATED,
         "IDENTITY_ENDED",
         "What this stream was opened with has expired, was revoked, or was changed. Open it again.",
+    ),
+    RoleBeyond: Failure(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "ROLE_BEYOND",
+        "Nobody gives, rotates or revokes what has a role beyond their own.",
+    ),
+    IdentitiesNotKept: Failure(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "IDENTITIES_NOT_KEPT",
+        'This engine does not ask for identities of the archive: name "archive" in its setting '
+        "identities.",
+    ),
+    IdentityMissing: Failure(
+        grpc.StatusCode.NOT_FOUND,
+        "IDENTITY_MISSING",
+        "There is no such identity, or it is not yours, or it stands in the engine's file.",
+    ),
+    IdentityExists: Failure(
+        grpc.StatusCode.ALREADY_EXISTS, "IDENTITY_EXISTS", "There is an identity of this name."
+    ),
+    IdentityChanged: Failure(
+        grpc.StatusCode.ABORTED,
+        "ETAG_CHANGED",
+        "It was changed since it was read. Read it again, and ask by its new etag.",
     ),
     RequestReused: Failure(
         grpc.StatusCode.ALREADY_EXISTS,

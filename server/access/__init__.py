@@ -11,8 +11,9 @@ from __future__ import annotations
 from policy.facts import Call, CallKind, Tenant
 from policy.numbering import read_number
 from server.access.identity import ANYBODY, Access, admitted, check_tenant, current, may_touch
+from server.access.roles import Role
 from server.directory import Directory
-from server.errors import TenantForbidden
+from server.errors import RoleMissing, TenantForbidden
 
 __all__ = [
     "ANYBODY",
@@ -20,6 +21,7 @@ __all__ = [
     "admitted",
     "check_admitted",
     "check_every_tenant",
+    "check_operator",
     "check_tenant",
     "current",
     "find_tenant",
@@ -53,6 +55,13 @@ def check_admitted() -> None:
     refused = current().refused
     if refused is not None:
         raise refused
+
+
+def check_operator() -> None:
+    """Raise `RoleMissing` where who asks is no operator, for a part of what a method does."""
+    check_admitted()
+    if Role.OPERATOR not in current().roles:
+        raise RoleMissing
 
 
 def check_every_tenant() -> None:

@@ -17,7 +17,7 @@ from server.transport import TlsFiles, TransportServer
 _log = logging.getLogger("callgate")
 
 # In the setting `identities`: those of the archive.
-_ARCHIVE = "archive"
+ARCHIVE = "archive"
 
 
 def make_identities(settings: Settings, archive: Archive) -> IdentityKeeper:
@@ -26,7 +26,7 @@ def make_identities(settings: Settings, archive: Archive) -> IdentityKeeper:
 
 
 def _source(name: str, archive: Archive) -> Source:
-    return archive_source(archive) if name == _ARCHIVE else file_source(Path(name))
+    return archive_source(archive) if name == ARCHIVE else file_source(Path(name))
 
 
 def guard(engine: Engine, transport: TransportServer) -> Guarded:

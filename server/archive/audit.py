@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from server.archive.access_tables import AUDIT_TRAIL
 
@@ -71,6 +71,40 @@ class AuditTrail:
         ]
         if rows:
             connection.execute(insert(AUDIT_TRAIL), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change as it was written down; `before` and `after` are JSON."""
+
+    audit_id: int
+    time_ms: int
+    identity_id: str
+    what: Audited
+    before: str | None
+    after: str | None
+
+
+def read_trail(
+    connection: Connection, tenant_id: str | None, before_id: int | None, *, limit: int
+) -> list[AuditEntry]:
+    """Read changes, the newest first: of one tenant or of all, older than one of them or all."""
+    wanted = select(AUDIT_TRAIL).order_by(AUDIT_TRAIL.c.audit_id.desc()).limit(limit)
+    if tenant_id is not None:
+        wanted = wanted.where(AUDIT_TRAIL.c.tenant_id == tenant_id)
+    if before_id is not None:
+        wanted = wanted.where(AUDIT_TRAIL.c.audit_id < before_id)
+    return [
+        AuditEntry(
+            row["audit_id"],
+            row["time_ms"],
+            row["identity_id"],
+            Audited(row["action"], row["resource"], row["tenant_id"]),
+            row["before"],
+            row["after"],
+        )
+        for row in connection.execute(wanted).mappings()
+    ]
 
 
 def _text(image: Image | None) -> str | None:

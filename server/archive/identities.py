@@ -21,8 +21,12 @@ class IdentityExists(Exception):
     """There is an identity of this name already."""
 
 
-class IdentityGone(Exception):
-    """There is no such identity, or it was changed since it was read."""
+class IdentityMissing(Exception):
+    """There is no such identity, or it is somebody else's; which of the two is not told."""
+
+
+class IdentityChanged(Exception):
+    """The identity was changed since it was read. Nothing was changed now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,13 @@ class IdentityStore:
         """Read all of them, by name."""
         return await self._database.read(_read)
 
+    async def find(self, identity_id: str) -> KeptIdentity:
+        """Read one. Raises `IdentityMissing`."""
+        found = await self._database.read(lambda connection: _read(connection, identity_id))
+        if not found:
+            raise IdentityMissing
+        return found[0]
+
     async def create(self, identity: KeptIdentity, who: str, trail: AuditTrail) -> None:
         """Keep a new one. Raises `IdentityExists`."""
 
@@ -100,7 +111,7 @@ class IdentityStore:
     async def replace(self, now: KeptIdentity, who: str, trail: AuditTrail) -> None:
         """Replace the tokens of one by those it has now, if it is still of the version before.
 
-        Raises `IdentityGone`.
+        Raises `IdentityMissing` and `IdentityChanged`.
         """
 
         def work(connection: Connection) -> None:
@@ -118,7 +129,7 @@ class IdentityStore:
         await self._database.write(work)
 
     async def remove(self, gone: KeptIdentity, who: str, trail: AuditTrail) -> None:
-        """Remove one with its tokens. Raises `IdentityGone`."""
+        """Remove one with its tokens. Raises `IdentityMissing` and `IdentityChanged`."""
 
         def work(connection: Connection) -> None:
             _count_change(connection)
@@ -138,8 +149,10 @@ def _count_change(connection: Connection) -> None:
 
 def _of_version(connection: Connection, identity_id: str, version: int) -> KeptIdentity:
     found = _read(connection, identity_id)
-    if not found or found[0].version != version:
-        raise IdentityGone
+    if not found:
+        raise IdentityMissing
+    if found[0].version != version:
+        raise IdentityChanged
     return found[0]
 
 

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from server.app.guarding import guard
 from server.app.parts import Engine
+from server.app.services.access import register_access
 from server.app.services.authorizing import register_authorization
 from server.app.services.credits import register_credits
 from server.app.services.debits import register_debits
@@ -24,6 +25,7 @@ _SERVICES: tuple[Callable[[Engine, TransportServer], str], ...] = (
     register_credits,
     register_debits,
     register_server_info,
+    register_access,
 )
 
 
