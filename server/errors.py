@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -19,6 +19,13 @@ from google.rpc.status_pb2 import Status
 
 from server.archive import ArchiveUnavailable
 from server.archive.identities import IdentityChanged, IdentityExists, IdentityMissing
+from server.funding.trouble import (
+    ChargeUnknown,
+    FundingBusy,
+    FundingRefused,
+    FundingReused,
+    NotArchivedYet,
+)
 from server.ledger import (
     CallAnswered,
     CallOver,
@@ -251,6 +258,28 @@ TABLE: Mapping[type[Exception], Failure] = {
         _LEDGER_RETRY_MS,
     ),
     FactsBehind: Failure(grpc.StatusCode.UNAVAILABLE, "FACTS_BEHIND", retry_ms=_FACTS_RETRY_MS),
+    # Its reason is the refusal's own; see `failure_of`.
+    FundingRefused: Failure(grpc.StatusCode.FAILED_PRECONDITION, "FUNDING_REFUSED"),
+    FundingReused: Failure(
+        grpc.StatusCode.ALREADY_EXISTS,
+        "FUNDING_REUSED",
+        "This request_id was used with another content; a new request takes a new id.",
+    ),
+    FundingBusy: Failure(
+        grpc.StatusCode.ABORTED,
+        "FUNDING_BUSY",
+        "This request is being worked on. Ask again with the same request_id.",
+        _LEDGER_RETRY_MS,
+    ),
+    NotArchivedYet: Failure(
+        grpc.StatusCode.UNAVAILABLE,
+        "NOT_ARCHIVED_YET",
+        "What is to be refunded is not archived yet. Ask again with the same request_id.",
+        _LEDGER_RETRY_MS,
+    ),
+    ChargeUnknown: Failure(
+        grpc.StatusCode.NOT_FOUND, "CHARGE_UNKNOWN", "The tenant has no such charge."
+    ),
 }
 _BUG = Failure(
     grpc.StatusCode.INTERNAL, BUG_REASON, "An error of callgate's own; it has been logged."
@@ -259,6 +288,8 @@ _BUG = Failure(
 
 def failure_of(error: Exception) -> Failure:
     """Look the error up in the table; what is not there is a bug."""
+    if isinstance(error, FundingRefused):
+        return replace(TABLE[FundingRefused], reason=error.why.value)
     for kind in type(error).__mro__:
         failure = TABLE.get(kind)
         if failure is not None:
@@ -316,7 +347,7 @@ def metadata_of(error: Exception) -> dict[str, str]:
     match error:
         case InvalidRequest():
             return {"field": error.field}
-        case WatchEnded():
+        case WatchEnded() | FundingRefused():
             return error.metadata
         case FactsBehind() | AccountMissing():
             return {"tenant_id": error.tenant_id}

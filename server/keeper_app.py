@@ -14,7 +14,7 @@ import uvloop
 from server.archive import Archive, ArchiveUnavailable, ArchiveUnusable, Database, archive_url
 from server.http import HttpListener
 from server.keeper.figures import Figures
-from server.keeper.keeper import Keeper
+from server.keeper.keeper import Keeper, KeeperDuty
 from server.keeper.page import KeeperPage
 from server.keeper.parts import KeeperParts
 from server.keeper.rebuild import Rebuild
@@ -22,6 +22,7 @@ from server.keeper.recovery import Recovery
 from server.ledger.journal import JournalReader
 from server.ledger.keeping import Keeping
 from server.ledger.redis_ledger import RedisLedger
+from server.money_in import make_money_in, money_duties
 from server.settings import Settings
 from server.store import EmbeddedServer, Store, StoreClock, StoreRefused, StoreUnavailable
 
@@ -67,7 +68,9 @@ async def _work(settings: Settings) -> None:
             listener = HttpListener(settings.keeper_http_listen, page)
             stack.push_async_callback(listener.stop)
             await listener.start()
-        await Keeper(parts, figures).run()
+        money = make_money_in(settings, parts.archive.database, parts.ledger, now_ms=parts.now_ms)
+        duties = [KeeperDuty(work, pause) for work, pause in money_duties(money)]
+        await Keeper(parts, figures, duties).run()
 
 
 @asynccontextmanager

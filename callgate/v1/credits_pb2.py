@@ -23,19 +23,92 @@ _sym_db = _symbol_database.Default()
 
 
 from callgate.v1 import money_pb2 as callgate_dot_v1_dot_money__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63\x61llgate/v1/credits.proto\x12\x0b\x63\x61llgate.v1\x1a\x17\x63\x61llgate/v1/money.proto\"&\n\x11GetBalanceRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"\xab\x01\n\x12GetBalanceResponse\x12#\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x12.callgate.v1.Money\x12%\n\tavailable\x18\x02 \x01(\x0b\x32\x12.callgate.v1.Money\x12$\n\x08reserved\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12#\n\x07\x64\x65\x62ited\x18\x04 \x01(\x0b\x32\x12.callgate.v1.Money2^\n\rCreditService\x12M\n\nGetBalance\x12\x1e.callgate.v1.GetBalanceRequest\x1a\x1f.callgate.v1.GetBalanceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63\x61llgate/v1/credits.proto\x12\x0b\x63\x61llgate.v1\x1a\x17\x63\x61llgate/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\x11GetBalanceRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12+\n\x07\x61t_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xab\x01\n\x12GetBalanceResponse\x12#\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x12.callgate.v1.Money\x12%\n\tavailable\x18\x02 \x01(\x0b\x32\x12.callgate.v1.Money\x12$\n\x08reserved\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12#\n\x07\x64\x65\x62ited\x18\x04 \x01(\x0b\x32\x12.callgate.v1.Money\"\xa8\x01\n\x0cTopUpRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x0e\n\x06\x63harge\x18\x04 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x06 \x01(\t\"S\n\rTopUpResponse\x12\x1d\n\x03lot\x18\x01 \x01(\x0b\x32\x10.callgate.v1.Lot\x12#\n\x06\x63harge\x18\x02 \x01(\x0b\x32\x13.callgate.v1.Charge\"_\n\x0fListLotsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nshow_spent\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"K\n\x10ListLotsResponse\x12\x1e\n\x04lots\x18\x01 \x03(\x0b\x32\x10.callgate.v1.Lot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcf\x01\n\x03Lot\x12\x0e\n\x06lot_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.callgate.v1.Money\x12 \n\x04left\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x31\n\rpurchase_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06voided\x18\x06 \x01(\x08\"U\n\x0eVoidLotRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06lot_id\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\"!\n\x0fVoidLotResponse\x12\x0e\n\x06lot_id\x18\x01 \x01(\t\"g\n\x0c\x44\x65\x62itRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x0c\n\x04note\x18\x04 \x01(\t\"3\n\rDebitResponse\x12\"\n\x06\x61mount\x18\x01 \x01(\x0b\x32\x12.callgate.v1.Money\"\xa1\x01\n\rRefundRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1a\n\x10\x64\x65\x62it_request_id\x18\x03 \x01(\tH\x00\x12\x15\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\tH\x00\x12\"\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x0c\n\x04note\x18\x06 \x01(\tB\x04\n\x02of\"\\\n\x0eRefundResponse\x12\"\n\x06\x61mount\x18\x01 \x01(\x0b\x32\x12.callgate.v1.Money\x12&\n\x05parts\x18\x02 \x03(\x0b\x32\x17.callgate.v1.RefundPart\"@\n\nRefundPart\x12\x0e\n\x06lot_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.callgate.v1.Money\"\xb1\x01\n\x0fTransferRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x14\n\x0cto_tenant_id\x18\x03 \x01(\t\x12\"\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.callgate.v1.Money\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x06 \x01(\t\"1\n\x10TransferResponse\x12\x1d\n\x03lot\x18\x01 \x01(\x0b\x32\x10.callgate.v1.Lot\"K\n\x14\x46reezeAccountRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"\x17\n\x15\x46reezeAccountResponse\"M\n\x16UnfreezeAccountRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"\x19\n\x17UnfreezeAccountResponse\"J\n\x13\x43loseAccountRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"\x16\n\x14\x43loseAccountResponse\"\xce\x01\n\x07\x46unding\x12\x30\n\rauto_recharge\x18\x01 \x01(\x0b\x32\x19.callgate.v1.AutoRecharge\x12\x17\n\x0f\x62illing_country\x18\x02 \x01(\t\x12\x17\n\x0fregion_override\x18\x03 \x01(\t\x12\'\n\x0bmax_balance\x18\x04 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x18\n\x10payment_customer\x18\x05 \x01(\t\x12\x0e\n\x06\x63losed\x18\x06 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"\xc8\x01\n\x0c\x41utoRecharge\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12#\n\x07trigger\x18\x02 \x01(\x0b\x32\x12.callgate.v1.Money\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12)\n\rmonthly_limit\x18\x04 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x33\n\x0frest_until_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x11GetFundingRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\";\n\x12GetFundingResponse\x12%\n\x07\x66unding\x18\x01 \x01(\x0b\x32\x14.callgate.v1.Funding\"\xaa\x02\n\x14UpdateFundingRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x30\n\rauto_recharge\x18\x02 \x01(\x0b\x32\x19.callgate.v1.AutoRecharge\x12\x1c\n\x0f\x62illing_country\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x1c\n\x0fregion_override\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\'\n\x0bmax_balance\x18\x05 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x1d\n\x10payment_customer\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x07 \x01(\tB\x12\n\x10_billing_countryB\x12\n\x10_region_overrideB\x13\n\x11_payment_customer\">\n\x15UpdateFundingResponse\x12%\n\x07\x66unding\x18\x01 \x01(\x0b\x32\x14.callgate.v1.Funding\"\xf8\x01\n\x06\x43harge\x12\x11\n\tcharge_id\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.callgate.v1.ChargeState\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x1a\n\x12provider_reference\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63rossing\x18\x08 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\":\n\x12ListChargesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\";\n\x13ListChargesResponse\x12$\n\x07\x63harges\x18\x01 \x03(\x0b\x32\x13.callgate.v1.Charge\"Y\n\x14ResolveChargeRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tcharge_id\x18\x02 \x01(\t\x12\r\n\x05taken\x18\x03 \x01(\x08\x12\x0c\n\x04note\x18\x04 \x01(\t\"<\n\x15ResolveChargeResponse\x12#\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x13.callgate.v1.Charge\"\xad\x01\n\x13GetStatementRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x87\x01\n\x14GetStatementResponse\x12)\n\x05lines\x18\x01 \x03(\x0b\x32\x1a.callgate.v1.StatementLine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x0fopening_balance\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\"\x8c\x02\n\rStatementLine\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.callgate.v1.StatementKind\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.callgate.v1.Money\x12#\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x12.callgate.v1.Money\x12\x0f\n\x07\x63\x61ll_id\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x06 \x01(\t\x12\x12\n\naccount_id\x18\x07 \x01(\t\x12\x0e\n\x06lot_id\x18\x08 \x01(\t\x12\x14\n\x0creference_id\x18\t \x01(\t*\xcc\x01\n\x0b\x43hargeState\x12\x1c\n\x18\x43HARGE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43HARGE_STATE_PENDING\x10\x01\x12\x18\n\x14\x43HARGE_STATE_CHARGED\x10\x02\x12\x19\n\x15\x43HARGE_STATE_CREDITED\x10\x03\x12\x19\n\x15\x43HARGE_STATE_DECLINED\x10\x04\x12\x18\n\x14\x43HARGE_STATE_REFUSED\x10\x05\x12\x1b\n\x17\x43HARGE_STATE_UNRESOLVED\x10\x06*\xeb\x01\n\rStatementKind\x12\x1e\n\x1aSTATEMENT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15STATEMENT_KIND_TOP_UP\x10\x01\x12\x17\n\x13STATEMENT_KIND_CALL\x10\x02\x12\x18\n\x14STATEMENT_KIND_DEBIT\x10\x03\x12\x19\n\x15STATEMENT_KIND_REFUND\x10\x04\x12\x19\n\x15STATEMENT_KIND_EXPIRY\x10\x05\x12\x17\n\x13STATEMENT_KIND_VOID\x10\x06\x12\x1d\n\x19STATEMENT_KIND_CORRECTION\x10\x07\x32\xaa\t\n\rCreditService\x12M\n\nGetBalance\x12\x1e.callgate.v1.GetBalanceRequest\x1a\x1f.callgate.v1.GetBalanceResponse\x12>\n\x05TopUp\x12\x19.callgate.v1.TopUpRequest\x1a\x1a.callgate.v1.TopUpResponse\x12G\n\x08ListLots\x12\x1c.callgate.v1.ListLotsRequest\x1a\x1d.callgate.v1.ListLotsResponse\x12\x44\n\x07VoidLot\x12\x1b.callgate.v1.VoidLotRequest\x1a\x1c.callgate.v1.VoidLotResponse\x12>\n\x05\x44\x65\x62it\x12\x19.callgate.v1.DebitRequest\x1a\x1a.callgate.v1.DebitResponse\x12\x41\n\x06Refund\x12\x1a.callgate.v1.RefundRequest\x1a\x1b.callgate.v1.RefundResponse\x12G\n\x08Transfer\x12\x1c.callgate.v1.TransferRequest\x1a\x1d.callgate.v1.TransferResponse\x12V\n\rFreezeAccount\x12!.callgate.v1.FreezeAccountRequest\x1a\".callgate.v1.FreezeAccountResponse\x12\\\n\x0fUnfreezeAccount\x12#.callgate.v1.UnfreezeAccountRequest\x1a$.callgate.v1.UnfreezeAccountResponse\x12S\n\x0c\x43loseAccount\x12 .callgate.v1.CloseAccountRequest\x1a!.callgate.v1.CloseAccountResponse\x12M\n\nGetFunding\x12\x1e.callgate.v1.GetFundingRequest\x1a\x1f.callgate.v1.GetFundingResponse\x12V\n\rUpdateFunding\x12!.callgate.v1.UpdateFundingRequest\x1a\".callgate.v1.UpdateFundingResponse\x12P\n\x0bListCharges\x12\x1f.callgate.v1.ListChargesRequest\x1a .callgate.v1.ListChargesResponse\x12V\n\rResolveCharge\x12!.callgate.v1.ResolveChargeRequest\x1a\".callgate.v1.ResolveChargeResponse\x12S\n\x0cGetStatement\x12 .callgate.v1.GetStatementRequest\x1a!.callgate.v1.GetStatementResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'callgate.v1.credits_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETBALANCEREQUEST']._serialized_start=67
-  _globals['_GETBALANCEREQUEST']._serialized_end=105
-  _globals['_GETBALANCERESPONSE']._serialized_start=108
-  _globals['_GETBALANCERESPONSE']._serialized_end=279
-  _globals['_CREDITSERVICE']._serialized_start=281
-  _globals['_CREDITSERVICE']._serialized_end=375
+  _globals['_CHARGESTATE']._serialized_start=4131
+  _globals['_CHARGESTATE']._serialized_end=4335
+  _globals['_STATEMENTKIND']._serialized_start=4338
+  _globals['_STATEMENTKIND']._serialized_end=4573
+  _globals['_GETBALANCEREQUEST']._serialized_start=100
+  _globals['_GETBALANCEREQUEST']._serialized_end=183
+  _globals['_GETBALANCERESPONSE']._serialized_start=186
+  _globals['_GETBALANCERESPONSE']._serialized_end=357
+  _globals['_TOPUPREQUEST']._serialized_start=360
+  _globals['_TOPUPREQUEST']._serialized_end=528
+  _globals['_TOPUPRESPONSE']._serialized_start=530
+  _globals['_TOPUPRESPONSE']._serialized_end=613
+  _globals['_LISTLOTSREQUEST']._serialized_start=615
+  _globals['_LISTLOTSREQUEST']._serialized_end=710
+  _globals['_LISTLOTSRESPONSE']._serialized_start=712
+  _globals['_LISTLOTSRESPONSE']._serialized_end=787
+  _globals['_LOT']._serialized_start=790
+  _globals['_LOT']._serialized_end=997
+  _globals['_VOIDLOTREQUEST']._serialized_start=999
+  _globals['_VOIDLOTREQUEST']._serialized_end=1084
+  _globals['_VOIDLOTRESPONSE']._serialized_start=1086
+  _globals['_VOIDLOTRESPONSE']._serialized_end=1119
+  _globals['_DEBITREQUEST']._serialized_start=1121
+  _globals['_DEBITREQUEST']._serialized_end=1224
+  _globals['_DEBITRESPONSE']._serialized_start=1226
+  _globals['_DEBITRESPONSE']._serialized_end=1277
+  _globals['_REFUNDREQUEST']._serialized_start=1280
+  _globals['_REFUNDREQUEST']._serialized_end=1441
+  _globals['_REFUNDRESPONSE']._serialized_start=1443
+  _globals['_REFUNDRESPONSE']._serialized_end=1535
+  _globals['_REFUNDPART']._serialized_start=1537
+  _globals['_REFUNDPART']._serialized_end=1601
+  _globals['_TRANSFERREQUEST']._serialized_start=1604
+  _globals['_TRANSFERREQUEST']._serialized_end=1781
+  _globals['_TRANSFERRESPONSE']._serialized_start=1783
+  _globals['_TRANSFERRESPONSE']._serialized_end=1832
+  _globals['_FREEZEACCOUNTREQUEST']._serialized_start=1834
+  _globals['_FREEZEACCOUNTREQUEST']._serialized_end=1909
+  _globals['_FREEZEACCOUNTRESPONSE']._serialized_start=1911
+  _globals['_FREEZEACCOUNTRESPONSE']._serialized_end=1934
+  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_start=1936
+  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_end=2013
+  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_start=2015
+  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_end=2040
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=2042
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=2116
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=2118
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=2140
+  _globals['_FUNDING']._serialized_start=2143
+  _globals['_FUNDING']._serialized_end=2349
+  _globals['_AUTORECHARGE']._serialized_start=2352
+  _globals['_AUTORECHARGE']._serialized_end=2552
+  _globals['_GETFUNDINGREQUEST']._serialized_start=2554
+  _globals['_GETFUNDINGREQUEST']._serialized_end=2592
+  _globals['_GETFUNDINGRESPONSE']._serialized_start=2594
+  _globals['_GETFUNDINGRESPONSE']._serialized_end=2653
+  _globals['_UPDATEFUNDINGREQUEST']._serialized_start=2656
+  _globals['_UPDATEFUNDINGREQUEST']._serialized_end=2954
+  _globals['_UPDATEFUNDINGRESPONSE']._serialized_start=2956
+  _globals['_UPDATEFUNDINGRESPONSE']._serialized_end=3018
+  _globals['_CHARGE']._serialized_start=3021
+  _globals['_CHARGE']._serialized_end=3269
+  _globals['_LISTCHARGESREQUEST']._serialized_start=3271
+  _globals['_LISTCHARGESREQUEST']._serialized_end=3329
+  _globals['_LISTCHARGESRESPONSE']._serialized_start=3331
+  _globals['_LISTCHARGESRESPONSE']._serialized_end=3390
+  _globals['_RESOLVECHARGEREQUEST']._serialized_start=3392
+  _globals['_RESOLVECHARGEREQUEST']._serialized_end=3481
+  _globals['_RESOLVECHARGERESPONSE']._serialized_start=3483
+  _globals['_RESOLVECHARGERESPONSE']._serialized_end=3543
+  _globals['_GETSTATEMENTREQUEST']._serialized_start=3546
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=3719
+  _globals['_GETSTATEMENTRESPONSE']._serialized_start=3722
+  _globals['_GETSTATEMENTRESPONSE']._serialized_end=3857
+  _globals['_STATEMENTLINE']._serialized_start=3860
+  _globals['_STATEMENTLINE']._serialized_end=4128
+  _globals['_CREDITSERVICE']._serialized_start=4576
+  _globals['_CREDITSERVICE']._serialized_end=5770
 # @@protoc_insertion_point(module_scope)

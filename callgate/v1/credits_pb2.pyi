@@ -4,8 +4,12 @@ isort:skip_file
 The money of a tenant."""
 
 from callgate.v1 import money_pb2 as _money_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +21,90 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ChargeState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChargeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChargeState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHARGE_STATE_UNSPECIFIED: _ChargeState.ValueType  # 0
+    """Not said."""
+    CHARGE_STATE_PENDING: _ChargeState.ValueType  # 1
+    """The provider was not asked yet, or has not answered for good."""
+    CHARGE_STATE_CHARGED: _ChargeState.ValueType  # 2
+    """The money was taken and is on its way into the ledger."""
+    CHARGE_STATE_CREDITED: _ChargeState.ValueType  # 3
+    """The money is in the balance."""
+    CHARGE_STATE_DECLINED: _ChargeState.ValueType  # 4
+    """The provider declined; the reason is its own."""
+    CHARGE_STATE_REFUSED: _ChargeState.ValueType  # 5
+    """A rule of ours forbade it, and the provider was never asked."""
+    CHARGE_STATE_UNRESOLVED: _ChargeState.ValueType  # 6
+    """Whether the money was taken is not known, or another amount was: an operator has to look."""
+
+class ChargeState(_ChargeState, metaclass=_ChargeStateEnumTypeWrapper):
+    """Where a charge is."""
+
+CHARGE_STATE_UNSPECIFIED: ChargeState.ValueType  # 0
+"""Not said."""
+CHARGE_STATE_PENDING: ChargeState.ValueType  # 1
+"""The provider was not asked yet, or has not answered for good."""
+CHARGE_STATE_CHARGED: ChargeState.ValueType  # 2
+"""The money was taken and is on its way into the ledger."""
+CHARGE_STATE_CREDITED: ChargeState.ValueType  # 3
+"""The money is in the balance."""
+CHARGE_STATE_DECLINED: ChargeState.ValueType  # 4
+"""The provider declined; the reason is its own."""
+CHARGE_STATE_REFUSED: ChargeState.ValueType  # 5
+"""A rule of ours forbade it, and the provider was never asked."""
+CHARGE_STATE_UNRESOLVED: ChargeState.ValueType  # 6
+"""Whether the money was taken is not known, or another amount was: an operator has to look."""
+Global___ChargeState: _TypeAlias = ChargeState  # noqa: Y015
+
+class _StatementKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StatementKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StatementKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STATEMENT_KIND_UNSPECIFIED: _StatementKind.ValueType  # 0
+    """Not said."""
+    STATEMENT_KIND_TOP_UP: _StatementKind.ValueType  # 1
+    """Credits came in: a top-up, a recharge, a transfer."""
+    STATEMENT_KIND_CALL: _StatementKind.ValueType  # 2
+    """A call was charged."""
+    STATEMENT_KIND_DEBIT: _StatementKind.ValueType  # 3
+    """A debit without a call."""
+    STATEMENT_KIND_REFUND: _StatementKind.ValueType  # 4
+    """Debited money came back."""
+    STATEMENT_KIND_EXPIRY: _StatementKind.ValueType  # 5
+    """A lot expired."""
+    STATEMENT_KIND_VOID: _StatementKind.ValueType  # 6
+    """A lot was voided."""
+    STATEMENT_KIND_CORRECTION: _StatementKind.ValueType  # 7
+    """The books of a store that lost its tail were closed: what it had not told is made up for."""
+
+class StatementKind(_StatementKind, metaclass=_StatementKindEnumTypeWrapper):
+    """What one line is."""
+
+STATEMENT_KIND_UNSPECIFIED: StatementKind.ValueType  # 0
+"""Not said."""
+STATEMENT_KIND_TOP_UP: StatementKind.ValueType  # 1
+"""Credits came in: a top-up, a recharge, a transfer."""
+STATEMENT_KIND_CALL: StatementKind.ValueType  # 2
+"""A call was charged."""
+STATEMENT_KIND_DEBIT: StatementKind.ValueType  # 3
+"""A debit without a call."""
+STATEMENT_KIND_REFUND: StatementKind.ValueType  # 4
+"""Debited money came back."""
+STATEMENT_KIND_EXPIRY: StatementKind.ValueType  # 5
+"""A lot expired."""
+STATEMENT_KIND_VOID: StatementKind.ValueType  # 6
+"""A lot was voided."""
+STATEMENT_KIND_CORRECTION: StatementKind.ValueType  # 7
+"""The books of a store that lost its tail were closed: what it had not told is made up for."""
+Global___StatementKind: _TypeAlias = StatementKind  # noqa: Y015
+
 @_typing.final
 class GetBalanceRequest(_message.Message):
     """Whose balance."""
@@ -24,16 +112,22 @@ class GetBalanceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
+    AT_TIME_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant: 1 to 64 characters of a-z, 0-9, ".", "_", "-"."""
+    @_builtins.property
+    def at_time(self) -> _timestamp_pb2.Timestamp:
+        """At this time in the past, as the archive has it; absent for now."""
+
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
+        at_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -63,7 +157,7 @@ class GetBalanceResponse(_message.Message):
 
     @_builtins.property
     def debited(self) -> _money_pb2.Money:
-        """All that was ever debited."""
+        """All that was ever debited; absent for a time in the past."""
 
     def __init__(
         self,
@@ -80,3 +174,1157 @@ class GetBalanceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetBalanceResponse: _TypeAlias = GetBalanceResponse  # noqa: Y015
+
+@_typing.final
+class TopUpRequest(_message.Message):
+    """Credits to add."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CHARGE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    request_id: _builtins.str
+    """Names this request: 1 to 64 characters of A-Z, a-z, 0-9, ".", "_", "-"."""
+    charge: _builtins.bool
+    """Charge the tenant's means of payment, instead of booking money that came in otherwise."""
+    note: _builtins.str
+    """Why, for the audit trail; at most 256 characters."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much, in the tenant's currency; at least the minimum funding (20 units unless set otherwise)."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the lot expires, if not after the usual time; later than now, within 10 years."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        charge: _builtins.bool = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "charge", b"charge", "expire_time", b"expire_time", "note", b"note", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopUpRequest: _TypeAlias = TopUpRequest  # noqa: Y015
+
+@_typing.final
+class TopUpResponse(_message.Message):
+    """What was added."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOT_FIELD_NUMBER: _builtins.int
+    CHARGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lot(self) -> Global___Lot:
+        """The lot; absent while a charge is pending."""
+
+    @_builtins.property
+    def charge(self) -> Global___Charge:
+        """The charge, if one was asked for. PENDING: the provider works on it, and the lot comes by itself."""
+
+    def __init__(
+        self,
+        *,
+        lot: Global___Lot | None = ...,
+        charge: Global___Charge | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "lot", b"lot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "lot", b"lot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopUpResponse: _TypeAlias = TopUpResponse  # noqa: Y015
+
+@_typing.final
+class ListLotsRequest(_message.Message):
+    """Whose lots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SHOW_SPENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    show_spent: _builtins.bool
+    """Lots that are used up, expired or voided as well."""
+    page_size: _builtins.int
+    """At most so many (1 to 1,000; 100 if 0)."""
+    page_token: _builtins.str
+    """From an earlier response; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        show_spent: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "show_spent", b"show_spent", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLotsRequest: _TypeAlias = ListLotsRequest  # noqa: Y015
+
+@_typing.final
+class ListLotsResponse(_message.Message):
+    """Some lots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def lots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lot]:
+        """The lots, by expiry."""
+
+    def __init__(
+        self,
+        *,
+        lots: _abc.Iterable[Global___Lot] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lots", b"lots", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLotsResponse: _TypeAlias = ListLotsResponse  # noqa: Y015
+
+@_typing.final
+class Lot(_message.Message):
+    """One purchase of credits, with a clock of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    PURCHASE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    VOIDED_FIELD_NUMBER: _builtins.int
+    lot_id: _builtins.str
+    """Names it."""
+    voided: _builtins.bool
+    """Whether it was voided."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much was bought."""
+
+    @_builtins.property
+    def left(self) -> _money_pb2.Money:
+        """What is left of it, as the archive has it: it lags by a second or two."""
+
+    @_builtins.property
+    def purchase_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was bought; absent in the answer to a top-up."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When what is left of it is forfeited; a call that runs then outlives it by at most one slice."""
+
+    def __init__(
+        self,
+        *,
+        lot_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        left: _money_pb2.Money | None = ...,
+        purchase_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        voided: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expire_time", b"expire_time", "left", b"left", "purchase_time", b"purchase_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expire_time", b"expire_time", "left", b"left", "lot_id", b"lot_id", "purchase_time", b"purchase_time", "voided", b"voided"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lot: _TypeAlias = Lot  # noqa: Y015
+
+@_typing.final
+class VoidLotRequest(_message.Message):
+    """A lot to take out of use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LOT_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    request_id: _builtins.str
+    """Names this request, as in TopUp."""
+    lot_id: _builtins.str
+    """The lot."""
+    note: _builtins.str
+    """Why, for the audit trail."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        lot_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lot_id", b"lot_id", "note", b"note", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoidLotRequest: _TypeAlias = VoidLotRequest  # noqa: Y015
+
+@_typing.final
+class VoidLotResponse(_message.Message):
+    """It was voided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOT_ID_FIELD_NUMBER: _builtins.int
+    lot_id: _builtins.str
+    """The lot."""
+    def __init__(
+        self,
+        *,
+        lot_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lot_id", b"lot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoidLotResponse: _TypeAlias = VoidLotResponse  # noqa: Y015
+
+@_typing.final
+class DebitRequest(_message.Message):
+    """Money to take without a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    request_id: _builtins.str
+    """Names this request, as in TopUp, and the debit: a refund may speak of it."""
+    note: _builtins.str
+    """Why, for the audit trail."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much, in the tenant's currency."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "note", b"note", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DebitRequest: _TypeAlias = DebitRequest  # noqa: Y015
+
+@_typing.final
+class DebitResponse(_message.Message):
+    """It was taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much."""
+
+    def __init__(
+        self,
+        *,
+        amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DebitResponse: _TypeAlias = DebitResponse  # noqa: Y015
+
+@_typing.final
+class RefundRequest(_message.Message):
+    """Money to give back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DEBIT_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    request_id: _builtins.str
+    """Names this request, as in TopUp."""
+    debit_request_id: _builtins.str
+    """A debit, by the request that took it."""
+    decision_id: _builtins.str
+    """A call, by the decision that began it: the `decision_id` of its first grant."""
+    note: _builtins.str
+    """Why, for the audit trail."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much; absent for all that was not given back yet."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        debit_request_id: _builtins.str = ...,
+        decision_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "debit_request_id", b"debit_request_id", "decision_id", b"decision_id", "of", b"of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "debit_request_id", b"debit_request_id", "decision_id", b"decision_id", "note", b"note", "of", b"of", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_of: _TypeAlias = _typing.Literal["debit_request_id", "decision_id"]  # noqa: Y015
+    _WhichOneofArgType_of: _TypeAlias = _typing.Literal["of", b"of"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_of) -> _WhichOneofReturnType_of | None: ...
+
+Global___RefundRequest: _TypeAlias = RefundRequest  # noqa: Y015
+
+@_typing.final
+class RefundResponse(_message.Message):
+    """It was given back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much, in all."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundPart]:
+        """Of which lot how much: what was taken last comes back first."""
+
+    def __init__(
+        self,
+        *,
+        amount: _money_pb2.Money | None = ...,
+        parts: _abc.Iterable[Global___RefundPart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundResponse: _TypeAlias = RefundResponse  # noqa: Y015
+
+@_typing.final
+class RefundPart(_message.Message):
+    """What came back of one lot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    lot_id: _builtins.str
+    """The lot that had paid; empty where none had, and what was owed is owed no more."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much."""
+
+    def __init__(
+        self,
+        *,
+        lot_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "lot_id", b"lot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundPart: _TypeAlias = RefundPart  # noqa: Y015
+
+@_typing.final
+class TransferRequest(_message.Message):
+    """Money to move."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TO_TENANT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant it leaves."""
+    request_id: _builtins.str
+    """Names this request, as in TopUp."""
+    to_tenant_id: _builtins.str
+    """The tenant it goes to."""
+    note: _builtins.str
+    """Why, for the audit trail."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much; both tenants have its currency."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the lot there expires, if not after the usual time from now."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        to_tenant_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expire_time", b"expire_time", "note", b"note", "request_id", b"request_id", "tenant_id", b"tenant_id", "to_tenant_id", b"to_tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferRequest: _TypeAlias = TransferRequest  # noqa: Y015
+
+@_typing.final
+class TransferResponse(_message.Message):
+    """It was moved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lot(self) -> Global___Lot:
+        """What arrived."""
+
+    def __init__(
+        self,
+        *,
+        lot: Global___Lot | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferResponse: _TypeAlias = TransferResponse  # noqa: Y015
+
+@_typing.final
+class FreezeAccountRequest(_message.Message):
+    """An account to freeze."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    request_id: _builtins.str
+    """Names this request, as in TopUp."""
+    note: _builtins.str
+    """Why, for the audit trail."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreezeAccountRequest: _TypeAlias = FreezeAccountRequest  # noqa: Y015
+
+@_typing.final
+class FreezeAccountResponse(_message.Message):
+    """It is frozen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreezeAccountResponse: _TypeAlias = FreezeAccountResponse  # noqa: Y015
+
+@_typing.final
+class UnfreezeAccountRequest(_message.Message):
+    """An account to unfreeze."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    request_id: _builtins.str
+    """Names this request, as in TopUp."""
+    note: _builtins.str
+    """Why, for the audit trail."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnfreezeAccountRequest: _TypeAlias = UnfreezeAccountRequest  # noqa: Y015
+
+@_typing.final
+class UnfreezeAccountResponse(_message.Message):
+    """It is not frozen any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnfreezeAccountResponse: _TypeAlias = UnfreezeAccountResponse  # noqa: Y015
+
+@_typing.final
+class CloseAccountRequest(_message.Message):
+    """An account to close."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    request_id: _builtins.str
+    """Names this request, as in TopUp."""
+    note: _builtins.str
+    """Why, for the audit trail."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseAccountRequest: _TypeAlias = CloseAccountRequest  # noqa: Y015
+
+@_typing.final
+class CloseAccountResponse(_message.Message):
+    """It is closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseAccountResponse: _TypeAlias = CloseAccountResponse  # noqa: Y015
+
+@_typing.final
+class Funding(_message.Message):
+    """How a tenant buys credits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTO_RECHARGE_FIELD_NUMBER: _builtins.int
+    BILLING_COUNTRY_FIELD_NUMBER: _builtins.int
+    REGION_OVERRIDE_FIELD_NUMBER: _builtins.int
+    MAX_BALANCE_FIELD_NUMBER: _builtins.int
+    PAYMENT_CUSTOMER_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    billing_country: _builtins.str
+    """The country of the billing address (ISO 3166-1 alpha-2); that of the tenant if empty. Where they differ,
+    purchases are refused, REGION_MISMATCH.
+    """
+    region_override: _builtins.str
+    """Why purchases go through although the two differ, recorded by an operator; empty where they do not."""
+    payment_customer: _builtins.str
+    """How the payment provider knows whom to charge; with Stripe "cus_...:pm_..."."""
+    closed: _builtins.bool
+    """Whether the account was closed; changed by CloseAccount alone."""
+    etag: _builtins.str
+    """Stands for this state; pass it with a change to be told if another one came first."""
+    @_builtins.property
+    def auto_recharge(self) -> Global___AutoRecharge:
+        """Refills the balance by itself."""
+
+    @_builtins.property
+    def max_balance(self) -> _money_pb2.Money:
+        """What a balance may be after a purchase; absent for the engine's own limit."""
+
+    def __init__(
+        self,
+        *,
+        auto_recharge: Global___AutoRecharge | None = ...,
+        billing_country: _builtins.str = ...,
+        region_override: _builtins.str = ...,
+        max_balance: _money_pb2.Money | None = ...,
+        payment_customer: _builtins.str = ...,
+        closed: _builtins.bool = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_recharge", b"auto_recharge", "max_balance", b"max_balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_recharge", b"auto_recharge", "billing_country", b"billing_country", "closed", b"closed", "etag", b"etag", "max_balance", b"max_balance", "payment_customer", b"payment_customer", "region_override", b"region_override"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Funding: _TypeAlias = Funding  # noqa: Y015
+
+@_typing.final
+class AutoRecharge(_message.Message):
+    """When to refill, and with how much."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENABLED_FIELD_NUMBER: _builtins.int
+    TRIGGER_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    MONTHLY_LIMIT_FIELD_NUMBER: _builtins.int
+    REST_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    enabled: _builtins.bool
+    """Whether it is on."""
+    @_builtins.property
+    def trigger(self) -> _money_pb2.Money:
+        """A recharge begins when the balance is strictly below this."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much one recharge adds; a gap that is wider is closed by several amounts in one charge. Whole minor
+        units of the currency, and at least the minimum funding.
+        """
+
+    @_builtins.property
+    def monthly_limit(self) -> _money_pb2.Money:
+        """The most that is recharged in a calendar month (UTC); absent for no such limit."""
+
+    @_builtins.property
+    def rest_until_time(self) -> _timestamp_pb2.Timestamp:
+        """After a decline, or a refused recharge, nothing is tried before this time. Told, not set."""
+
+    def __init__(
+        self,
+        *,
+        enabled: _builtins.bool = ...,
+        trigger: _money_pb2.Money | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        monthly_limit: _money_pb2.Money | None = ...,
+        rest_until_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "monthly_limit", b"monthly_limit", "rest_until_time", b"rest_until_time", "trigger", b"trigger"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "enabled", b"enabled", "monthly_limit", b"monthly_limit", "rest_until_time", b"rest_until_time", "trigger", b"trigger"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoRecharge: _TypeAlias = AutoRecharge  # noqa: Y015
+
+@_typing.final
+class GetFundingRequest(_message.Message):
+    """Whose funding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFundingRequest: _TypeAlias = GetFundingRequest  # noqa: Y015
+
+@_typing.final
+class GetFundingResponse(_message.Message):
+    """How it buys credits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FUNDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def funding(self) -> Global___Funding:
+        """What is in force."""
+
+    def __init__(
+        self,
+        *,
+        funding: Global___Funding | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["funding", b"funding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["funding", b"funding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFundingResponse: _TypeAlias = GetFundingResponse  # noqa: Y015
+
+@_typing.final
+class UpdateFundingRequest(_message.Message):
+    """A change; each field that is absent stays as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    AUTO_RECHARGE_FIELD_NUMBER: _builtins.int
+    BILLING_COUNTRY_FIELD_NUMBER: _builtins.int
+    REGION_OVERRIDE_FIELD_NUMBER: _builtins.int
+    MAX_BALANCE_FIELD_NUMBER: _builtins.int
+    PAYMENT_CUSTOMER_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    billing_country: _builtins.str
+    """The country of the billing address."""
+    region_override: _builtins.str
+    """Why purchases may go through although the billing address is elsewhere; empty takes it back."""
+    payment_customer: _builtins.str
+    """How the payment provider knows whom to charge."""
+    etag: _builtins.str
+    """If set: the state that the change begins from. Another one: FAILED_PRECONDITION `FUNDING_CHANGED`."""
+    @_builtins.property
+    def auto_recharge(self) -> Global___AutoRecharge:
+        """Auto-recharge as it shall be from now on, as a whole."""
+
+    @_builtins.property
+    def max_balance(self) -> _money_pb2.Money:
+        """What a balance may be; 0 takes the tenant's own limit back."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        auto_recharge: Global___AutoRecharge | None = ...,
+        billing_country: _builtins.str | None = ...,
+        region_override: _builtins.str | None = ...,
+        max_balance: _money_pb2.Money | None = ...,
+        payment_customer: _builtins.str | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_billing_country", b"_billing_country", "_payment_customer", b"_payment_customer", "_region_override", b"_region_override", "auto_recharge", b"auto_recharge", "billing_country", b"billing_country", "max_balance", b"max_balance", "payment_customer", b"payment_customer", "region_override", b"region_override"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_billing_country", b"_billing_country", "_payment_customer", b"_payment_customer", "_region_override", b"_region_override", "auto_recharge", b"auto_recharge", "billing_country", b"billing_country", "etag", b"etag", "max_balance", b"max_balance", "payment_customer", b"payment_customer", "region_override", b"region_override", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__billing_country: _TypeAlias = _typing.Literal["billing_country"]  # noqa: Y015
+    _WhichOneofArgType__billing_country: _TypeAlias = _typing.Literal["_billing_country", b"_billing_country"]  # noqa: Y015
+    _WhichOneofReturnType__payment_customer: _TypeAlias = _typing.Literal["payment_customer"]  # noqa: Y015
+    _WhichOneofArgType__payment_customer: _TypeAlias = _typing.Literal["_payment_customer", b"_payment_customer"]  # noqa: Y015
+    _WhichOneofReturnType__region_override: _TypeAlias = _typing.Literal["region_override"]  # noqa: Y015
+    _WhichOneofArgType__region_override: _TypeAlias = _typing.Literal["_region_override", b"_region_override"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__billing_country) -> _WhichOneofReturnType__billing_country | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_customer) -> _WhichOneofReturnType__payment_customer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__region_override) -> _WhichOneofReturnType__region_override | None: ...
+
+Global___UpdateFundingRequest: _TypeAlias = UpdateFundingRequest  # noqa: Y015
+
+@_typing.final
+class UpdateFundingResponse(_message.Message):
+    """It was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FUNDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def funding(self) -> Global___Funding:
+        """What is in force now."""
+
+    def __init__(
+        self,
+        *,
+        funding: Global___Funding | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["funding", b"funding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["funding", b"funding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateFundingResponse: _TypeAlias = UpdateFundingResponse  # noqa: Y015
+
+@_typing.final
+class Charge(_message.Message):
+    """One charge of a means of payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    PROVIDER_REFERENCE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    CROSSING_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    charge_id: _builtins.str
+    """Names it, also to the provider: its idempotency key."""
+    state: Global___ChargeState.ValueType
+    """Where it is."""
+    reason: _builtins.str
+    """Why it was declined or refused."""
+    detail: _builtins.str
+    """The same for people."""
+    provider_reference: _builtins.str
+    """What the provider calls it."""
+    crossing: _builtins.int
+    """Which crossing of the trigger it is for, counted from 1; 0 for a top-up."""
+    attempt: _builtins.int
+    """The how manyeth attempt of this crossing."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was begun."""
+
+    def __init__(
+        self,
+        *,
+        charge_id: _builtins.str = ...,
+        state: Global___ChargeState.ValueType = ...,
+        amount: _money_pb2.Money | None = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        provider_reference: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        crossing: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "attempt", b"attempt", "charge_id", b"charge_id", "create_time", b"create_time", "crossing", b"crossing", "detail", b"detail", "provider_reference", b"provider_reference", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Charge: _TypeAlias = Charge  # noqa: Y015
+
+@_typing.final
+class ListChargesRequest(_message.Message):
+    """Whose charges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    page_size: _builtins.int
+    """At most so many (1 to 1,000; 100 if 0)."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChargesRequest: _TypeAlias = ListChargesRequest  # noqa: Y015
+
+@_typing.final
+class ListChargesResponse(_message.Message):
+    """Some charges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]:
+        """The charges, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        charges: _abc.Iterable[Global___Charge] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charges", b"charges"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChargesResponse: _TypeAlias = ListChargesResponse  # noqa: Y015
+
+@_typing.final
+class ResolveChargeRequest(_message.Message):
+    """What became of a charge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CHARGE_ID_FIELD_NUMBER: _builtins.int
+    TAKEN_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    charge_id: _builtins.str
+    """The charge; NOT_FOUND `CHARGE_UNKNOWN`, or FAILED_PRECONDITION where its outcome is known."""
+    taken: _builtins.bool
+    """Whether the whole amount was taken: then it is credited, else the charge is declined."""
+    note: _builtins.str
+    """How that is known, for the audit trail."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        charge_id: _builtins.str = ...,
+        taken: _builtins.bool = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_id", b"charge_id", "note", b"note", "taken", b"taken", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveChargeRequest: _TypeAlias = ResolveChargeRequest  # noqa: Y015
+
+@_typing.final
+class ResolveChargeResponse(_message.Message):
+    """It was resolved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def charge(self) -> Global___Charge:
+        """The charge as it is now."""
+
+    def __init__(
+        self,
+        *,
+        charge: Global___Charge | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveChargeResponse: _TypeAlias = ResolveChargeResponse  # noqa: Y015
+
+@_typing.final
+class GetStatementRequest(_message.Message):
+    """Whose movements, and when."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    page_size: _builtins.int
+    """At most so many (1 to 1,000; 100 if 0)."""
+    page_token: _builtins.str
+    """From an earlier response; empty for the first page."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From this time on; absent from the beginning."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Before this time; absent up to now."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementRequest: _TypeAlias = GetStatementRequest  # noqa: Y015
+
+@_typing.final
+class GetStatementResponse(_message.Message):
+    """Some movements, the oldest first. Balance before + sum of amounts = balance after, line by line."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    OPENING_BALANCE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatementLine]:
+        """The movements."""
+
+    @_builtins.property
+    def opening_balance(self) -> _money_pb2.Money:
+        """The balance before the first line of this page; absent where there was none."""
+
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[Global___StatementLine] | None = ...,
+        next_page_token: _builtins.str = ...,
+        opening_balance: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["opening_balance", b"opening_balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "next_page_token", b"next_page_token", "opening_balance", b"opening_balance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementResponse: _TypeAlias = GetStatementResponse  # noqa: Y015
+
+@_typing.final
+class StatementLine(_message.Message):
+    """One movement of the balance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    LOT_ID_FIELD_NUMBER: _builtins.int
+    REFERENCE_ID_FIELD_NUMBER: _builtins.int
+    kind: Global___StatementKind.ValueType
+    """What it was."""
+    call_id: _builtins.str
+    """The call, if it is one."""
+    decision_id: _builtins.str
+    """The decision that began the call; Refund takes it."""
+    account_id: _builtins.str
+    """Who paid, for a call: the user or resource account."""
+    lot_id: _builtins.str
+    """The lot that came, went or was given back into."""
+    reference_id: _builtins.str
+    """The debit or refund."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """By how much the balance changed; negative where money left. What a call without any balance costs is
+        invoiced and moves none.
+        """
+
+    @_builtins.property
+    def balance(self) -> _money_pb2.Money:
+        """The balance after it; absent where there is none."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___StatementKind.ValueType = ...,
+        amount: _money_pb2.Money | None = ...,
+        balance: _money_pb2.Money | None = ...,
+        call_id: _builtins.str = ...,
+        decision_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        lot_id: _builtins.str = ...,
+        reference_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "balance", b"balance", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "balance", b"balance", "call_id", b"call_id", "decision_id", b"decision_id", "kind", b"kind", "lot_id", b"lot_id", "reference_id", b"reference_id", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatementLine: _TypeAlias = StatementLine  # noqa: Y015

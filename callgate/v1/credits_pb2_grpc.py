@@ -27,6 +27,18 @@ if _version_not_supported:
 
 class CreditServiceStub:
     """Reads and moves a tenant's credits.
+
+    Whatever moves money takes a `request_id` of the caller's. The same id with the same content is done once
+    and gets the same answer, refusals included, however often and wherever it is asked; with another content
+    it is ALREADY_EXISTS `FUNDING_REUSED`. ABORTED `FUNDING_BUSY`: this very request is being worked on; ask
+    again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
+
+    FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
+    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
+    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
+    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
     def __init__(self, channel):
@@ -40,17 +52,205 @@ class CreditServiceStub:
                 request_serializer=callgate_dot_v1_dot_credits__pb2.GetBalanceRequest.SerializeToString,
                 response_deserializer=callgate_dot_v1_dot_credits__pb2.GetBalanceResponse.FromString,
                 _registered_method=True)
+        self.TopUp = channel.unary_unary(
+                '/callgate.v1.CreditService/TopUp',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.TopUpRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.TopUpResponse.FromString,
+                _registered_method=True)
+        self.ListLots = channel.unary_unary(
+                '/callgate.v1.CreditService/ListLots',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.ListLotsRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.ListLotsResponse.FromString,
+                _registered_method=True)
+        self.VoidLot = channel.unary_unary(
+                '/callgate.v1.CreditService/VoidLot',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.VoidLotRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.VoidLotResponse.FromString,
+                _registered_method=True)
+        self.Debit = channel.unary_unary(
+                '/callgate.v1.CreditService/Debit',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.DebitRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.DebitResponse.FromString,
+                _registered_method=True)
+        self.Refund = channel.unary_unary(
+                '/callgate.v1.CreditService/Refund',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.RefundRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.RefundResponse.FromString,
+                _registered_method=True)
+        self.Transfer = channel.unary_unary(
+                '/callgate.v1.CreditService/Transfer',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.TransferRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.TransferResponse.FromString,
+                _registered_method=True)
+        self.FreezeAccount = channel.unary_unary(
+                '/callgate.v1.CreditService/FreezeAccount',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.FreezeAccountRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.FreezeAccountResponse.FromString,
+                _registered_method=True)
+        self.UnfreezeAccount = channel.unary_unary(
+                '/callgate.v1.CreditService/UnfreezeAccount',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.UnfreezeAccountRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.UnfreezeAccountResponse.FromString,
+                _registered_method=True)
+        self.CloseAccount = channel.unary_unary(
+                '/callgate.v1.CreditService/CloseAccount',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.CloseAccountRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.CloseAccountResponse.FromString,
+                _registered_method=True)
+        self.GetFunding = channel.unary_unary(
+                '/callgate.v1.CreditService/GetFunding',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.GetFundingRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.GetFundingResponse.FromString,
+                _registered_method=True)
+        self.UpdateFunding = channel.unary_unary(
+                '/callgate.v1.CreditService/UpdateFunding',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.UpdateFundingRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.UpdateFundingResponse.FromString,
+                _registered_method=True)
+        self.ListCharges = channel.unary_unary(
+                '/callgate.v1.CreditService/ListCharges',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.ListChargesRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.ListChargesResponse.FromString,
+                _registered_method=True)
+        self.ResolveCharge = channel.unary_unary(
+                '/callgate.v1.CreditService/ResolveCharge',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.ResolveChargeRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.ResolveChargeResponse.FromString,
+                _registered_method=True)
+        self.GetStatement = channel.unary_unary(
+                '/callgate.v1.CreditService/GetStatement',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.GetStatementRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.GetStatementResponse.FromString,
+                _registered_method=True)
 
 
 class CreditServiceServicer:
     """Reads and moves a tenant's credits.
+
+    Whatever moves money takes a `request_id` of the caller's. The same id with the same content is done once
+    and gets the same answer, refusals included, however often and wherever it is asked; with another content
+    it is ALREADY_EXISTS `FUNDING_REUSED`. ABORTED `FUNDING_BUSY`: this very request is being worked on; ask
+    again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
+
+    FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
+    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
+    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
+    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
     def GetBalance(self, request, context):
-        """Returns the balance of one tenant. Changes nothing; safe to retry.
+        """Returns the balance of one tenant, now or at a time in the past. Changes nothing; safe to retry.
 
-        PERMISSION_DENIED for a tenant that is unknown or not the caller's to see, with one text for both;
-        UNAVAILABLE while the ledger cannot be reached.
+        UNAVAILABLE while the ledger, or for the past the archive, cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TopUp(self, request, context):
+        """Adds credits: a lot that expires 12 months later (a setting), oldest lots being spent first. It extends
+        no other lot.
+
+        Without `charge` the money is there already and only booked; with it the tenant's means of payment is
+        charged first, and nothing is added if that is declined.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLots(self, request, context):
+        """Lists the lots of a tenant, the one that is spent first coming first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VoidLot(self, request, context):
+        """Takes what is left of a lot out of use; what running calls hold of it pays those and goes as they give
+        it back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Debit(self, request, context):
+        """Takes money that no running call holds: all of it or nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Refund(self, request, context):
+        """Gives back what a debit or a call took, into the lots it came from; into a lot of its own, for 30 days,
+        where one of them is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Transfer(self, request, context):
+        """Moves money that no running call holds to another tenant of the same currency: a debit there and a
+        top-up here, joined by one record. What was begun is finished, whatever crashes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FreezeAccount(self, request, context):
+        """Grants nothing more of an account, until it is unfrozen. Gateways with a stream are told to end its
+        running calls; what those hold stays theirs until they are settled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnfreezeAccount(self, request, context):
+        """Takes a freeze back. ACCOUNT_CLOSED where the account is closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseAccount(self, request, context):
+        """Freezes an account for good: no top-up, no recharge, no unfreezing. What is left stays until it is
+        debited, transferred or voided, or expires.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFunding(self, request, context):
+        """Returns how a tenant buys credits: auto-recharge, billing address, limits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateFunding(self, request, context):
+        """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCharges(self, request, context):
+        """Lists charges of a tenant's means of payment, the newest first: recharges, and top-ups with `charge`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveCharge(self, request, context):
+        """Says what became of a charge whose outcome nobody knew (state UNRESOLVED), after an operator has looked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatement(self, request, context):
+        """Returns every movement of a tenant's balance in a time, from the archive: it lags by a second or two.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +264,76 @@ def add_CreditServiceServicer_to_server(servicer, server):
                     request_deserializer=callgate_dot_v1_dot_credits__pb2.GetBalanceRequest.FromString,
                     response_serializer=callgate_dot_v1_dot_credits__pb2.GetBalanceResponse.SerializeToString,
             ),
+            'TopUp': grpc.unary_unary_rpc_method_handler(
+                    servicer.TopUp,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.TopUpRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.TopUpResponse.SerializeToString,
+            ),
+            'ListLots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLots,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.ListLotsRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.ListLotsResponse.SerializeToString,
+            ),
+            'VoidLot': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidLot,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.VoidLotRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.VoidLotResponse.SerializeToString,
+            ),
+            'Debit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Debit,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.DebitRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.DebitResponse.SerializeToString,
+            ),
+            'Refund': grpc.unary_unary_rpc_method_handler(
+                    servicer.Refund,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.RefundRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.RefundResponse.SerializeToString,
+            ),
+            'Transfer': grpc.unary_unary_rpc_method_handler(
+                    servicer.Transfer,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.TransferRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.TransferResponse.SerializeToString,
+            ),
+            'FreezeAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.FreezeAccount,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.FreezeAccountRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.FreezeAccountResponse.SerializeToString,
+            ),
+            'UnfreezeAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnfreezeAccount,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.UnfreezeAccountRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.UnfreezeAccountResponse.SerializeToString,
+            ),
+            'CloseAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseAccount,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.CloseAccountRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.CloseAccountResponse.SerializeToString,
+            ),
+            'GetFunding': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFunding,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.GetFundingRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.GetFundingResponse.SerializeToString,
+            ),
+            'UpdateFunding': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateFunding,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.UpdateFundingRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.UpdateFundingResponse.SerializeToString,
+            ),
+            'ListCharges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCharges,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.ListChargesRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.ListChargesResponse.SerializeToString,
+            ),
+            'ResolveCharge': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveCharge,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.ResolveChargeRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.ResolveChargeResponse.SerializeToString,
+            ),
+            'GetStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatement,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.GetStatementRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.GetStatementResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'callgate.v1.CreditService', rpc_method_handlers)
@@ -74,6 +344,18 @@ def add_CreditServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class CreditService:
     """Reads and moves a tenant's credits.
+
+    Whatever moves money takes a `request_id` of the caller's. The same id with the same content is done once
+    and gets the same answer, refusals included, however often and wherever it is asked; with another content
+    it is ALREADY_EXISTS `FUNDING_REUSED`. ABORTED `FUNDING_BUSY`: this very request is being worked on; ask
+    again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
+
+    FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
+    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
+    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
+    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
     @staticmethod
@@ -93,6 +375,384 @@ class CreditService:
             '/callgate.v1.CreditService/GetBalance',
             callgate_dot_v1_dot_credits__pb2.GetBalanceRequest.SerializeToString,
             callgate_dot_v1_dot_credits__pb2.GetBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TopUp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/TopUp',
+            callgate_dot_v1_dot_credits__pb2.TopUpRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.TopUpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/ListLots',
+            callgate_dot_v1_dot_credits__pb2.ListLotsRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.ListLotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VoidLot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/VoidLot',
+            callgate_dot_v1_dot_credits__pb2.VoidLotRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.VoidLotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Debit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/Debit',
+            callgate_dot_v1_dot_credits__pb2.DebitRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.DebitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Refund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/Refund',
+            callgate_dot_v1_dot_credits__pb2.RefundRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.RefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Transfer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/Transfer',
+            callgate_dot_v1_dot_credits__pb2.TransferRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.TransferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FreezeAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/FreezeAccount',
+            callgate_dot_v1_dot_credits__pb2.FreezeAccountRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.FreezeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnfreezeAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/UnfreezeAccount',
+            callgate_dot_v1_dot_credits__pb2.UnfreezeAccountRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.UnfreezeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/CloseAccount',
+            callgate_dot_v1_dot_credits__pb2.CloseAccountRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.CloseAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFunding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/GetFunding',
+            callgate_dot_v1_dot_credits__pb2.GetFundingRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.GetFundingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateFunding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/UpdateFunding',
+            callgate_dot_v1_dot_credits__pb2.UpdateFundingRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.UpdateFundingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCharges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/ListCharges',
+            callgate_dot_v1_dot_credits__pb2.ListChargesRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.ListChargesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveCharge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/ResolveCharge',
+            callgate_dot_v1_dot_credits__pb2.ResolveChargeRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.ResolveChargeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/GetStatement',
+            callgate_dot_v1_dot_credits__pb2.GetStatementRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.GetStatementResponse.FromString,
             options,
             channel_credentials,
             insecure,

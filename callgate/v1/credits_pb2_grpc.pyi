@@ -27,33 +27,156 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CreditServiceStub:
-    """Reads and moves a tenant's credits."""
+    """Reads and moves a tenant's credits.
+
+    Whatever moves money takes a `request_id` of the caller's. The same id with the same content is done once
+    and gets the same answer, refusals included, however often and wherever it is asked; with another content
+    it is ALREADY_EXISTS `FUNDING_REUSED`. ABORTED `FUNDING_BUSY`: this very request is being worked on; ask
+    again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
+
+    FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
+    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
+    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
+    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CreditServiceAsyncStub: ...
     GetBalance: _grpc.UnaryUnaryMultiCallable[_credits_pb2.GetBalanceRequest, _credits_pb2.GetBalanceResponse]
-    """Returns the balance of one tenant. Changes nothing; safe to retry.
+    """Returns the balance of one tenant, now or at a time in the past. Changes nothing; safe to retry.
 
-    PERMISSION_DENIED for a tenant that is unknown or not the caller's to see, with one text for both;
-    UNAVAILABLE while the ledger cannot be reached.
+    UNAVAILABLE while the ledger, or for the past the archive, cannot be reached.
     """
+    TopUp: _grpc.UnaryUnaryMultiCallable[_credits_pb2.TopUpRequest, _credits_pb2.TopUpResponse]
+    """Adds credits: a lot that expires 12 months later (a setting), oldest lots being spent first. It extends
+    no other lot.
+
+    Without `charge` the money is there already and only booked; with it the tenant's means of payment is
+    charged first, and nothing is added if that is declined.
+    """
+    ListLots: _grpc.UnaryUnaryMultiCallable[_credits_pb2.ListLotsRequest, _credits_pb2.ListLotsResponse]
+    """Lists the lots of a tenant, the one that is spent first coming first."""
+    VoidLot: _grpc.UnaryUnaryMultiCallable[_credits_pb2.VoidLotRequest, _credits_pb2.VoidLotResponse]
+    """Takes what is left of a lot out of use; what running calls hold of it pays those and goes as they give
+    it back.
+    """
+    Debit: _grpc.UnaryUnaryMultiCallable[_credits_pb2.DebitRequest, _credits_pb2.DebitResponse]
+    """Takes money that no running call holds: all of it or nothing."""
+    Refund: _grpc.UnaryUnaryMultiCallable[_credits_pb2.RefundRequest, _credits_pb2.RefundResponse]
+    """Gives back what a debit or a call took, into the lots it came from; into a lot of its own, for 30 days,
+    where one of them is over.
+    """
+    Transfer: _grpc.UnaryUnaryMultiCallable[_credits_pb2.TransferRequest, _credits_pb2.TransferResponse]
+    """Moves money that no running call holds to another tenant of the same currency: a debit there and a
+    top-up here, joined by one record. What was begun is finished, whatever crashes.
+    """
+    FreezeAccount: _grpc.UnaryUnaryMultiCallable[_credits_pb2.FreezeAccountRequest, _credits_pb2.FreezeAccountResponse]
+    """Grants nothing more of an account, until it is unfrozen. Gateways with a stream are told to end its
+    running calls; what those hold stays theirs until they are settled.
+    """
+    UnfreezeAccount: _grpc.UnaryUnaryMultiCallable[_credits_pb2.UnfreezeAccountRequest, _credits_pb2.UnfreezeAccountResponse]
+    """Takes a freeze back. ACCOUNT_CLOSED where the account is closed."""
+    CloseAccount: _grpc.UnaryUnaryMultiCallable[_credits_pb2.CloseAccountRequest, _credits_pb2.CloseAccountResponse]
+    """Freezes an account for good: no top-up, no recharge, no unfreezing. What is left stays until it is
+    debited, transferred or voided, or expires.
+    """
+    GetFunding: _grpc.UnaryUnaryMultiCallable[_credits_pb2.GetFundingRequest, _credits_pb2.GetFundingResponse]
+    """Returns how a tenant buys credits: auto-recharge, billing address, limits."""
+    UpdateFunding: _grpc.UnaryUnaryMultiCallable[_credits_pb2.UpdateFundingRequest, _credits_pb2.UpdateFundingResponse]
+    """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge."""
+    ListCharges: _grpc.UnaryUnaryMultiCallable[_credits_pb2.ListChargesRequest, _credits_pb2.ListChargesResponse]
+    """Lists charges of a tenant's means of payment, the newest first: recharges, and top-ups with `charge`."""
+    ResolveCharge: _grpc.UnaryUnaryMultiCallable[_credits_pb2.ResolveChargeRequest, _credits_pb2.ResolveChargeResponse]
+    """Says what became of a charge whose outcome nobody knew (state UNRESOLVED), after an operator has looked."""
+    GetStatement: _grpc.UnaryUnaryMultiCallable[_credits_pb2.GetStatementRequest, _credits_pb2.GetStatementResponse]
+    """Returns every movement of a tenant's balance in a time, from the archive: it lags by a second or two."""
 
 @_typing.type_check_only
 class CreditServiceAsyncStub(CreditServiceStub):
-    """Reads and moves a tenant's credits."""
+    """Reads and moves a tenant's credits.
+
+    Whatever moves money takes a `request_id` of the caller's. The same id with the same content is done once
+    and gets the same answer, refusals included, however often and wherever it is asked; with another content
+    it is ALREADY_EXISTS `FUNDING_REUSED`. ABORTED `FUNDING_BUSY`: this very request is being worked on; ask
+    again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
+
+    FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
+    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
+    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
+    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBalance: _aio.UnaryUnaryMultiCallable[_credits_pb2.GetBalanceRequest, _credits_pb2.GetBalanceResponse]  # type: ignore[assignment]
-    """Returns the balance of one tenant. Changes nothing; safe to retry.
+    """Returns the balance of one tenant, now or at a time in the past. Changes nothing; safe to retry.
 
-    PERMISSION_DENIED for a tenant that is unknown or not the caller's to see, with one text for both;
-    UNAVAILABLE while the ledger cannot be reached.
+    UNAVAILABLE while the ledger, or for the past the archive, cannot be reached.
     """
+    TopUp: _aio.UnaryUnaryMultiCallable[_credits_pb2.TopUpRequest, _credits_pb2.TopUpResponse]  # type: ignore[assignment]
+    """Adds credits: a lot that expires 12 months later (a setting), oldest lots being spent first. It extends
+    no other lot.
+
+    Without `charge` the money is there already and only booked; with it the tenant's means of payment is
+    charged first, and nothing is added if that is declined.
+    """
+    ListLots: _aio.UnaryUnaryMultiCallable[_credits_pb2.ListLotsRequest, _credits_pb2.ListLotsResponse]  # type: ignore[assignment]
+    """Lists the lots of a tenant, the one that is spent first coming first."""
+    VoidLot: _aio.UnaryUnaryMultiCallable[_credits_pb2.VoidLotRequest, _credits_pb2.VoidLotResponse]  # type: ignore[assignment]
+    """Takes what is left of a lot out of use; what running calls hold of it pays those and goes as they give
+    it back.
+    """
+    Debit: _aio.UnaryUnaryMultiCallable[_credits_pb2.DebitRequest, _credits_pb2.DebitResponse]  # type: ignore[assignment]
+    """Takes money that no running call holds: all of it or nothing."""
+    Refund: _aio.UnaryUnaryMultiCallable[_credits_pb2.RefundRequest, _credits_pb2.RefundResponse]  # type: ignore[assignment]
+    """Gives back what a debit or a call took, into the lots it came from; into a lot of its own, for 30 days,
+    where one of them is over.
+    """
+    Transfer: _aio.UnaryUnaryMultiCallable[_credits_pb2.TransferRequest, _credits_pb2.TransferResponse]  # type: ignore[assignment]
+    """Moves money that no running call holds to another tenant of the same currency: a debit there and a
+    top-up here, joined by one record. What was begun is finished, whatever crashes.
+    """
+    FreezeAccount: _aio.UnaryUnaryMultiCallable[_credits_pb2.FreezeAccountRequest, _credits_pb2.FreezeAccountResponse]  # type: ignore[assignment]
+    """Grants nothing more of an account, until it is unfrozen. Gateways with a stream are told to end its
+    running calls; what those hold stays theirs until they are settled.
+    """
+    UnfreezeAccount: _aio.UnaryUnaryMultiCallable[_credits_pb2.UnfreezeAccountRequest, _credits_pb2.UnfreezeAccountResponse]  # type: ignore[assignment]
+    """Takes a freeze back. ACCOUNT_CLOSED where the account is closed."""
+    CloseAccount: _aio.UnaryUnaryMultiCallable[_credits_pb2.CloseAccountRequest, _credits_pb2.CloseAccountResponse]  # type: ignore[assignment]
+    """Freezes an account for good: no top-up, no recharge, no unfreezing. What is left stays until it is
+    debited, transferred or voided, or expires.
+    """
+    GetFunding: _aio.UnaryUnaryMultiCallable[_credits_pb2.GetFundingRequest, _credits_pb2.GetFundingResponse]  # type: ignore[assignment]
+    """Returns how a tenant buys credits: auto-recharge, billing address, limits."""
+    UpdateFunding: _aio.UnaryUnaryMultiCallable[_credits_pb2.UpdateFundingRequest, _credits_pb2.UpdateFundingResponse]  # type: ignore[assignment]
+    """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge."""
+    ListCharges: _aio.UnaryUnaryMultiCallable[_credits_pb2.ListChargesRequest, _credits_pb2.ListChargesResponse]  # type: ignore[assignment]
+    """Lists charges of a tenant's means of payment, the newest first: recharges, and top-ups with `charge`."""
+    ResolveCharge: _aio.UnaryUnaryMultiCallable[_credits_pb2.ResolveChargeRequest, _credits_pb2.ResolveChargeResponse]  # type: ignore[assignment]
+    """Says what became of a charge whose outcome nobody knew (state UNRESOLVED), after an operator has looked."""
+    GetStatement: _aio.UnaryUnaryMultiCallable[_credits_pb2.GetStatementRequest, _credits_pb2.GetStatementResponse]  # type: ignore[assignment]
+    """Returns every movement of a tenant's balance in a time, from the archive: it lags by a second or two."""
 
 class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads and moves a tenant's credits."""
+    """Reads and moves a tenant's credits.
+
+    Whatever moves money takes a `request_id` of the caller's. The same id with the same content is done once
+    and gets the same answer, refusals included, however often and wherever it is asked; with another content
+    it is ALREADY_EXISTS `FUNDING_REUSED`. ABORTED `FUNDING_BUSY`: this very request is being worked on; ask
+    again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
+
+    FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
+    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
+    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
+    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
+    """
 
     @_abc_1.abstractmethod
     def GetBalance(
@@ -61,10 +184,136 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credits_pb2.GetBalanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credits_pb2.GetBalanceResponse, _abc.Awaitable[_credits_pb2.GetBalanceResponse]]:
-        """Returns the balance of one tenant. Changes nothing; safe to retry.
+        """Returns the balance of one tenant, now or at a time in the past. Changes nothing; safe to retry.
 
-        PERMISSION_DENIED for a tenant that is unknown or not the caller's to see, with one text for both;
-        UNAVAILABLE while the ledger cannot be reached.
+        UNAVAILABLE while the ledger, or for the past the archive, cannot be reached.
         """
+
+    @_abc_1.abstractmethod
+    def TopUp(
+        self,
+        request: _credits_pb2.TopUpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.TopUpResponse, _abc.Awaitable[_credits_pb2.TopUpResponse]]:
+        """Adds credits: a lot that expires 12 months later (a setting), oldest lots being spent first. It extends
+        no other lot.
+
+        Without `charge` the money is there already and only booked; with it the tenant's means of payment is
+        charged first, and nothing is added if that is declined.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLots(
+        self,
+        request: _credits_pb2.ListLotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.ListLotsResponse, _abc.Awaitable[_credits_pb2.ListLotsResponse]]:
+        """Lists the lots of a tenant, the one that is spent first coming first."""
+
+    @_abc_1.abstractmethod
+    def VoidLot(
+        self,
+        request: _credits_pb2.VoidLotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.VoidLotResponse, _abc.Awaitable[_credits_pb2.VoidLotResponse]]:
+        """Takes what is left of a lot out of use; what running calls hold of it pays those and goes as they give
+        it back.
+        """
+
+    @_abc_1.abstractmethod
+    def Debit(
+        self,
+        request: _credits_pb2.DebitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.DebitResponse, _abc.Awaitable[_credits_pb2.DebitResponse]]:
+        """Takes money that no running call holds: all of it or nothing."""
+
+    @_abc_1.abstractmethod
+    def Refund(
+        self,
+        request: _credits_pb2.RefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.RefundResponse, _abc.Awaitable[_credits_pb2.RefundResponse]]:
+        """Gives back what a debit or a call took, into the lots it came from; into a lot of its own, for 30 days,
+        where one of them is over.
+        """
+
+    @_abc_1.abstractmethod
+    def Transfer(
+        self,
+        request: _credits_pb2.TransferRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.TransferResponse, _abc.Awaitable[_credits_pb2.TransferResponse]]:
+        """Moves money that no running call holds to another tenant of the same currency: a debit there and a
+        top-up here, joined by one record. What was begun is finished, whatever crashes.
+        """
+
+    @_abc_1.abstractmethod
+    def FreezeAccount(
+        self,
+        request: _credits_pb2.FreezeAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.FreezeAccountResponse, _abc.Awaitable[_credits_pb2.FreezeAccountResponse]]:
+        """Grants nothing more of an account, until it is unfrozen. Gateways with a stream are told to end its
+        running calls; what those hold stays theirs until they are settled.
+        """
+
+    @_abc_1.abstractmethod
+    def UnfreezeAccount(
+        self,
+        request: _credits_pb2.UnfreezeAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.UnfreezeAccountResponse, _abc.Awaitable[_credits_pb2.UnfreezeAccountResponse]]:
+        """Takes a freeze back. ACCOUNT_CLOSED where the account is closed."""
+
+    @_abc_1.abstractmethod
+    def CloseAccount(
+        self,
+        request: _credits_pb2.CloseAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.CloseAccountResponse, _abc.Awaitable[_credits_pb2.CloseAccountResponse]]:
+        """Freezes an account for good: no top-up, no recharge, no unfreezing. What is left stays until it is
+        debited, transferred or voided, or expires.
+        """
+
+    @_abc_1.abstractmethod
+    def GetFunding(
+        self,
+        request: _credits_pb2.GetFundingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.GetFundingResponse, _abc.Awaitable[_credits_pb2.GetFundingResponse]]:
+        """Returns how a tenant buys credits: auto-recharge, billing address, limits."""
+
+    @_abc_1.abstractmethod
+    def UpdateFunding(
+        self,
+        request: _credits_pb2.UpdateFundingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.UpdateFundingResponse, _abc.Awaitable[_credits_pb2.UpdateFundingResponse]]:
+        """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge."""
+
+    @_abc_1.abstractmethod
+    def ListCharges(
+        self,
+        request: _credits_pb2.ListChargesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.ListChargesResponse, _abc.Awaitable[_credits_pb2.ListChargesResponse]]:
+        """Lists charges of a tenant's means of payment, the newest first: recharges, and top-ups with `charge`."""
+
+    @_abc_1.abstractmethod
+    def ResolveCharge(
+        self,
+        request: _credits_pb2.ResolveChargeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.ResolveChargeResponse, _abc.Awaitable[_credits_pb2.ResolveChargeResponse]]:
+        """Says what became of a charge whose outcome nobody knew (state UNRESOLVED), after an operator has looked."""
+
+    @_abc_1.abstractmethod
+    def GetStatement(
+        self,
+        request: _credits_pb2.GetStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.GetStatementResponse, _abc.Awaitable[_credits_pb2.GetStatementResponse]]:
+        """Returns every movement of a tenant's balance in a time, from the archive: it lags by a second or two."""
 
 def add_CreditServiceServicer_to_server(servicer: CreditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

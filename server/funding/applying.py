@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +16,7 @@ from server.ledger import (
     DirectDebit,
     FundsMissing,
     Ledger,
+    LedgerError,
     LedgerUnavailable,
     LotUnknown,
     Refund,
@@ -24,6 +26,8 @@ from server.ledger import (
 
 # The ledger answers in a thousandth of this.
 LEDGER_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 class Kind(StrEnum):
@@ -41,6 +45,17 @@ class Kind(StrEnum):
 
 # These say how the account is, not what moves: only the newest one counts.
 STANDING_KINDS = (Kind.FREEZE.value, Kind.CLOSE.value)
+
+
+@contextmanager
+def passing_over(what: str) -> Iterator[None]:
+    """Let one account in trouble hold nobody else's money up; a store that is away does."""
+    try:
+        yield
+    except LedgerUnavailable:
+        raise
+    except LedgerError as error:
+        _log.error("%s is passed over: %r", what, error)
 
 
 @asynccontextmanager
@@ -63,6 +78,7 @@ class Applying:
         """Do what a request says; the result is what its caller is told."""
         steps: Mapping[str, Callable[[FundingRequest], Awaitable[None]]] = {
             Kind.TOP_UP: self._top_up,
+            Kind.CHARGED_TOP_UP: self._leave_to_its_charge,
             Kind.VOID_LOT: self._void_lot,
             Kind.DEBIT: self._debit,
             Kind.REFUND: self._refund,
@@ -78,6 +94,9 @@ class Applying:
         await self.ledger.top_up(
             TopUp(request.tenant_id, body["lot_id"], body["micros"], body["expire_ms"])
         )
+
+    async def _leave_to_its_charge(self, request: FundingRequest) -> None:
+        """Move nothing: the charge that was written down with it goes its own way."""
 
     async def _void_lot(self, request: FundingRequest) -> None:
         lot_id = request.body["lot_id"]

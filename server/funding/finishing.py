@@ -23,10 +23,10 @@ from server.archive.requests import (
     not_archived,
     note_archived,
 )
-from server.funding.applying import STANDING_KINDS, Kind, in_time
+from server.funding.applying import STANDING_KINDS, Kind, in_time, passing_over
 from server.funding.treasury import CLAIM_MS, Treasury
 from server.funding.trouble import FundingRefused
-from server.ledger import AccountUnknown, Ledger, TopUp
+from server.ledger import Ledger, TopUp
 
 # What was applied is archived long before; if not, the store may have lost it.
 SETTLED_MS = 5_000
@@ -49,25 +49,26 @@ class Finishing:
         """Do one round."""
         now_ms = self.now_ms()
         for request in await self.database.read(lambda c: left_behind(c, now_ms, limit=_AT_ONCE)):
-            await self._finish(request)
+            with passing_over(request.request_id):
+                await self._finish(request)
         before_ms = now_ms - SETTLED_MS
         for request in await self.database.read(
             lambda c: not_archived(c, before_ms, limit=_AT_ONCE)
         ):
-            await self._confirm(request)
+            with passing_over(request.request_id):
+                await self._confirm(request)
         for charge in await self.database.read(
             lambda c: credited_not_archived(c, before_ms, limit=_AT_ONCE)
         ):
-            await self._confirm_charge(charge)
+            with passing_over(charge.charge_id):
+                await self._confirm_charge(charge)
 
     async def expire_lots(self) -> None:
         """Let lots that are due expire, also of accounts that nobody asks anything of."""
         for tenant_id in await self.database.read(lambda c: due_lots(c, self.now_ms())):
-            try:
+            with passing_over(tenant_id):
                 async with in_time():
                     await self.ledger.read_balance(tenant_id)
-            except AccountUnknown:
-                continue
 
     async def _finish(self, request: FundingRequest) -> None:
         claim = secrets.token_hex(_CLAIM_BYTES)

@@ -34,7 +34,7 @@ from server.archive.funding import (
 )
 from server.archive.outbox import NoticeKind
 from server.archive.requests import pending_top_ups
-from server.funding.applying import in_time
+from server.funding.applying import in_time, passing_over
 from server.funding.charging import Charging, charge_notice
 from server.funding.rules import PurchaseRules, closing_charge_micros, require_purchase
 from server.funding.trouble import FundingRefused, Why
@@ -69,13 +69,16 @@ class Recharging:
         """Do one round: begin what has to begin, take on what nobody works on."""
         now_ms = self.now_ms()
         for candidate in await self.database.read(lambda c: recharge_candidates(c, now_ms)):
-            await self.consider(candidate)
+            with passing_over(candidate.tenant_id):
+                await self.consider(candidate)
         found = await self.database.read(
             lambda c: charges_to_go_on_with(c, self.now_ms(), limit=_AT_ONCE)
         )
-        async with asyncio.TaskGroup() as group:
-            for charge_id in found:
-                group.create_task(self.charging.advance(charge_id))
+        await asyncio.gather(*map(self._advance, found))
+
+    async def _advance(self, charge_id: str) -> None:
+        with passing_over(charge_id):
+            await self.charging.advance(charge_id)
 
     async def consider(self, candidate: Candidate) -> str | None:
         """Begin a recharge if the balance is strictly below its trigger; give its id."""

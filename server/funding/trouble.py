@@ -24,8 +24,8 @@ class NotArchivedYet(FundingError):
     """What a refund speaks of is in the ledger and not in the archive yet. Ask again."""
 
 
-class FundingChanged(FundingError):
-    """The settings are not those that the change began from (etag). Nothing was changed."""
+class ChargeUnknown(FundingError):
+    """The tenant has no such charge."""
 
 
 class Why(StrEnum):
@@ -33,7 +33,7 @@ class Why(StrEnum):
 
     ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
     FUNDING_MODEL = "FUNDING_MODEL"
-    CREDITS_NOT_SOLD = "CREDITS_NOT_SOLD"
+    FUNDING_CHANGED = "FUNDING_CHANGED"
     REGION_MISMATCH = "REGION_MISMATCH"
     BELOW_MINIMUM = "BELOW_MINIMUM"
     MAX_BALANCE = "MAX_BALANCE"
@@ -46,6 +46,7 @@ class Why(StrEnum):
     LOT_UNKNOWN = "LOT_UNKNOWN"
     DEBIT_UNKNOWN = "DEBIT_UNKNOWN"
     REFUND_TOO_LARGE = "REFUND_TOO_LARGE"
+    CHARGE_SETTLED = "CHARGE_SETTLED"
 
 
 class FundingRefused(FundingError):

@@ -54,9 +54,9 @@ class StripePayments(Payments):
         signature = headers.get("stripe-signature", "")
         _require_fresh(signature, now_ms)
         try:
-            # How old it is was judged by our clock above.
+            # 0: how old it is was judged by our clock above.
             event = stripe.Webhook.construct_event(
-                body, signature, self.webhook_secret, tolerance=None
+                body, signature, self.webhook_secret, tolerance=0
             )
         except (stripe.SignatureVerificationError, ValueError) as error:
             raise EventRefused(str(error)) from error

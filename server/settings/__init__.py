@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from policy.decision import Reason
-from server.settings import kinds
+from server.settings import kinds, money
 from server.settings.kinds import Address, Kind, SuggestedEnding, UnixAddress
 
 ENVIRONMENT_PREFIX = "CALLGATE_"
@@ -246,6 +246,68 @@ class Settings:
         "SIP status and Q.850 cause suggested with a refusal, over the defaults below. A status "
         "is 4xx: 5xx would be tried elsewhere, 6xx ends other branches.",
     ] = field(default_factory=dict)
+    # --- What it tells tenants --------------------------------------------------------------
+    outgoing_hosts: Annotated[
+        tuple[str, ...],
+        kinds.hosts(),
+        "Hosts that may be asked although they are in a private network, or speak http. All "
+        "other URLs of tenants are https and lead outward.",
+    ] = ()
+    # --- Money in ---------------------------------------------------------------------------
+    minimum_funding_units: Annotated[
+        int,
+        kinds.whole(1, 1_000_000),
+        "The least that is bought at once, by hand or by auto-recharge, in whole units of the "
+        "tenant's currency.",
+    ] = 20
+    max_balance_units: Annotated[
+        int,
+        kinds.whole(0, 1_000_000_000),
+        "What a balance may be after a purchase, in whole units of its currency, where the tenant "
+        "has no limit of its own. 0: no limit.",
+    ] = 0
+    lot_days: Annotated[
+        int,
+        kinds.whole(1, 3_650),
+        "How long credits are good for, from their purchase.",
+    ] = 365
+    payments: Annotated[
+        money.Provider,
+        kinds.choice(money.Provider),
+        "Who takes money from tenants' means of payment: an operator's own billing at "
+        '`payments_url`, Stripe, nobody, or "rehearsal", which moves none and is for trying things '
+        "out.",
+    ] = money.Provider.OFF
+    payments_url: Annotated[
+        str,
+        kinds.text(2_048),
+        'With "billing": where charges are posted, over https unless `outgoing_hosts` has the '
+        'host. With "stripe": empty but in tests.',
+    ] = ""
+    payments_key: Annotated[
+        str,
+        money.key_or_none(),
+        'With "billing": the key that signs charges and events.',
+    ] = ""
+    stripe_api_key: Annotated[str, kinds.secret(255), 'With "stripe": the secret key.'] = ""
+    stripe_webhook_secret: Annotated[
+        str, kinds.secret(255), 'With "stripe": the secret that signs events.'
+    ] = ""
+    recharge_rest_minutes: Annotated[
+        int,
+        kinds.whole(1, 1_440),
+        "How long auto-recharge rests after a decline; doubled with each further one in a row, up "
+        "to 32 times this.",
+    ] = 60
+    recharge_burst: Annotated[
+        int,
+        kinds.whole(1, 1_000),
+        "So many recharges of one tenant may follow each other within `recharge_burst_minutes`; "
+        "one more has to wait.",
+    ] = 3
+    recharge_burst_minutes: Annotated[
+        int, kinds.whole(1, 10_080), "The time that `recharge_burst` counts in."
+    ] = 60
     # --- What it writes down ----------------------------------------------------------------
     records_path: Annotated[
         str,
@@ -358,8 +420,19 @@ def _contradictions(settings: Settings) -> Iterator[str]:
                 "127.0.0.1, or set insecure_listen = true if something else keeps strangers out"
             )
     yield from _contradictions_of_tls(settings)
+    yield from _contradictions_of_payments(settings)
     if settings.final_action is FinalAction.REDIRECT and not settings.redirect_to:
         yield 'redirect_to: is needed with final_action = "redirect"; name an announcement'
+
+
+def _contradictions_of_payments(settings: Settings) -> Iterator[str]:
+    needed = {
+        money.Provider.BILLING: ("payments_url", "payments_key"),
+        money.Provider.STRIPE: ("stripe_api_key", "stripe_webhook_secret"),
+    }
+    for name in needed.get(settings.payments, ()):
+        if not getattr(settings, name):
+            yield f'{name}: is needed with payments = "{settings.payments}"'
 
 
 def _missing_for_strangers(settings: Settings) -> str:

@@ -19,6 +19,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_HOST = re.compile(r"[0-9a-z:._-]{1,253}")
 _ENDING = re.compile(r"(4\d\d)/(\d{1,3})")
 _HIGHEST_PORT = 65_535
 _HIGHEST_CAUSE = 127
@@ -192,6 +193,21 @@ def address_or_none() -> Kind[Address | None]:
     return Kind(
         'ADDRESS:PORT, or "" for none', lambda value: None if value == "" else _address(value)
     )
+
+
+def hosts() -> Kind[tuple[str, ...]]:
+    """Read names or addresses of hosts: a list, or one text with commas."""
+
+    def read(value: object) -> tuple[str, ...]:
+        words = value.split(",") if isinstance(value, str) else value
+        if not isinstance(words, list):
+            raise ValueError(value)
+        found = tuple(str(word).strip().lower() for word in words if word != "")
+        if not all(_HOST.fullmatch(host) for host in found):
+            raise ValueError(value)
+        return found
+
+    return Kind('names or addresses of hosts, ["billing.internal", "10.0.0.7"]', read)
 
 
 def countries() -> Kind[tuple[str, ...]]:

@@ -1,0 +1,63 @@
+"""Serving the CreditService: which method answers which RPC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import message_factory
+
+from callgate.v1 import credits_pb2 as pb
+from server.credits.looking import Looking
+from server.credits.movements import Movements
+from server.credits.parts import CreditParts
+from server.credits.purchases import Purchases
+from server.credits.settings import FundingSettings
+from server.errors import Method
+from server.observation.metrics import Metrics
+from server.transport import TransportServer
+from server.unary import Unary, serve_unary
+
+_SERVICE = pb.DESCRIPTOR.services_by_name["CreditService"]
+SERVICE = _SERVICE.full_name
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """Answers what `credits.proto` promises."""
+
+    parts: CreditParts
+    metrics: Metrics
+
+    def methods(self) -> Mapping[str, Method[Any, Any]]:
+        """Name what answers each RPC."""
+        looking, movements = Looking(self.parts), Movements(self.parts)
+        purchases, settings = Purchases(self.parts), FundingSettings(self.parts)
+        return {
+            "GetBalance": looking.get_balance,
+            "TopUp": purchases.top_up,
+            "ListLots": looking.list_lots,
+            "VoidLot": movements.void_lot,
+            "Debit": movements.debit,
+            "Refund": movements.refund,
+            "Transfer": purchases.transfer,
+            "FreezeAccount": movements.freeze,
+            "UnfreezeAccount": movements.unfreeze,
+            "CloseAccount": movements.close,
+            "GetFunding": settings.get_funding,
+            "UpdateFunding": settings.update_funding,
+            "ListCharges": settings.list_charges,
+            "ResolveCharge": settings.resolve_charge,
+            "GetStatement": looking.get_statement,
+        }
+
+    def register(self, target: TransportServer) -> None:
+        """Serve all of it."""
+        unary = {}
+        for name, method in self.methods().items():
+            described = _SERVICE.methods_by_name[name]
+            question = message_factory.GetMessageClass(described.input_type)
+            answer = message_factory.GetMessageClass(described.output_type)
+            unary[name] = Unary(method, question.FromString, answer.SerializeToString)
+        serve_unary(target, SERVICE, unary, count_failure=self.metrics.count_failure)

@@ -1,0 +1,58 @@
+"""What a payment provider tells by itself: believed by its signature, taken once, then credited."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from server.archive import ArchiveUnavailable, ChargeRow, Database
+from server.archive.charge_states import ChargeState
+from server.archive.outbox import note_event
+from server.funding.charging import Charging
+from server.http import Posted, Reply
+from server.ledger import LedgerError
+from server.payments import EventRefused, PaymentEvent, Payments
+
+# Where the listener takes them.
+PATH = "/payments/events"
+_SOURCE = "payments"
+_TAKEN, _REFUSED, _AGAIN = 200, 400, 503
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentEvents:
+    """Takes events. A provider that is told to come again does so."""
+
+    database: Database
+    payments: Payments
+    charging: Charging
+    now_ms: Callable[[], int]
+
+    async def take(self, posted: Posted) -> Reply:
+        """Take one event; each id once, however often it is posted."""
+        try:
+            event = self.payments.read_event(posted.body, posted.headers, self.now_ms())
+        except EventRefused as error:
+            _log.warning("An event of the payment provider is refused: %s", error)
+            return Reply(_REFUSED, "not believed")
+        try:
+            charge = await self.database.write(lambda c: self._note(c, event))
+            if charge is not None and charge.state is ChargeState.CHARGED:
+                await self.charging.credit(charge)
+        except (ArchiveUnavailable, LedgerError) as error:
+            # What is noted as charged is credited by a keeper; else the event comes again.
+            _log.warning("An event of the payment provider has to wait: %s", error)
+            return Reply(_AGAIN, "try again")
+        return Reply(_TAKEN)
+
+    def _note(self, connection: Connection, event: PaymentEvent) -> ChargeRow | None:
+        if not event.charge_id:
+            return None
+        if not note_event(connection, _SOURCE, event.event_id, now_ms=self.now_ms()):
+            return None
+        return self.charging.note(connection, event.charge_id, event.result)

@@ -1,0 +1,71 @@
+"""What requests for money to move may hold: ids, amounts, times, notes."""
+
+from __future__ import annotations
+
+import re
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from callgate.v1.money_pb2 import Money
+from policy.rating import MAX_WHOLE_NUMBER
+from server.errors import InvalidRequest
+
+MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 1_000, 100
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LOT_ID = re.compile(r"[!-~]{1,192}")
+_NOTE = re.compile(r"[^\x00-\x1f\x7f-\x9f]{0,256}")
+_MS, _NANOS_PER_MS = 1_000, 1_000_000
+_MOST_YEARS_MS = 10 * 366 * 86_400_000
+
+
+def request_id(value: str, field: str = "request_id") -> str:
+    """Check the caller's own id of a request."""
+    if not _REQUEST_ID.fullmatch(value):
+        raise InvalidRequest(field, "1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'")
+    return value
+
+
+def lot_id(value: str) -> str:
+    """Check the id of a lot."""
+    if not _LOT_ID.fullmatch(value):
+        raise InvalidRequest("lot_id", "1 to 192 characters of printable ASCII without space")
+    return value
+
+
+def note(value: str, field: str = "note") -> str:
+    """Check what is written down for people."""
+    if not _NOTE.fullmatch(value):
+        raise InvalidRequest(field, "at most 256 characters, none of them a control character")
+    return value
+
+
+def amount_micros(value: Money, currency: str, *, field: str = "amount", least: int = 1) -> int:
+    """Check an amount in the tenant's currency; nothing, and less than nothing, moves nothing."""
+    if value.currency_code != currency:
+        raise InvalidRequest(f"{field}.currency_code", f"the tenant's currency, {currency}")
+    if not least <= value.micros <= MAX_WHOLE_NUMBER:
+        raise InvalidRequest(f"{field}.micros", f"a whole number from {least} to 2^53 - 1")
+    return value.micros
+
+
+def expire_ms(value: Timestamp, now_ms: int) -> int:
+    """Check when a lot is to expire: later than now, within ten years."""
+    time_ms = value.seconds * _MS + value.nanos // _NANOS_PER_MS
+    if not now_ms < time_ms <= now_ms + _MOST_YEARS_MS:
+        raise InvalidRequest("expire_time", "later than now, and within ten years")
+    return time_ms
+
+
+def past_ms(value: Timestamp, field: str) -> int:
+    """Check a time to look at."""
+    time_ms = value.seconds * _MS + value.nanos // _NANOS_PER_MS
+    if not 0 <= time_ms <= MAX_WHOLE_NUMBER:
+        raise InvalidRequest(field, "a time since 1970")
+    return time_ms
+
+
+def page_size(value: int) -> int:
+    """Check how many are wanted at most."""
+    if not 0 <= value <= MAX_PAGE_SIZE:
+        raise InvalidRequest("page_size", f"from 1 to {MAX_PAGE_SIZE}, or 0")
+    return value or DEFAULT_PAGE_SIZE

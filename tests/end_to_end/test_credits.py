@@ -1,0 +1,243 @@
+"""The CreditService of a real engine with its keeper: money in, out, back, and told of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from callgate.v1 import credits_pb2 as pb
+from callgate.v1.credits_pb2_grpc import CreditServiceStub
+from callgate.v1.money_pb2 import Money
+from engines import Engine, a_question, failure_of, running_engine, wait_until
+
+UNIT = 1_000_000
+# Prepaid, in USD; the sample gives it a balance of its own.
+TENANT = "contoso"
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    settings = {"payments": "rehearsal", "minimum_funding_units": 20, "max_balance_units": 5_000}
+    with running_engine(tmp_path_factory.mktemp("engine"), **settings) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def teller(engine: Engine) -> Iterator[CreditServiceStub]:
+    with grpc.insecure_channel(engine.address) as channel:
+        yield CreditServiceStub(channel)
+
+
+def usd(units: float) -> Money:
+    return Money(micros=round(units * UNIT), currency_code="USD")
+
+
+def top_up(request_id: str, units: float, **changes: object) -> pb.TopUpRequest:
+    fields: dict[str, object] = {
+        "tenant_id": TENANT,
+        "request_id": request_id,
+        "amount": usd(units),
+    }
+    return pb.TopUpRequest(**(fields | changes))  # type: ignore[arg-type] # What a test says.
+
+
+def balance(teller: CreditServiceStub, tenant: str = TENANT) -> int:
+    return teller.GetBalance(pb.GetBalanceRequest(tenant_id=tenant)).balance.micros
+
+
+def archived(teller: CreditServiceStub, **what: str) -> None:
+    """Wait until the archive knows a movement."""
+
+    def known() -> bool:
+        request = pb.GetStatementRequest(tenant_id=TENANT, page_size=1_000)
+        lines = teller.GetStatement(request).lines
+        return any(all(getattr(line, k) == v for k, v in what.items()) for line in lines)
+
+    wait_until(known, seconds=10)
+
+
+def test_a_top_up_is_made_once_for_its_request_and_answered_alike(
+    teller: CreditServiceStub,
+) -> None:
+    before = balance(teller)
+
+    answers = [teller.TopUp(top_up("t-1", 25)) for _ in range(3)]
+
+    assert balance(teller) == before + 25 * UNIT
+    assert len({answer.SerializeToString() for answer in answers}) == 1
+
+
+def test_a_request_id_with_another_content_is_a_conflict(teller: CreditServiceStub) -> None:
+    teller.TopUp(top_up("t-2", 25))
+    before = balance(teller)
+
+    failed = failure_of(lambda: teller.TopUp(top_up("t-2", 26)))
+
+    assert (failed.code, failed.reason) == (grpc.StatusCode.ALREADY_EXISTS, "FUNDING_REUSED")
+    assert balance(teller) == before
+
+
+@pytest.mark.parametrize("units", [0, -5, 19.99])
+def test_a_top_up_of_nothing_or_too_little_moves_nothing(
+    teller: CreditServiceStub, units: float
+) -> None:
+    """D4: nothing comes in, so nothing is unblocked."""
+    before = balance(teller)
+
+    failed = failure_of(lambda: teller.TopUp(top_up(f"t-small{units}", units)))
+
+    assert failed.code in {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    }
+    assert balance(teller) == before
+
+
+def test_a_declined_top_up_unblocks_nothing(engine: Engine, teller: CreditServiceStub) -> None:
+    """D4: the provider declines; asked again by the same id it is declined still."""
+    tenant = "fabrikam"
+    teller.UpdateFunding(pb.UpdateFundingRequest(tenant_id=tenant, payment_customer="declines"))
+    before = balance(teller, tenant)
+    request = top_up("t-card", 20, tenant_id=tenant, charge=True, amount=_in(tenant, teller, 20))
+
+    first = failure_of(lambda: teller.TopUp(request))
+    again = failure_of(lambda: teller.TopUp(request))
+
+    assert first.reason == again.reason == "PAYMENT_DECLINED"
+    assert balance(teller, tenant) == before
+
+
+def test_a_charged_top_up_comes_in_once(teller: CreditServiceStub) -> None:
+    before = balance(teller)
+
+    answers = [teller.TopUp(top_up("t-pays", 30, charge=True)) for _ in range(2)]
+
+    assert answers[0].charge.state == pb.CHARGE_STATE_CREDITED
+    assert answers[0].lot == answers[1].lot
+    assert balance(teller) == before + 30 * UNIT
+
+
+def test_a_balance_never_grows_beyond_its_limit(teller: CreditServiceStub) -> None:
+    """F7: refused with its reason, and the same again for the same request."""
+    first = failure_of(lambda: teller.TopUp(top_up("t-much", 5_000)))
+    again = failure_of(lambda: teller.TopUp(top_up("t-much", 5_000)))
+
+    assert first == again
+    assert (first.code, first.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MAX_BALANCE")
+
+
+def test_a_foreign_billing_address_buys_nothing_without_an_override(
+    teller: CreditServiceStub,
+) -> None:
+    """F11: refused with that reason; a recorded override lets the next request through."""
+    change = pb.UpdateFundingRequest(tenant_id=TENANT, billing_country="DE")
+    teller.UpdateFunding(change)
+    failed = failure_of(lambda: teller.TopUp(top_up("t-abroad", 20)))
+
+    teller.UpdateFunding(pb.UpdateFundingRequest(tenant_id=TENANT, region_override="ticket 4711"))
+    answer = teller.TopUp(top_up("t-override", 20))
+
+    assert failed.reason == "REGION_MISMATCH"
+    assert answer.lot.amount == usd(20)
+    teller.UpdateFunding(
+        pb.UpdateFundingRequest(tenant_id=TENANT, billing_country="", region_override="")
+    )
+
+
+def test_a_new_lot_leaves_the_expiry_of_the_others_as_it_was(teller: CreditServiceStub) -> None:
+    """E11: no top-up extends money bought before; the list of lots shows it."""
+    soon = Timestamp(seconds=int(time.time()) + 3_600)
+    teller.TopUp(top_up("t-soon", 20, expire_time=soon))
+    archived(teller, lot_id="top_up:t-soon")
+
+    teller.TopUp(top_up("t-later", 20))
+    archived(teller, lot_id="top_up:t-later")
+
+    lots = teller.ListLots(pb.ListLotsRequest(tenant_id=TENANT)).lots
+    assert lots[0].lot_id == "top_up:t-soon"
+    assert lots[0].expire_time == soon
+    assert [lot.expire_time.seconds for lot in lots] == sorted(
+        lot.expire_time.seconds for lot in lots
+    )
+
+
+def test_a_refund_goes_back_to_the_lot_that_paid(teller: CreditServiceStub) -> None:
+    first = teller.ListLots(pb.ListLotsRequest(tenant_id=TENANT)).lots[0]
+    debit = pb.DebitRequest(tenant_id=TENANT, request_id="d-1", amount=usd(3), note="a fax")
+    teller.Debit(debit)
+    archived(teller, reference_id="debit:d-1")
+    before = balance(teller)
+
+    request = pb.RefundRequest(
+        tenant_id=TENANT, request_id="r-1", debit_request_id="d-1", amount=usd(1)
+    )
+    answer = teller.Refund(request)
+    too_much = failure_of(
+        lambda: teller.Refund(
+            pb.RefundRequest(
+                tenant_id=TENANT, request_id="r-2", debit_request_id="d-1", amount=usd(2.01)
+            )
+        )
+    )
+
+    assert [(part.lot_id, part.amount) for part in answer.parts] == [(first.lot_id, usd(1))]
+    assert too_much.reason == "REFUND_TOO_LARGE"
+    assert balance(teller) == before + UNIT
+
+
+def test_what_a_call_holds_cannot_be_debited(engine: Engine, teller: CreditServiceStub) -> None:
+    available = teller.GetBalance(pb.GetBalanceRequest(tenant_id=TENANT)).available
+    answer = engine.ask(a_question("+390612345678", user_id="lidia"))
+    held = teller.GetBalance(pb.GetBalanceRequest(tenant_id=TENANT)).reserved
+
+    request = pb.DebitRequest(tenant_id=TENANT, request_id="d-all", amount=available)
+    failed = failure_of(lambda: teller.Debit(request)) if held.micros else None
+
+    assert answer.WhichOneof("outcome") is not None
+    if failed is not None:
+        assert failed.reason == "FUNDS_MISSING"
+        assert failed.metadata["shortfall_micros"] == str(held.micros)
+
+
+def test_a_statement_adds_up_line_by_line_and_page_by_page(teller: CreditServiceStub) -> None:
+    archived(teller, reference_id="refund:r-1:1")
+    lines: list[pb.StatementLine] = []
+    token, openings = "", []
+    while True:
+        page = teller.GetStatement(
+            pb.GetStatementRequest(tenant_id=TENANT, page_size=3, page_token=token)
+        )
+        openings.append(page.opening_balance.micros)
+        lines += page.lines
+        token = page.next_page_token
+        if not token:
+            break
+
+    running = 0
+    for line in lines:
+        running += line.amount.micros
+        assert line.balance.micros == running
+    assert openings[0] == 0
+    assert running == balance(teller)
+
+
+def test_the_balance_at_a_past_time_is_what_the_statement_says(teller: CreditServiceStub) -> None:
+    page = teller.GetStatement(pb.GetStatementRequest(tenant_id=TENANT, page_size=1_000))
+    line = page.lines[-2]
+
+    then = teller.GetBalance(pb.GetBalanceRequest(tenant_id=TENANT, at_time=line.time))
+    never = teller.GetBalance(
+        pb.GetBalanceRequest(tenant_id=TENANT, at_time=Timestamp(seconds=1_000))
+    )
+
+    assert then.balance == line.balance
+    assert not never.HasField("balance")
+
+
+def _in(tenant: str, teller: CreditServiceStub, units: int) -> Money:
+    currency = teller.GetBalance(pb.GetBalanceRequest(tenant_id=tenant)).balance.currency_code
+    return Money(micros=units * UNIT, currency_code=currency)
