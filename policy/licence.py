@@ -29,11 +29,15 @@ _PHONE_SYSTEM: Final = Capability.PHONE_SYSTEM
 
 @dataclass(frozen=True, slots=True)
 class Sku:
-    """What one licence name stands for: capabilities, and the capability of a plan or nothing."""
+    """What one licence name stands for: capabilities, and the capability of a plan or nothing.
+
+    `product` is what people call it.
+    """
 
     name: str
     capabilities: frozenset[Capability] = frozenset()
     plan: str = ""
+    product: str = ""
 
 
 @dataclass(frozen=True, slots=True)

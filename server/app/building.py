@@ -5,7 +5,7 @@ from __future__ import annotations
 from policy.facts import Tenant
 from server.access.streams import OpenStreams
 from server.accounts import Accounts
-from server.app.directory import archived_tenants
+from server.app.directory import archived_tenants, directory_source
 from server.app.guarding import make_identities
 from server.app.parts import Engine, partitions
 from server.app.storing import OpenStore
@@ -77,6 +77,7 @@ def build_engine(
         rooms=RoomReader(store),
         standings=Standings(NewestStreams(store)),
         archive=archive,
+        directory=directory_source(settings, facts),
         fill=JournalFill(
             JournalReader(store), lambda: partitions(facts), settings.journal_max_entries
         ),

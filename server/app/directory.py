@@ -7,6 +7,8 @@ import contextlib
 import logging
 
 from server.archive import Database, archive_url
+from server.directory_service.files_copy import CopyOfFiles
+from server.directory_service.source import ArchiveSource, FilesSource, Source
 from server.facts import FactsKeeper
 from server.facts.archived import ArchivedTenants
 from server.observation.metrics import Metrics
@@ -31,6 +33,13 @@ def archived_tenants(settings: Settings, metrics: Metrics) -> ArchivedTenants | 
     # Connections of its own: whoever drains the journal never waits behind a reader of tenants.
     database = Database(archive_url(settings.archive_url, settings.data_folder))
     return ArchivedTenants(database, poll_seconds=POLL_SECONDS, on_problem=count)
+
+
+def directory_source(settings: Settings, facts: FactsKeeper) -> Source:
+    """Build what the directory is read, and where that can be, changed in."""
+    if facts.archived is not None:
+        return ArchiveSource(facts.archived)
+    return FilesSource(CopyOfFiles(settings.directory_folder), facts, settings.catalogue_folder)
 
 
 async def wait_for_directory(facts: FactsKeeper) -> None:

@@ -11,6 +11,7 @@ from server.accounts import Accounts
 from server.archive import Archive
 from server.control import Standings
 from server.debits import Watching
+from server.directory_service.source import Source
 from server.facts import FactsKeeper
 from server.health import HealthService, LedgerHealth
 from server.keeper.fill import JournalFill
@@ -40,6 +41,7 @@ class Engine:
     rooms: RoomReader
     standings: Standings
     archive: Archive
+    directory: Source
     fill: JournalFill
     accounts: Accounts
     watching: Watching

@@ -54,6 +54,7 @@ async def running_engine(
         start_duties(engine, stack)
         engine.facts.start()
         stack.push_async_callback(engine.facts.stop)
+        stack.push_async_callback(engine.directory.close)
         await wait_for_directory(engine.facts)
         await show_figures(engine, stack, shared)
         yield engine, await serve_port(engine, stack, shared)

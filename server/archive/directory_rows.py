@@ -6,7 +6,7 @@ write come after `next_revision`, which makes writers wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -234,6 +234,13 @@ def put_item(connection: Connection, row: ItemRow) -> None:
         )
     )
     connection.execute(insert(DIRECTORY_ITEMS), [_values(row)])
+
+
+def put_items(connection: Connection, items: Iterable[ItemRow]) -> None:
+    """Write many new items."""
+    batch = [_values(row) for row in items]
+    if batch:
+        connection.execute(insert(DIRECTORY_ITEMS), batch)
 
 
 def drop_items(connection: Connection, tenant_id: str) -> None:

@@ -114,6 +114,7 @@ def read_skus(source: Source, plans: dict[tuple[str, str], Plan]) -> dict[str, S
             row.sku.upper(),
             frozenset(each for each in Capability if each.value in capabilities),
             row.plan,
+            row.product,
         )
     return skus
 

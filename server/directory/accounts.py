@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 
 from policy.facts import Capability, Plan, ResourceAccount, Restriction, User
 from policy.licence import count_purchased, find_plan, unfold
@@ -71,12 +69,6 @@ class AccountReader:
             skus = self.catalogue.skus
             return count_purchased(purchased, skus, Capability.AUDIO_CONFERENCING)
         return assigned
-
-    def assigned(self) -> Counter[str]:
-        """Count the licences that the accounts of the file have, by name in capitals."""
-        of_users = (user.licences for user in self.file.users.values())
-        of_accounts = (account.licences for account in self.file.resource_accounts.values())
-        return Counter(name.upper() for names in chain(of_users, of_accounts) for name in names)
 
     def user(self, name: str, section: UserSection) -> User:
         """Build one user."""

@@ -6,13 +6,14 @@ sections are equal texts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from server.archive import ItemRow
 from server.directory.sections import (
     FileSection,
     ResourceAccountSection,
@@ -80,6 +81,22 @@ def head_body(file: TenantFile) -> str:
     if file.inbound_block is not None:
         values["inbound_block"] = msgspec.to_builtins(file.inbound_block)
     return _written(values)
+
+
+def item_rows(file: TenantFile, tenant_id: str, revision: int) -> Iterator[ItemRow]:
+    """Write all items of a sound file for the archive."""
+    for kind in ItemKind:
+        sections: Mapping[str, ItemSection] = getattr(file, kind.table)
+        for item_id, section in sections.items():
+            yield ItemRow(
+                tenant_id=tenant_id,
+                kind=kind.value,
+                item_id=item_id,
+                revision=revision,
+                number=number_of(kind, item_id, section),
+                account_id=account_of(section),
+                body=item_body(section),
+            )
 
 
 def number_of(kind: ItemKind, item_id: str, section: ItemSection) -> str | None:

@@ -29,7 +29,7 @@ def build_tenant(file: TenantFile, catalogue: CatalogueFiles) -> Tenant | None:
     holdings = Holdings()
     for account in chain[User | ResourceAccount](users.values(), accounts.values()):
         holdings.add(account)
-    reader.check_purchased(reader.assigned())
+    reader.check_purchased(file.assigned())
     built = build_head(reader, holdings)
     if built is None:
         return None

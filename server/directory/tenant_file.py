@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +53,14 @@ class TenantFile:
     purchased: dict[str, int] = field(default_factory=dict)
     dial_plan: list[DialPlanSection] = field(default_factory=list)
     inbound_block: InboundBlockSection | None = None
+
+    def assigned(self) -> Counter[str]:
+        """Count the licences that its accounts have, by name in capitals."""
+        of_users = (user.licences for user in self.users.values())
+        of_accounts = (account.licences for account in self.resource_accounts.values())
+        return Counter(
+            name.strip().upper() for names in chain(of_users, of_accounts) for name in names
+        )
 
     def note(self, path: KeyPath, text: str) -> None:
         """Note a mistake at a key; it is told with its line and its dotted name."""

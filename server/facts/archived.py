@@ -69,7 +69,7 @@ class ArchivedTenants:
     def __init__(
         self, database: Database, *, poll_seconds: float, on_problem: Callable[[], None]
     ) -> None:
-        self._database = database
+        self.database = database
         self._poll_seconds = poll_seconds
         self._on_problem = on_problem
         self._tables: CatalogueFiles | None = None
@@ -103,7 +103,7 @@ class ArchivedTenants:
         """Look for changes until cancelled."""
         while True:
             try:
-                await self._database.migrate()
+                await self.database.migrate()
             except ArchiveUnavailable as error:
                 _log.warning("Waiting for the archive with the directory: %s", error)
             else:
@@ -119,12 +119,13 @@ class ArchivedTenants:
         for known in self._known.values():
             if known.later is not None:
                 known.later.cancel()
-        await self._database.close()
+        await self.database.close()
 
-    async def search(self) -> None:
-        """Catch up because somebody wants what is not here; not again at once."""
+    async def search(self, *, at_once: bool = False) -> None:
+        """Catch up because somebody wants what is not here; in vain not too often."""
         now = asyncio.get_running_loop().time()
-        if now - self._searched_at >= SEARCH_PAUSE_SECONDS or self._reading.locked():
+        due = now - self._searched_at >= SEARCH_PAUSE_SECONDS
+        if at_once or due or self._reading.locked():
             self._searched_at = now
             with suppress(ArchiveUnavailable):
                 await self.catch_up()
@@ -132,12 +133,12 @@ class ArchivedTenants:
     async def catch_up(self) -> None:
         """Take over all that is in the archive by now. Raises `ArchiveUnavailable`."""
         async with self._reading:
-            revision, changed = await self._database.read(partial(_changes, since=self._seen))
+            revision, changed = await self.database.read(partial(_changes, since=self._seen))
             if revision != self._seen:
                 with collector_at_rest():
                     if not self._seen:
                         await self._take_all(changed)
-                    for row in await self._database.read(
+                    for row in await self.database.read(
                         partial(rows.tenants_since, revision=self._seen)
                     ):
                         await self._take(row)
@@ -156,7 +157,7 @@ class ArchivedTenants:
         }
         after = ("", "", "")
         while True:
-            page = await self._database.read(partial(rows.every_item, after=after, limit=PAGE_ROWS))
+            page = await self.database.read(partial(rows.every_item, after=after, limit=PAGE_ROWS))
             for count, item in enumerate(page, 1):
                 if item.tenant_id in builders:
                     builder = builders[item.tenant_id]
@@ -167,7 +168,7 @@ class ArchivedTenants:
                 break
             after = (page[-1].tenant_id, page[-1].kind, page[-1].item_id)
         since = max((row.revision for row in tenants), default=0)
-        later = await self._database.read(partial(rows.tenants_since, revision=since))
+        later = await self.database.read(partial(rows.tenants_since, revision=since))
         changed = {row.tenant_id for row in later}
         for row in tenants:
             # What changed while it was read is read by itself.
@@ -212,7 +213,7 @@ class ArchivedTenants:
         since = base.revision if base else 0
         while True:
             await self._read_items(builder, since)
-            now = await self._database.read(partial(rows.find_tenant, tenant_id=row.tenant_id))
+            now = await self.database.read(partial(rows.find_tenant, tenant_id=row.tenant_id))
             if now is None or now.revision == row.revision:
                 return row
             # Something changed while it was read; what was read of that already comes again.
@@ -222,7 +223,7 @@ class ArchivedTenants:
     async def _read_items(self, builder: TenantBuilder, since: int) -> None:
         after = ("", "")
         while True:
-            page = await self._database.read(
+            page = await self.database.read(
                 partial(
                     rows.items_since,
                     tenant_id=builder.tenant_id,

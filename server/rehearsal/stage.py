@@ -205,9 +205,9 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
     folders = FactsFolders(settings.catalogue_folder, settings.directory_folder)
     problems = Problems()
     files = read_catalogue(folders.catalogue, problems)
-    tenants = read_directory(folders.directory, files, problems)
+    tenants = read_directory(settings.directory_folder, files, problems)
     problems.raise_if_any()
-    paths = {_id_in(path): path for path in folders.directory.glob("*.toml")}
+    paths = {_id_in(path): path for path in settings.directory_folder.glob("*.toml")}
     with TemporaryDirectory(prefix="callgate-") as folder:
         embedded = EmbeddedServer(Path(folder))
         await embedded.start()

@@ -11,6 +11,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from server.archive import ArchiveUnavailable
+from server.directory import trouble as directory
 from server.errors import (
     DETAILS_KEY,
     TABLE,
@@ -54,6 +55,16 @@ CASES = [
     (LedgerDamaged("odd"), "DATA_LOSS", "LEDGER_DAMAGED", False),
     (AccountMissing("contoso", "The store in var"), "UNAVAILABLE", "ACCOUNT_UNKNOWN", True),
     (FactsBehind("contoso"), "UNAVAILABLE", "FACTS_BEHIND", True),
+    (directory.DirectoryInFiles(), "FAILED_PRECONDITION", "DIRECTORY_IN_FILES", False),
+    (directory.DirectoryUnreadable("odd"), "UNAVAILABLE", "DIRECTORY_UNREADABLE", False),
+    (directory.ResourceUnknown("user"), "NOT_FOUND", "RESOURCE_UNKNOWN", False),
+    (directory.ResourceExists("user"), "ALREADY_EXISTS", "RESOURCE_EXISTS", False),
+    (directory.EtagChanged("user"), "ABORTED", "ETAG_CHANGED", False),
+    (directory.ResourceInUse("a", "b"), "FAILED_PRECONDITION", "RESOURCE_IN_USE", False),
+    (directory.TenantInUse("contoso"), "FAILED_PRECONDITION", "TENANT_IN_USE", False),
+    (directory.FileInvalid("line 2", 1), "INVALID_ARGUMENT", "FILE_INVALID", False),
+    (directory.DirectoryChanged(), "ABORTED", "DIRECTORY_CHANGED", False),
+    (directory.ImportRunning(), "RESOURCE_EXHAUSTED", "IMPORT_RUNNING", True),
 ]
 
 

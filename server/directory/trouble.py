@@ -1,0 +1,90 @@
+"""What can go wrong with the directory as who asks sees it."""
+
+from __future__ import annotations
+
+
+class DirectoryTrouble(Exception):
+    """Anything that a change of the directory, or a look at it, can fail with."""
+
+
+class DirectoryInFiles(DirectoryTrouble):
+    """Tenants come from files, which nobody changes but who edits them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            'Tenants come from files here: edit those, or set directory_source = "archive".'
+        )
+
+
+class DirectoryUnreadable(DirectoryTrouble):
+    """The files cannot be read as they are."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The files of the directory cannot be read: {why}. `python -m server check-data` "
+            "tells all that is wrong in them."
+        )
+
+
+class ResourceUnknown(DirectoryTrouble):
+    """The tenant has no such user, account or number."""
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"There is no {resource}.")
+        self.resource = resource
+
+
+class ResourceExists(DirectoryTrouble):
+    """There is one of this id already."""
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"There is a {resource} already; to change it, update it.")
+        self.resource = resource
+
+
+class EtagChanged(DirectoryTrouble):
+    """Somebody else changed it since it was read."""
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"The {resource} changed since it was read: read it again.")
+        self.resource = resource
+
+
+class ResourceInUse(DirectoryTrouble):
+    """Something else speaks of it."""
+
+    def __init__(self, resource: str, user: str) -> None:
+        super().__init__(f"The {resource} is spoken of by the {user}: change that first.")
+        self.resource = resource
+
+
+class TenantInUse(DirectoryTrouble):
+    """A tenant may still have running calls."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(
+            f"Tenant {tenant_id} is not frozen: set frozen, so that its calls end, then delete it."
+        )
+
+
+class FileInvalid(DirectoryTrouble):
+    """A file has mistakes; nothing of it was taken over."""
+
+    def __init__(self, first: str, count: int) -> None:
+        more = f" ({count} mistakes in all)" if count > 1 else ""
+        super().__init__(f"{first}{more}. Nothing was changed.")
+        self.count = count
+
+
+class DirectoryChanged(DirectoryTrouble):
+    """Others kept changing a tenant while a file was compared with it."""
+
+    def __init__(self) -> None:
+        super().__init__("Others kept changing the tenant meanwhile: import the file again.")
+
+
+class ImportRunning(DirectoryTrouble):
+    """This process is importing already."""
+
+    def __init__(self) -> None:
+        super().__init__("This process is importing a file already: try again when it is done.")
