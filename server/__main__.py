@@ -110,6 +110,28 @@ def test(
     sys.exit(rehearse(settings, files or (SAMPLE_CASES,), address=address, junit=junit))
 
 
+@main.command()
+@click.option(
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Tenants and rates of a test's own, in place of the directory's.",
+)
+@click.option(
+    "--nursery", is_flag=True, help="Wait for orders on the standard input; see callgate.testing."
+)
+@click.pass_obj
+def harness(settings_file: Path | None, scenario: Path | None, *, nursery: bool) -> None:
+    """Serve for a test, which may move the clock and let things go wrong. Never for real calls."""
+    if nursery:
+        from server.harness.nursery import raise_engines
+
+        sys.exit(raise_engines())
+    settings = _load(settings_file)
+    from server.harness.running import serve_harness
+
+    sys.exit(serve_harness(settings, scenario))
+
+
 def _serve(settings_file: Path | None) -> None:
     settings = _load(settings_file)
     if settings_file is not None:

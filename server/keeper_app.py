@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvloop
@@ -60,9 +60,22 @@ async def _keep_until_stopped(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
+    async with joined_keeper(settings) as keeper:
+        await keeper.run()
+
+
+@asynccontextmanager
+async def joined_keeper(
+    settings: Settings, make_clock: Callable[[Store], StoreClock] = StoreClock
+) -> AsyncIterator[Keeper]:
+    """Join a keeper with all of its duties; it works once it is run.
+
+    Raises `ArchiveUnusable`, and `OSError` where its page or its key cannot be had.
+    """
     figures = Figures(settings.journal_max_entries)
     async with AsyncExitStack() as stack:
-        parts, _store = await stack.enter_async_context(running_parts(settings))
+        joining = running_parts(settings, make_clock=make_clock)
+        parts, _store = await stack.enter_async_context(joining)
         if settings.keeper_http_listen is not None:
             page = KeeperPage(figures, parts.now_ms)
             listener = HttpListener(settings.keeper_http_listen, page)
@@ -70,12 +83,15 @@ async def _work(settings: Settings) -> None:
             await listener.start()
         money = make_money_in(settings, parts.archive.database, parts.ledger, now_ms=parts.now_ms)
         duties = [KeeperDuty(work, pause) for work, pause in money_duties(money)]
-        await Keeper(parts, figures, duties).run()
+        yield Keeper(parts, figures, duties)
 
 
 @asynccontextmanager
 async def running_parts(
-    settings: Settings, *, patience_seconds: float | None = None
+    settings: Settings,
+    *,
+    patience_seconds: float | None = None,
+    make_clock: Callable[[Store], StoreClock] = StoreClock,
 ) -> AsyncIterator[tuple[KeeperParts, Store]]:
     """Join the parts that a keeper, and whoever looks after it, works with, and their store.
 
@@ -84,7 +100,7 @@ async def running_parts(
     """
     store = Store(store_url(settings))
     archive = open_archive(settings)
-    clock = StoreClock(store)
+    clock = make_clock(store)
     keeping, journal = Keeping(store), JournalReader(store)
     async with asyncio.timeout(patience_seconds):
         await _wait_for_store(clock)

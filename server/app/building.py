@@ -27,7 +27,6 @@ from server.observation.masks import Masks, record_key
 from server.observation.metrics import Metrics
 from server.observation.records import Records
 from server.settings import Settings
-from server.store import StoreClock
 
 _MS = 1_000
 
@@ -36,7 +35,7 @@ def build_engine(
     settings: Settings, opened: OpenStore, *, archive: Archive, watching: Watching
 ) -> Engine:
     """Build an engine on a store and an archive. Raises `OSError` where the records cannot be."""
-    store, clock, metrics = opened.store, StoreClock(opened.store), Metrics()
+    store, clock, metrics = opened.store, opened.clock, Metrics()
     recovery = make_recovery(settings, store, clock, archive=archive)
     ledger = RedisLedger(store, clock, recovery.open_partition)
 

@@ -12,6 +12,7 @@ from server.app.building import build_engine
 from server.app.directory import wait_for_directory
 from server.app.duties import start_duties
 from server.app.figures import show_figures
+from server.app.making import PLAIN, Making
 from server.app.parts import Engine
 from server.app.serving import serve_port
 from server.app.storing import make_watching, open_store
@@ -29,7 +30,7 @@ _log = logging.getLogger("callgate")
 
 @asynccontextmanager
 async def running_engine(
-    settings: Settings, shared: Shared | None = None
+    settings: Settings, shared: Shared | None = None, making: Making = PLAIN
 ) -> AsyncIterator[tuple[Engine, int]]:
     """Run an engine, on the port that is yielded with it, while the block lasts; then drain it.
 
@@ -40,7 +41,7 @@ async def running_engine(
     Redis that is away is no reason not to start: emergency numbers are granted without it.
     """
     async with AsyncExitStack() as stack:
-        opened = await open_store(settings, stack)
+        opened = await open_store(settings, stack, making)
         archive = open_archive(settings)
         stack.push_async_callback(archive.close)
         watching = make_watching(settings, opened.url, archive=archive, stack=stack)
@@ -57,7 +58,7 @@ async def running_engine(
         stack.push_async_callback(engine.directory.close)
         await wait_for_directory(engine.facts)
         await show_figures(engine, stack, shared)
-        yield engine, await serve_port(engine, stack, shared)
+        yield engine, await serve_port(engine, stack, shared, making=making)
 
 
 async def _wait_for_ledger(watch: LedgerHealth) -> None:

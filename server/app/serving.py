@@ -6,6 +6,7 @@ import logging
 from contextlib import AsyncExitStack
 
 from server.app.guarding import bind, tell_who_may_ask
+from server.app.making import Making
 from server.app.options import transport_options
 from server.app.parts import Engine
 from server.app.services import register_services
@@ -15,11 +16,13 @@ from server.workers.shared import Shared
 _log = logging.getLogger("callgate")
 
 
-async def serve_port(engine: Engine, stack: AsyncExitStack, shared: Shared | None) -> int:
+async def serve_port(
+    engine: Engine, stack: AsyncExitStack, shared: Shared | None, *, making: Making
+) -> int:
     """Bind, serve, and see to it that questions under way are answered before the end."""
     settings = engine.settings
     transport = make_server(settings.transport.value, transport_options(settings))
-    register_services(engine, transport)
+    register_services(engine, making.around(engine, transport), making.more_services)
     port = bind(settings, transport, shared.listener if shared else None)
     engine.told.tell("", serving=True)
     await transport.start()

@@ -5,31 +5,33 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
+from server.app.making import Making
 from server.archive import Archive
 from server.debits import Watching
 from server.ground import lay_ground
 from server.journal import JournalSource, Tailer
 from server.settings import Settings
-from server.store import Store, WakeUps
+from server.store import Store, StoreClock, WakeUps
 
 
 class OpenStore(NamedTuple):
-    """A store, its name for operators, and its URL."""
+    """A store, its name for operators, its URL, and the clock of what is decided on it."""
 
     store: Store
     name: str
     url: str
+    clock: StoreClock
 
 
-async def open_store(settings: Settings, stack: AsyncExitStack) -> OpenStore:
+async def open_store(settings: Settings, stack: AsyncExitStack, making: Making) -> OpenStore:
     """Connect to the store, or start one of our own.
 
     Raises `EmbeddedServerError` and `StoreRefused`.
     """
     ground = await lay_ground(settings, stack)
-    store = Store(ground.url)
+    store = making.store(ground.url)
     stack.push_async_callback(store.close)
-    return OpenStore(store, ground.name, ground.url)
+    return OpenStore(store, ground.name, ground.url, making.clock(store))
 
 
 def make_watching(

@@ -83,6 +83,19 @@ class Keeper:
             with contextlib.suppress(LedgerUnavailable, LedgerDamaged):
                 await self.parts.keeping.let_lease_go(self._holder)
 
+    async def do_all(self) -> bool:
+        """Do everything once, for who waits for it; say whether there was anything to archive."""
+        await self.hold_lease()
+        await self.discover()
+        await self.read_positions()
+        before = dict(self._positions)
+        await self._drain_known()
+        await self.expire()
+        for duty in self._more:
+            await duty.work()
+        await self._drain_known()
+        return self._positions != before
+
     async def hold_lease(self) -> None:
         """Take the lease, or hold it for longer."""
         leads = await self.parts.keeping.hold_lease(self._holder, LEASE_MS)

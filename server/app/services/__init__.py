@@ -31,13 +31,18 @@ _SERVICES: tuple[Callable[[Engine, TransportServer], str], ...] = (
 )
 
 
-def register_services(engine: Engine, transport: TransportServer) -> None:
+def register_services(
+    engine: Engine,
+    transport: TransportServer,
+    register_more: Callable[[Engine, TransportServer], list[str]],
+) -> None:
     """Register every service behind the door, health and reflection included.
 
     Raises `KeyError` where a method has no row in the table of roles.
     """
     guarded = guard(engine, transport)
     names = [register(engine, guarded) for register in _SERVICES]
+    names += register_more(engine, guarded)
     # Both transports offer what generated code asks of grpcio's own server.
     grpcio_like = cast("grpc.aio.Server", guarded)
     health_pb2_grpc.add_HealthServicer_to_server(engine.told, grpcio_like)

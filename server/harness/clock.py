@@ -1,0 +1,32 @@
+"""A clock that a test moves: the store's, and what was added to it."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from server.store import Store, StoreClock
+
+
+class Shift:
+    """How far the clocks of one harness are ahead of the store's; never less than before."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+
+    def advance(self, span_ms: int) -> None:
+        """Move all clocks that go by this."""
+        assert span_ms >= 0, "a clock never runs back"
+        self.ms += span_ms
+
+
+class MovedClock(StoreClock):
+    """The store's clock, as far ahead of it as a test has moved it."""
+
+    def __init__(self, store: Store, shift: Shift) -> None:
+        super().__init__(store)
+        self._shift = shift
+
+    @override
+    def now_ms(self) -> int:
+        """Say the time."""
+        return super().now_ms() + self._shift.ms
