@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -17,8 +16,6 @@ from callgate.v1 import (
     authorization_pb2_grpc,
     credits_pb2,
     credits_pb2_grpc,
-    debits_pb2,
-    debits_pb2_grpc,
 )
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -74,7 +71,6 @@ class Connection:
         self._channel = credentials.open_channel(address, _OPTIONS)
         self._authorization = authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
         self._credits = credits_pb2_grpc.CreditServiceStub(self._channel)
-        self._debits = debits_pb2_grpc.DebitServiceStub(self._channel)
 
     def authorize_call(
         self, question: authorization_pb2.AuthorizeCallRequest
@@ -99,21 +95,6 @@ class Connection:
     ) -> authorization_pb2.ListCallsResponse:
         """List running calls of one tenant, page by page."""
         return self._ask(self._authorization.ListCalls, question)
-
-    def watch_debits(
-        self, question: debits_pb2.WatchDebitsRequest
-    ) -> Iterator[debits_pb2.WatchDebitsResponse]:
-        """Read a tenant's movements as they happen; ends where the engine ends the stream.
-
-        To go on after an end or an error, ask again with the cursor of the last response.
-        """
-        stream = self._debits.WatchDebits(question, metadata=self._metadata)
-        try:
-            yield from stream
-        except grpc.RpcError as error:
-            raise error_of(error) from error
-        finally:
-            stream.cancel()
 
     def get_emergency_numbers(
         self, question: authorization_pb2.GetEmergencyNumbersRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from google.protobuf.json_format import MessageToJson
@@ -16,6 +16,9 @@ from callgate.connection import DEFAULT_ADDRESS, Connection
 from callgate.credentials import TOKEN_VARIABLE, Credentials
 from callgate.errors import CallgateError, Mistake, NoAnswer
 from callgate.v1.authorization_pb2 import AuthorizeCallRequest
+
+if TYPE_CHECKING:
+    from callgate.blocking import Client
 
 Command = Callable[..., Any]
 
@@ -102,13 +105,38 @@ class NotAnswered(click.ClickException):
 @contextmanager
 def connected(address: str, question: AuthorizeCallRequest | None = None) -> Iterator[Connection]:
     """Connect, and turn what goes wrong into a text and an exit status."""
-    try:
-        opened = Connection(address, credentials=_credentials())
-    except (OSError, ValueError) as wrong:
-        raise NotAccepted(str(wrong)) from wrong
-    try:
+    with _failing_by_status(address, question):
+        try:
+            opened = Connection(address, credentials=_credentials())
+        except (OSError, ValueError) as wrong:
+            raise NotAccepted(str(wrong)) from wrong
         with opened as connection:
             yield connection
+
+
+@contextmanager
+def looked_after(address: str) -> Iterator[Client]:
+    """Connect with a client that stays and goes on by itself; failures as with `connected`."""
+    # It takes a moment to load, which the commands of one question do without.
+    from callgate.blocking import Client
+    from callgate.client.client import ClientOptions
+
+    with _failing_by_status(address, None):
+        client = Client(address, ClientOptions(credentials=_credentials()))
+        try:
+            client.start()
+        except (OSError, ValueError) as wrong:
+            raise NotAccepted(str(wrong)) from wrong
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def _failing_by_status(address: str, question: AuthorizeCallRequest | None) -> Iterator[None]:
+    try:
+        yield
     except Mistake as mistake:
         raise NotAccepted(_mistake_text(mistake)) from mistake
     except NoAnswer as silence:

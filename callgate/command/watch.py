@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import random
-import time
+import logging
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from google.protobuf.json_format import MessageToJson
 
+from callgate.client.watching import NewEpoch
 from callgate.command import words
-from callgate.command.engine import EPILOG, address_option, connected, json_option, told
-from callgate.connection import Connection
-from callgate.errors import NoAnswer
+from callgate.command.engine import EPILOG, address_option, json_option, looked_after
 from callgate.v1.debits_pb2 import (
     JournalEntry,
     JournalEntryKind,
@@ -20,9 +20,8 @@ from callgate.v1.debits_pb2 import (
     WatchDebitsRequest,
     WatchDebitsResponse,
 )
+from callgate.v1.money_pb2 import Money
 
-# Many readers of a server that stopped come back one after the other, not all at once.
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _KIND_WIDTH = 12
 
 
@@ -44,43 +43,33 @@ def watch(*, as_json: bool, address: str, tenant: str, **options: object) -> Non
     """
     question = WatchDebitsRequest(tenant_id=tenant, **options)  # type: ignore[arg-type] # click's.
     try:
-        with connected(address) as engine:
-            for response in _responses(engine, question):
+        with looked_after(address) as client, _going_on_told():
+            for response in client.watch(question):
+                question.cursor = response.cursor
                 _print(response, as_json)
     except KeyboardInterrupt:
         if question.cursor:
             click.echo(f"To go on from here: --cursor {question.cursor}", err=True)
 
 
-def _responses(engine: Connection, question: WatchDebitsRequest) -> Iterator[WatchDebitsResponse]:
-    """Read one stream after the other, each from where the last one ended.
-
-    `question` is kept so that it asks for what comes next.
-    """
-    pause_seconds = FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            for response in engine.watch_debits(question):
-                question.cursor = response.cursor
-                pause_seconds = FIRST_PAUSE_SECONDS
-                yield response
-        except NoAnswer as trouble:
-            if not question.cursor:
-                raise
-            _take_up(question, trouble)
-        time.sleep(random.uniform(0, pause_seconds))
-        pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+@contextmanager
+def _going_on_told() -> Iterator[None]:
+    """Tell on standard error when a stream ended and another one is begun."""
+    told = logging.StreamHandler(sys.stderr)
+    watching = logging.getLogger("callgate.client.watching")
+    watching.addHandler(told)
+    watching.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        watching.removeHandler(told)
 
 
-def _take_up(question: WatchDebitsRequest, trouble: NoAnswer) -> None:
-    click.echo(f"Going on after: {told(trouble)}", err=True)
-    if trouble.reason == "EPOCH_ENDED":
-        question.cursor = trouble.metadata["cursor"]
-        sums = ", ".join(f"{name}={value}" for name, value in sorted(trouble.metadata.items()))
+def _print(response: WatchDebitsResponse | NewEpoch, as_json: bool) -> None:
+    if isinstance(response, NewEpoch):
+        sums = ", ".join(f"{words.money(amount)} {name}" for name, amount in _sums(response))
         click.echo(f"The store was filled anew; from here on: {sums}", err=True)
-
-
-def _print(response: WatchDebitsResponse, as_json: bool) -> None:
+        return
     if as_json:
         click.echo(MessageToJson(response, indent=None))
         return
@@ -90,6 +79,11 @@ def _print(response: WatchDebitsResponse, as_json: bool) -> None:
         if is_last and response.account.HasField("available"):
             left = f"   {words.money(response.account.available)} available"
         click.echo(_line(entry) + left)
+
+
+def _sums(snapshot: NewEpoch) -> Iterator[tuple[str, Money]]:
+    for field, amount in snapshot.account.ListFields():
+        yield field.name, amount
 
 
 def _line(entry: JournalEntry) -> str:
