@@ -23,6 +23,8 @@ from server.ledger.journal import JournalReader
 from server.ledger.keeping import Keeping
 from server.ledger.redis_ledger import RedisLedger
 from server.money_in import make_money_in, money_duties
+from server.notices.building import duties_of, make_courier
+from server.notices.crossings import CrossingWatch
 from server.settings import Settings
 from server.store import EmbeddedServer, Store, StoreClock, StoreRefused, StoreUnavailable
 
@@ -76,14 +78,16 @@ async def joined_keeper(
     async with AsyncExitStack() as stack:
         joining = running_parts(settings, make_clock=make_clock)
         parts, _store = await stack.enter_async_context(joining)
+        courier = make_courier(settings, parts.archive.database, parts.now_ms)
         if settings.keeper_http_listen is not None:
-            page = KeeperPage(figures, parts.now_ms)
+            page = KeeperPage(figures, parts.now_ms, (courier.figures.families,))
             listener = HttpListener(settings.keeper_http_listen, page)
             stack.push_async_callback(listener.stop)
             await listener.start()
         money = make_money_in(settings, parts.archive.database, parts.ledger, now_ms=parts.now_ms)
-        duties = [KeeperDuty(work, pause) for work, pause in money_duties(money)]
-        yield Keeper(parts, figures, duties)
+        more = [KeeperDuty(work, pause) for work, pause in duties_of(courier)]
+        more += [KeeperDuty(work, pause) for work, pause in money_duties(money)]
+        yield Keeper(parts, figures, more)
 
 
 @asynccontextmanager
@@ -124,7 +128,8 @@ async def running_parts(
 
 def open_archive(settings: Settings) -> Archive:
     """Name the archive of the settings; nothing connects yet. Raises `ArchiveUnusable`."""
-    return Archive(Database(archive_url(settings.archive_url, settings.data_folder)))
+    database = Database(archive_url(settings.archive_url, settings.data_folder))
+    return Archive(database, (CrossingWatch,))
 
 
 def make_recovery(

@@ -67,16 +67,16 @@ def load_partition(connection: Connection, partition: int) -> Book:
 
 def store_book(connection: Connection, book: Book) -> None:
     """Write all rows of a book back."""
-    _upsert(connection, tables.ACCOUNTS, [to_values(row) for row in book.accounts.values()])
-    _upsert(connection, tables.LOTS, [to_values(row) for row in book.lots.values()])
-    _upsert(connection, tables.MOVEMENTS, [to_values(row) for row in book.movements.values()])
-    _upsert(connection, tables.CALLS, [to_values(row) for row in book.calls.values()])
-    _upsert(connection, tables.CALL_USES, [to_values(row) for row in book.uses.values()])
+    upsert(connection, tables.ACCOUNTS, [to_values(row) for row in book.accounts.values()])
+    upsert(connection, tables.LOTS, [to_values(row) for row in book.lots.values()])
+    upsert(connection, tables.MOVEMENTS, [to_values(row) for row in book.movements.values()])
+    upsert(connection, tables.CALLS, [to_values(row) for row in book.calls.values()])
+    upsert(connection, tables.CALL_USES, [to_values(row) for row in book.uses.values()])
     tallies = [
         {"tenant_id": tenant_id, "field": field, "done": done}
         for (tenant_id, field), done in book.tallies.items()
     ]
-    _upsert(connection, tables.TALLIES, tallies)
+    upsert(connection, tables.TALLIES, tallies)
     if book.records:
         connection.execute(
             tables.USAGE_RECORDS.insert(), [_whole_record(book, row) for row in book.records]
@@ -113,7 +113,7 @@ def _load_calls(connection: Connection, book: Book, opened: set[str]) -> None:
 
 def _load_lots(connection: Connection, book: Book, named: set[tuple[str, str]]) -> None:
     lots = tables.LOTS
-    for piece in _pieces(named):
+    for piece in pieces(named):
         same = tuple_(lots.c.tenant_id, lots.c.lot_id).in_(piece)
         for row in map(plain_row, connection.execute(select(lots).where(same)).mappings()):
             book.lots[row["tenant_id"], row["lot_id"]] = LotRow(**row)
@@ -150,7 +150,7 @@ def _lots_named(entries: Iterable[Entry]) -> set[tuple[str, str]]:
 def _rows(
     connection: Connection, column: Column[Any], values: Iterable[Any]
 ) -> Iterable[dict[str, Any]]:
-    for piece in _pieces(values):
+    for piece in pieces(values):
         query = select(column.table).where(column.in_(piece))
         yield from map(plain_row, connection.execute(query).mappings())
 
@@ -160,13 +160,15 @@ def plain_row(row: RowMapping) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}
 
 
-def _pieces(values: Iterable[Any]) -> Iterable[list[Any]]:
+def pieces(values: Iterable[Any]) -> Iterable[list[Any]]:
+    """Cut a list of values into pieces that fit a statement."""
     whole = sorted(values)
     for start in range(0, len(whole), _PIECE):
         yield whole[start : start + _PIECE]
 
 
-def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Write rows, over those with the same primary key."""
     if not rows:
         return
     insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -16,9 +16,15 @@ _PERCENT = 100
 class KeeperPage(Collector):
     """What a keeper does now, and how far the archive is behind."""
 
-    def __init__(self, figures: Figures, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        figures: Figures,
+        now_ms: Callable[[], int],
+        more: Sequence[Callable[[], Iterable[Metric]]] = (),
+    ) -> None:
         self._figures = figures
         self._now_ms = now_ms
+        self._more = tuple(more)
 
     @override
     def collect(self) -> Iterator[Metric]:
@@ -50,3 +56,5 @@ class KeeperPage(Collector):
             ),
         }.items():
             yield CounterMetricFamily(f"callgate_{name}", text, value=getattr(figures, count))
+        for families in self._more:
+            yield from families()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+from server.settings.kept_key import kept_key
+
 _KEY_FILE = "records.key"
-_KEY_FILE_MODE = 0o600
 _HASH_BYTES = 8
 
 
@@ -48,24 +47,4 @@ def record_key(configured: str, data_folder: Path) -> bytes:
 
     Raises OSError where the folder cannot be written.
     """
-    if configured:
-        return blake2b(configured.encode()).digest()
-    file = data_folder / _KEY_FILE
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        pass
-    data_folder.mkdir(parents=True, exist_ok=True)
-    key = secrets.token_hex(32).encode()
-    mine = file.with_name(f"{_KEY_FILE}.{os.getpid()}")
-    handle = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _KEY_FILE_MODE)
-    with os.fdopen(handle, "wb") as writer:
-        writer.write(key)
-    # Of several engines that start at once, the first to link decides; the others read its key.
-    try:
-        os.link(mine, file)
-    except FileExistsError:
-        key = file.read_bytes()
-    finally:
-        mine.unlink()
-    return key
+    return kept_key(configured, data_folder, _KEY_FILE)

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from policy.decision import Reason
-from server.settings import kinds, money
+from server.settings import kinds, mail_server, money
 from server.settings.kinds import Address, Kind, SuggestedEnding, UnixAddress
+from server.settings.mail_server import MailServer
 
 ENVIRONMENT_PREFIX = "CALLGATE_"
 # Says where the file is, so it cannot stand in it.
@@ -247,6 +248,23 @@ class Settings:
         "is 4xx: 5xx would be tried elsewhere, 6xx ends other branches.",
     ] = field(default_factory=dict)
     # --- What it tells tenants --------------------------------------------------------------
+    smtp_url: Annotated[
+        MailServer | None,
+        mail_server.mail_server_or_none(),
+        "The mail server that notices go through. With smtp+starttls and smtps it has to prove its "
+        "name; a password goes without TLS to this machine only. Empty: mails fail, and say so.",
+    ] = None
+    smtp_from: Annotated[
+        str,
+        mail_server.mail_address(),
+        "The address that notices come from. Needed with `smtp_url`.",
+    ] = ""
+    webhook_key: Annotated[
+        str,
+        kinds.secret(256),
+        "The secret that each tenant's key for webhooks is made of, the same for all keepers. "
+        "Empty: made once and kept in `data_folder`.",
+    ] = ""
     outgoing_hosts: Annotated[
         tuple[str, ...],
         kinds.hosts(),
@@ -423,6 +441,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     yield from _contradictions_of_payments(settings)
     if settings.final_action is FinalAction.REDIRECT and not settings.redirect_to:
         yield 'redirect_to: is needed with final_action = "redirect"; name an announcement'
+    if settings.smtp_url is not None and not settings.smtp_from:
+        yield "smtp_from: is needed with smtp_url; give the address that notices come from"
 
 
 def _contradictions_of_payments(settings: Settings) -> Iterator[str]:

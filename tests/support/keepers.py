@@ -14,6 +14,7 @@ from ledgers import ManualClock, a_question, an_account
 from policy.decision import CreditsPurse, PayerKind, PoolPurse, Purse
 from policy.rate import Rate
 from server.archive import AccountImage, Archive, Database
+from server.archive.watch import Watcher
 from server.keeper.figures import Figures
 from server.keeper.keeper import Keeper
 from server.keeper.parts import KeeperParts
@@ -156,8 +157,8 @@ async def drained(house: House) -> Keeper:
     return keeper
 
 
-async def fresh_archive(url: str) -> Archive:
-    archive = Archive(Database(url))
+async def fresh_archive(url: str, *watchers: Watcher) -> Archive:
+    archive = Archive(Database(url), watchers)
     await archive.migrate()
     return archive
 

@@ -1,0 +1,294 @@
+"""Deliveries of notices: to whom each goes, who works on it, and what became of it.
+
+States: `waiting` is due at `due_ms`. `claimed` is worked on, and nothing has gone out yet: when the
+claim lapses somebody else takes it. `sending` was written just before the mail went out: when that
+claim lapses nobody knows whether it did, so it becomes `uncertain` and stays. `sent` and `failed`
+are ends.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, exists, func, or_, select, update
+
+from server.archive.notice_settings import NoticeSettings, read_settings
+from server.archive.notice_tables import NOTICE_DELIVERIES, NOTICE_SETTINGS, NOTICES
+from server.archive.outbox import Facts, NoticeKind, NoticeState, insert_once
+
+# Notices that are addressed in one transaction.
+_MOST_ADDRESSED = 200
+# A notice of a tenant whose facts nobody wrote down waits this long for them.
+UNKNOWN_TENANT_MS = 24 * 60 * 60 * 1_000
+_TROUBLE_CHARACTERS = 255
+
+_NOTICES, _DELIVERIES = NOTICES.c, NOTICE_DELIVERIES.c
+
+
+class Channel(StrEnum):
+    """How a tenant is told."""
+
+    MAIL = "mail"
+    WEBHOOK = "webhook"
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands; see the head of this file."""
+
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One mail or webhook to send, with all that it is made of."""
+
+    notice_id: str
+    channel: Channel
+    target: str
+    round: int
+    attempts: int
+    tenant_id: str
+    kind: NoticeKind
+    time_ms: int
+    facts: Facts
+    settings: NoticeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who works on deliveries, and for how long nobody else does; each round has its own token."""
+
+    token: str
+    now_ms: int
+    until_ms: int
+    limit: int
+
+
+def address_notices(connection: Connection, now_ms: int) -> int:
+    """Make the deliveries of new notices, by what their tenants want now; count the notices."""
+    known = exists().where(NOTICE_SETTINGS.c.tenant_id == _NOTICES.tenant_id)
+    query = (
+        select(_NOTICES.notice_id, _NOTICES.tenant_id)
+        .where(
+            _NOTICES.state == NoticeState.NEW.value,
+            or_(known, _NOTICES.time_ms <= now_ms - UNKNOWN_TENANT_MS),
+        )
+        .order_by(_NOTICES.time_ms, _NOTICES.notice_id)
+        .limit(_MOST_ADDRESSED)
+        .with_for_update(skip_locked=True)
+    )
+    rows = list(connection.execute(query))
+    settings = read_settings(connection, {row.tenant_id for row in rows})
+    for row in rows:
+        targets = targets_of(settings.get(row.tenant_id, NoticeSettings()))
+        state = NoticeState.ADDRESSED if targets else NoticeState.UNADDRESSED
+        add_deliveries(connection, row.notice_id, targets, due_ms=now_ms)
+        connection.execute(
+            update(NOTICES).where(_NOTICES.notice_id == row.notice_id).values(state=state.value)
+        )
+    return len(rows)
+
+
+def targets_of(settings: NoticeSettings) -> list[tuple[Channel, str]]:
+    """List where a tenant wants its notices."""
+    mails = [(Channel.MAIL, address) for address in dict.fromkeys(settings.recipients)]
+    return [*mails, (Channel.WEBHOOK, "")] if settings.webhook_url else mails
+
+
+def add_deliveries(
+    connection: Connection,
+    notice_id: str,
+    targets: Sequence[tuple[Channel, str]],
+    *,
+    due_ms: int,
+    number: int = 0,
+) -> None:
+    """Make deliveries, of the round of this number; those that are there stay as they are."""
+    for channel, target in targets:
+        values = {
+            "notice_id": notice_id,
+            "channel": channel.value,
+            "target": target,
+            "round": number,
+            "state": DeliveryState.WAITING.value,
+            "attempts": 0,
+            "due_ms": due_ms,
+            "claim": "",
+            "finish_ms": 0,
+            "trouble": "",
+        }
+        insert_once(connection, NOTICE_DELIVERIES, values)
+
+
+def claim_deliveries(connection: Connection, channel: Channel, claim: Claim) -> list[Delivery]:
+    """Take deliveries that are due, and those whose claim lapsed before anything went out."""
+    query = (
+        select(NOTICE_DELIVERIES, _NOTICES.tenant_id, _NOTICES.kind)
+        .add_columns(_NOTICES.time_ms, _NOTICES.facts)
+        .join(NOTICES, _NOTICES.notice_id == _DELIVERIES.notice_id)
+        .where(
+            _DELIVERIES.channel == channel.value,
+            _DELIVERIES.state.in_((DeliveryState.WAITING.value, DeliveryState.CLAIMED.value)),
+            _DELIVERIES.due_ms <= claim.now_ms,
+        )
+        .order_by(_DELIVERIES.due_ms, _NOTICES.time_ms, _DELIVERIES.notice_id)
+        .limit(claim.limit)
+        .with_for_update(of=NOTICE_DELIVERIES, skip_locked=True)
+    )
+    rows = list(connection.execute(query))
+    settings = read_settings(connection, {row.tenant_id for row in rows})
+    for row in rows:
+        connection.execute(
+            update(NOTICE_DELIVERIES)
+            .where(*_is(row))
+            .values(
+                state=DeliveryState.CLAIMED.value,
+                claim=claim.token,
+                attempts=row.attempts + 1,
+                due_ms=claim.until_ms,
+            )
+        )
+    return [_delivery(row, settings.get(row.tenant_id, NoticeSettings())) for row in rows]
+
+
+def mark_sending(connection: Connection, delivery: Delivery, token: str, *, until_ms: int) -> bool:
+    """Note that a mail goes out now; False where the claim is no longer ours: then it must not."""
+    values = {"state": DeliveryState.SENDING.value, "due_ms": until_ms}
+    return _move(connection, delivery, token, given=(DeliveryState.CLAIMED,), values=values)
+
+
+def mark_sent(connection: Connection, delivery: Delivery, token: str, *, now_ms: int) -> bool:
+    """Note that the other side took it."""
+    values = {"state": DeliveryState.SENT.value, "finish_ms": now_ms, "trouble": ""}
+    # Ours also where it was given up for uncertain while we slept: now it is known.
+    given = (DeliveryState.CLAIMED, DeliveryState.SENDING, DeliveryState.UNCERTAIN)
+    return _move(connection, delivery, token, given=given, values=values)
+
+
+def mark_waiting(
+    connection: Connection, delivery: Delivery, token: str, *, due_ms: int, trouble: str
+) -> bool:
+    """Note that it is known not to have been taken, or may safely go out again, later."""
+    values = {
+        "state": DeliveryState.WAITING.value,
+        "due_ms": due_ms,
+        "trouble": trouble[:_TROUBLE_CHARACTERS],
+    }
+    given = (DeliveryState.CLAIMED, DeliveryState.SENDING)
+    return _move(connection, delivery, token, given=given, values=values)
+
+
+def mark_failed(
+    connection: Connection, delivery: Delivery, token: str, *, now_ms: int, trouble: str
+) -> bool:
+    """Give it up."""
+    values = {
+        "state": DeliveryState.FAILED.value,
+        "finish_ms": now_ms,
+        "trouble": trouble[:_TROUBLE_CHARACTERS],
+    }
+    given = (DeliveryState.CLAIMED, DeliveryState.SENDING)
+    return _move(connection, delivery, token, given=given, values=values)
+
+
+def give_up_uncertain(connection: Connection, now_ms: int) -> int:
+    """Leave alone what may have gone out when its sender died; count it."""
+    done = connection.execute(
+        update(NOTICE_DELIVERIES)
+        .where(
+            _DELIVERIES.state == DeliveryState.SENDING.value,
+            _DELIVERIES.due_ms <= now_ms,
+        )
+        .values(
+            state=DeliveryState.UNCERTAIN.value,
+            finish_ms=now_ms,
+            trouble="the sender ended while it went out; it is not sent again by itself",
+        )
+    )
+    return done.rowcount
+
+
+def hurry_waiting(connection: Connection, channel: Channel, now_ms: int) -> None:
+    """Let all that waits be due: the other side answers again."""
+    connection.execute(
+        update(NOTICE_DELIVERIES)
+        .where(
+            _DELIVERIES.channel == channel.value,
+            _DELIVERIES.state == DeliveryState.WAITING.value,
+            _DELIVERIES.due_ms > now_ms,
+        )
+        .values(due_ms=now_ms)
+    )
+
+
+def count_deliveries(connection: Connection) -> Counter[tuple[str, str]]:
+    """Count deliveries by channel and state, and new notices by the state "new"."""
+    query = select(_DELIVERIES.channel, _DELIVERIES.state, func.count()).group_by(
+        _DELIVERIES.channel, _DELIVERIES.state
+    )
+    counts = Counter({(row[0], row[1]): row[2] for row in connection.execute(query)})
+    new = select(func.count()).where(_NOTICES.state == NoticeState.NEW.value)
+    counts["", NoticeState.NEW.value] = connection.scalar(new) or 0
+    return counts
+
+
+def next_round(connection: Connection, notice_id: str) -> int:
+    """Say which number the next round of a notice has."""
+    query = select(func.max(_DELIVERIES.round)).where(_DELIVERIES.notice_id == notice_id)
+    last = connection.scalar(query)
+    return 0 if last is None else last + 1
+
+
+def _move(
+    connection: Connection,
+    delivery: Delivery,
+    token: str,
+    *,
+    given: Sequence[DeliveryState],
+    values: dict[str, Any],
+) -> bool:
+    done = connection.execute(
+        update(NOTICE_DELIVERIES)
+        .where(
+            *_is(delivery),
+            _DELIVERIES.claim == token,
+            _DELIVERIES.state.in_([state.value for state in given]),
+        )
+        .values(**values)
+    )
+    return done.rowcount == 1
+
+
+def _is(row: Row[Any] | Delivery) -> tuple[Any, ...]:
+    channel = row.channel.value if isinstance(row.channel, Channel) else row.channel
+    return (
+        _DELIVERIES.notice_id == row.notice_id,
+        _DELIVERIES.channel == channel,
+        _DELIVERIES.target == row.target,
+        _DELIVERIES.round == row.round,
+    )
+
+
+def _delivery(row: Row[Any], settings: NoticeSettings) -> Delivery:
+    return Delivery(
+        notice_id=row.notice_id,
+        channel=Channel(row.channel),
+        target=row.target,
+        round=row.round,
+        attempts=row.attempts + 1,
+        tenant_id=row.tenant_id,
+        kind=NoticeKind(row.kind),
+        time_ms=row.time_ms,
+        facts=msgspec.json.decode(row.facts),
+        settings=settings,
+    )

@@ -1,0 +1,1 @@
+"""Notices: what tenants are told of their money and minutes. See docs/notices.md."""

@@ -1,0 +1,43 @@
+"""Building the courier from the settings, and how often it does each thing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+
+from server.archive import Database
+from server.http import OutgoingHttp
+from server.notices.courier import Courier
+from server.notices.postman import Postman
+from server.settings import Settings
+from server.settings.kept_key import kept_key
+
+KEY_FILE = "webhooks.key"
+_ROUND_SECONDS = 0.5
+_EXPIRING_ROUND_SECONDS = 600.0
+_COUNT_ROUND_SECONDS = 5.0
+
+
+def make_courier(settings: Settings, database: Database, now_ms: Callable[[], int]) -> Courier:
+    """Build a courier; nothing connects yet. Raises OSError where its key cannot be kept."""
+    postman = None
+    if settings.smtp_url is not None:
+        postman = Postman(settings.smtp_url, settings.smtp_from)
+    return Courier(
+        database=database,
+        now_ms=now_ms,
+        postman=postman,
+        outgoing=OutgoingHttp(settings.outgoing_hosts),
+        webhook_key=kept_key(settings.webhook_key, settings.data_folder, KEY_FILE),
+    )
+
+
+def duties_of(courier: Courier) -> Iterator[tuple[Callable[[], Awaitable[None]], float]]:
+    """List what a courier does, each with the seconds between two rounds.
+
+    Each for itself, so that a slow webhook keeps no mail waiting.
+    """
+    yield courier.address, _ROUND_SECONDS
+    yield courier.send_mails, _ROUND_SECONDS
+    yield courier.send_webhooks, _ROUND_SECONDS
+    yield courier.look_for_expiring, _EXPIRING_ROUND_SECONDS
+    yield courier.count, _COUNT_ROUND_SECONDS
