@@ -22,7 +22,7 @@ from server.keeper.recovery import Recovery
 from server.ledger.journal import JournalReader
 from server.ledger.keeping import Keeping
 from server.ledger.redis_ledger import RedisLedger
-from server.money_in import make_money_in, money_duties
+from server.money_in import AroundPayments, make_money_in, money_duties, plain
 from server.notices.building import duties_of, make_courier
 from server.notices.crossings import CrossingWatch
 from server.settings import Settings
@@ -68,7 +68,9 @@ async def _work(settings: Settings) -> None:
 
 @asynccontextmanager
 async def joined_keeper(
-    settings: Settings, make_clock: Callable[[Store], StoreClock] = StoreClock
+    settings: Settings,
+    make_clock: Callable[[Store], StoreClock] = StoreClock,
+    around_payments: AroundPayments = plain,
 ) -> AsyncIterator[Keeper]:
     """Join a keeper with all of its duties; it works once it is run.
 
@@ -84,7 +86,13 @@ async def joined_keeper(
             listener = HttpListener(settings.keeper_http_listen, page)
             stack.push_async_callback(listener.stop)
             await listener.start()
-        money = make_money_in(settings, parts.archive.database, parts.ledger, now_ms=parts.now_ms)
+        money = make_money_in(
+            settings,
+            parts.archive.database,
+            parts.ledger,
+            now_ms=parts.now_ms,
+            around=around_payments,
+        )
         more = [KeeperDuty(work, pause) for work, pause in duties_of(courier)]
         more += [KeeperDuty(work, pause) for work, pause in money_duties(money)]
         yield Keeper(parts, figures, more)

@@ -27,6 +27,9 @@ _ROUND_SECONDS = 1.0
 _EXPIRY_ROUND_SECONDS = 60.0
 
 
+AroundPayments = Callable[[Payments], Payments]
+
+
 @dataclass(frozen=True, slots=True)
 class MoneyIn:
     """The parts. Without a payment provider there is no `charging`, and nothing that needs it."""
@@ -39,10 +42,20 @@ class MoneyIn:
     events: PaymentEvents | None
 
 
+def plain(payments: Payments) -> Payments:
+    """Take money by the means of payment itself."""
+    return payments
+
+
 def make_money_in(
-    settings: Settings, database: Database, ledger: Ledger, *, now_ms: Callable[[], int]
+    settings: Settings,
+    database: Database,
+    ledger: Ledger,
+    *,
+    now_ms: Callable[[], int],
+    around: AroundPayments = plain,
 ) -> MoneyIn:
-    """Join them; nothing connects yet."""
+    """Join them; nothing connects yet. `around` may put something around the means of payment."""
     treasury = Treasury(database, ledger, AuditTrail(now_ms), now_ms)
     rules = rules_of(settings)
     finishing = Finishing(database, treasury, ledger, now_ms)
@@ -51,7 +64,7 @@ def make_money_in(
         return MoneyIn(treasury, finishing, rules, None, None, None)
     rest_ms = settings.recharge_rest_minutes * _MS_PER_MINUTE
     back_off = BackOff(rest_ms, rest_ms << _LONGEST_REST_DOUBLINGS)
-    charging = Charging(database, ledger, payments, now_ms, back_off)
+    charging = Charging(database, ledger, around(payments), now_ms, back_off)
     burst = Burst(settings.recharge_burst, settings.recharge_burst_minutes * _MS_PER_MINUTE)
     return MoneyIn(
         treasury,

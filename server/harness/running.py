@@ -19,7 +19,7 @@ from server.app.process import CANNOT_START, EXIT_CANNOT_START
 from server.app.running import running_engine
 from server.duties import go_on
 from server.harness.clock import MovedClock, Shift
-from server.harness.faults import Faults, FaultyStore
+from server.harness.faults import Faults, FaultyPayments, FaultyStore
 from server.harness.keeping import settle_down
 from server.harness.recording import RecordedServer, Recording
 from server.harness.scenario import with_scenario
@@ -70,7 +70,11 @@ async def running_harness(settings: Settings, scenario: Path | None) -> AsyncIte
     parts = _Parts(settings)
     async with AsyncExitStack() as stack:
         _, port = await stack.enter_async_context(running_engine(settings, None, parts.making()))
-        joining = joined_keeper(settings, partial(MovedClock, shift=parts.shift))
+        joining = joined_keeper(
+            settings,
+            partial(MovedClock, shift=parts.shift),
+            partial(FaultyPayments, faults=parts.faults),
+        )
         keeper = await stack.enter_async_context(joining)
         parts.keeper.set_result(keeper)
         stack.callback(parts.close)
