@@ -21,7 +21,8 @@ from bench.processes import LoadFailed, LoadProcess, Processes, Served
 from bench.questions import questions
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 
-AUTHORITY = Path("tests/support/certificates/authority.crt")
+CERTIFICATES = Path("tests/support/certificates")
+AUTHORITY = CERTIFICATES / "authority.crt"
 ECHO, GRPCIO, NGHTTP2, TLS = (
     "echo_grpcio",
     "authorize_grpcio",
@@ -177,8 +178,14 @@ def better(measured: Mapping[str, Measured], names: Iterable[str]) -> Measured |
 
 
 def _start_tls(processes: Processes, settings: dict[str, object]) -> Served:
-    command = [sys.executable, "-m", "bench.tls_engine"]
-    served = processes.deciding("tls", command, **settings, transport="nghttp2")
+    served = processes.deciding(
+        "tls",
+        [sys.executable, "-m", "server"],
+        **settings,
+        transport="nghttp2",
+        tls_certificate=CERTIFICATES / "server.crt",
+        tls_key=CERTIFICATES / "server.key",
+    )
     return replace(served, where=served.where._replace(authority_file=str(AUTHORITY)))
 
 

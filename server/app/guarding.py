@@ -59,12 +59,16 @@ def bind(
     Raises `AddressUnusable`, and `OSError` where the certificates cannot be used.
     """
     address, files = str(settings.listen), _tls_files(settings)
-    if inherited is not None:
-        transport.add_listener(inherited, files)
-        return 1
-    if files is None:
+    if files is None and inherited is None:
         return transport.add_insecure_port(address)
-    return transport.add_secure_port(address, files)
+    try:
+        if inherited is not None:
+            transport.add_listener(inherited, files)
+            return 1
+        assert files is not None, "without TLS and without a socket it was bound above"
+        return transport.add_secure_port(address, files)
+    except OSError as error:
+        raise OSError(f"tls_certificate, tls_key or tls_client_ca: {error}") from error
 
 
 def _tls_files(settings: Settings) -> TlsFiles | None:
