@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
+from wheels import build_wheel
+
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("pyproject.toml", "README.md", "LICENSE")
-FOLDERS = ("callgate", "policy", "server")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    tree = tmp_path_factory.mktemp("tree")
-    for part in PARTS:
-        shutil.copy(ROOT / part, tree)
-    for folder in FOLDERS:
-        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", tree / "dist", tree],
-        check=True,
-    )
-    return zipfile.ZipFile(next((tree / "dist").glob("*.whl")))
+    return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("tree")))
 
 
 def test_the_wheel_carries_the_client_alone(wheel: zipfile.ZipFile) -> None:
@@ -41,7 +28,7 @@ def test_the_wheel_carries_every_file_of_the_client(wheel: zipfile.ZipFile) -> N
     sources = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "callgate").rglob("*")
-        if path.suffix in {".py", ".pyi", ".typed"}
+        if path.suffix in {".py", ".pyi", ".typed", ".json"}
     }
 
     assert sources | {"callgate/py.typed"} <= set(wheel.namelist())
