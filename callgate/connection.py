@@ -12,6 +12,8 @@ from google.protobuf.message import Message
 from callgate.credentials import ANONYMOUS, Credentials
 from callgate.errors import error_of
 from callgate.v1 import (
+    access_pb2,
+    access_pb2_grpc,
     authorization_pb2,
     authorization_pb2_grpc,
     credits_pb2,
@@ -69,6 +71,7 @@ class Connection:
         self._deadline_seconds = deadline_seconds
         self._metadata = credentials.metadata
         self._channel = credentials.open_channel(address, _OPTIONS)
+        self._access = access_pb2_grpc.AccessServiceStub(self._channel)
         self._authorization = authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
         self._credits = credits_pb2_grpc.CreditServiceStub(self._channel)
 
@@ -107,6 +110,36 @@ class Connection:
     ) -> credits_pb2.GetBalanceResponse:
         """Read the money of one tenant."""
         return self._ask(self._credits.GetBalance, question)
+
+    def create_token(
+        self, question: access_pb2.CreateTokenRequest
+    ) -> access_pb2.CreateTokenResponse:
+        """Make an identity with its first token, which only this answer shows."""
+        return self._ask(self._access.CreateToken, question)
+
+    def rotate_token(
+        self, question: access_pb2.RotateTokenRequest
+    ) -> access_pb2.RotateTokenResponse:
+        """Give an identity another token, which only this answer shows."""
+        return self._ask(self._access.RotateToken, question)
+
+    def revoke_token(
+        self, question: access_pb2.RevokeTokenRequest
+    ) -> access_pb2.RevokeTokenResponse:
+        """Remove an identity with all its tokens."""
+        return self._ask(self._access.RevokeToken, question)
+
+    def list_identities(
+        self, question: access_pb2.ListIdentitiesRequest
+    ) -> access_pb2.ListIdentitiesResponse:
+        """List who may ask, page by page."""
+        return self._ask(self._access.ListIdentities, question)
+
+    def list_audit_entries(
+        self, question: access_pb2.ListAuditEntriesRequest
+    ) -> access_pb2.ListAuditEntriesResponse:
+        """List administrative changes, the newest first, page by page."""
+        return self._ask(self._access.ListAuditEntries, question)
 
     def close(self) -> None:
         """Close the channel; a question still under way ends without an answer."""

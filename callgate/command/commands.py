@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from callgate.command.answer import balance_text, decision_text, emergency_numbers_text
+from callgate.command.audit import audit
 from callgate.command.call import call
 from callgate.command.calls import calls
 from callgate.command.engine import (
@@ -20,6 +21,7 @@ from callgate.command.engine import (
 )
 from callgate.command.question import DEFAULT_GATEWAY, KIND_NAMES, Given, question_of
 from callgate.command.route import route
+from callgate.command.tokens import tokens
 from callgate.command.watch import watch
 from callgate.v1.authorization_pb2 import GetEmergencyNumbersRequest
 from callgate.v1.credits_pb2 import GetBalanceRequest
@@ -111,5 +113,5 @@ def emergency_numbers(location: str, as_json: bool, address: str) -> None:
     print_answer(answer, as_json, lambda: emergency_numbers_text(answer))
 
 
-for _command in (call, calls, route, watch):
+for _command in (audit, call, calls, route, tokens, watch):
     callgate.add_command(_command)

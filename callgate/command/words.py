@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from google.protobuf.duration_pb2 import Duration
@@ -77,3 +78,13 @@ def price(rate: pb.Price) -> str:
     if rate.connection_fee.micros:
         told += f", and {money(rate.connection_fee)} to connect"
     return told
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Write rows in columns, the first one as the heads."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines)
