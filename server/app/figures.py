@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
+from server.app.money import payment_posts
 from server.app.parts import Engine
 from server.http import HttpListener
 from server.observation.metrics import Gauge, MetricsPage
@@ -25,11 +26,12 @@ async def show_figures(engine: Engine, stack: AsyncExitStack, shared: Shared | N
     address = engine.settings.http_listen
     if address is None:
         return
+    posts = payment_posts(engine)
     if shared is None:
-        listener = HttpListener(address, _page(engine))
+        listener = HttpListener(address, _page(engine), posts)
     else:
         page = MergedPage(lambda: own_families(engine, shared), lambda: shared.others.figures)
-        listener = HttpListener(address, page, is_shared=True)
+        listener = HttpListener(address, page, posts, is_shared=True)
     stack.push_async_callback(listener.stop)
     _log.info("Metrics on %s:%d/metrics.", address.host, await listener.start())
 

@@ -6,6 +6,7 @@ A customer is "cus_...:pm_...": whom Stripe knows, and the means of payment to c
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,12 +56,12 @@ class StripePayments(Payments):
         _require_fresh(signature, now_ms)
         try:
             # 0: how old it is was judged by our clock above.
-            event = stripe.Webhook.construct_event(
-                body, signature, self.webhook_secret, tolerance=0
+            stripe.WebhookSignature.verify_header(
+                body.decode(), signature, self.webhook_secret, tolerance=0
             )
-        except (stripe.SignatureVerificationError, ValueError) as error:
-            raise EventRefused(str(error)) from error
-        return _event_of(event)
+            return _event_of(json.loads(body))
+        except (stripe.SignatureVerificationError, KeyError, TypeError, ValueError) as error:
+            raise EventRefused(f"{type(error).__name__}: {error}") from error
 
     def _charge(self, charge: Charge) -> Result:
         import stripe
