@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from server.ledger import keys
+from server.ledger.record import CallRecord, read_record
 from server.ledger.store_call import named_trouble, pairs
 from server.ledger.wire import GROUP, PURSE, UNIT
 from server.store import Store
@@ -92,8 +93,10 @@ class Auditor:
             members = await self._store.command("ZRANGE", expiry, 0, -1)
         for member in members:
             reference, tenant_id = keys.parse_expiry_member(member.decode())
-            record = await self._hash(keys.call_key(tenant_id, reference))
-            if record.get("state") == "live":
+            async with named_trouble():
+                text = await self._store.command("GET", keys.call_key(tenant_id, reference))
+            record = None if text is None else read_record(text)
+            if record is not None and record.state == b"live":
                 _add_call(audit, tenant_id, record)
             else:
                 audit.lost_calls.append(member.decode())
@@ -130,23 +133,15 @@ def _read_account(fields: Mapping[str, str], name: str) -> AuditedAccount:
     )
 
 
-def _add_call(audit: PartitionAudit, tenant_id: str, record: Mapping[str, str]) -> None:
-    facts = "".join(_chunks(record))
-    purses = facts.split(GROUP)[1].split(PURSE)
-    for segment in _SEGMENT.finditer(record["held"].partition("|")[0]):
+def _add_call(audit: PartitionAudit, tenant_id: str, record: CallRecord) -> None:
+    purses = record.facts.decode().split(GROUP)[1].split(PURSE)
+    for segment in _SEGMENT.finditer(record.held.decode().partition("|")[0]):
         index, start, end, held = map(int, segment.groups())
         parts = purses[index].split(UNIT)
         if parts[0] == "P":
             audit.held_tallies[parts[2]] += end - start
         elif parts[0] == "C":
             audit.held_micros[tenant_id] += held
-            if parts[6] == "1" and record.get("unfunded") == "1":
+            if parts[6] == "1" and record.unfunded == b"1":
                 audit.held_unfunded[tenant_id] += held
             audit.held_tallies[parts[10]] += held
-
-
-def _chunks(record: Mapping[str, str]) -> Iterable[str]:
-    number = 1
-    while (chunk := record.get(f"facts{number}")) is not None:
-        yield chunk
-        number += 1

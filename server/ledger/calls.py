@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.ledger import keys, wire
 from server.ledger.answers import Answer
 from server.ledger.questions import CallKey
-from server.ledger.store_call import named_trouble, pairs
+from server.ledger.record import CallRecord, read_record
+from server.ledger.store_call import named_trouble
 from server.ledger.trouble import CallUnknown, LedgerDamaged
 from server.store import Store
 
@@ -99,28 +99,23 @@ class CallReader:
 
     async def _read(self, tenant_id: str, reference: str, key: str = "") -> KnownCall | None:
         async with named_trouble():
-            flat = await self._store.command("HGETALL", key or keys.call_key(tenant_id, reference))
-        record = {name.decode(): value for name, value in pairs(flat)}
+            text = await self._store.command("GET", key or keys.call_key(tenant_id, reference))
         try:
-            return _known_call(tenant_id, reference, record) if record else None
-        except (KeyError, ValueError, IndexError) as error:
+            return None if text is None else _known_call(tenant_id, reference, read_record(text))
+        except (ValueError, IndexError) as error:
             raise LedgerDamaged("the record of a call") from error
 
 
-def _known_call(tenant_id: str, reference: str, record: Mapping[str, bytes]) -> KnownCall | None:
-    chunks: list[bytes] = []
-    while f"facts{len(chunks) + 1}" in record:
-        chunks.append(record[f"facts{len(chunks) + 1}"])
-    facts = b"".join(chunks)
-    stored = [record[name] for name in ("decision", "answer", "held", "state")]
-    call_id, purses_text, _ = facts.decode().split(wire.GROUP, 2)
+def _known_call(tenant_id: str, reference: str, record: CallRecord) -> KnownCall | None:
+    stored = (record.decision_id, record.answer, record.held, record.state, record.facts)
+    call_id, purses_text, _ = record.facts.decode().split(wire.GROUP, 2)
     # A page that somebody made up may name a call of another tenant.
     if keys.call_reference(tenant_id, call_id) != reference:
         return None
     return KnownCall(
-        CallKey(tenant_id, record["gateway"].decode(), call_id),
-        int(record["asked"].split(b" ", 1)[0]),
-        wire.read_answer([b"SUPERSEDED", *stored, facts, b""]),
+        CallKey(tenant_id, record.gateway_id.decode(), call_id),
+        int(record.asked.split(b" ", 1)[0]),
+        wire.read_answer([b"SUPERSEDED", *stored, b""]),
         purses_text,
     )
 

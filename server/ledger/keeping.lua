@@ -41,8 +41,8 @@ end
 local function bury(keys, args)
   local buried = 0
   for _, key in ipairs(keys) do
-    local state = redis.call('HGET', key, 'state')
-    if state and state ~= 'live' then buried = buried + redis.call('PEXPIRE', key, args[1]) end
+    local record = redis.call('GET', key)
+    if record and string.sub(record, 1, 5) ~= 'live\n' then buried = buried + redis.call('PEXPIRE', key, args[1]) end
   end
   return buried
 end

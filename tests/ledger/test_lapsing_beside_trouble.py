@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledgers import START_MS, TENANT, YEAR_MS, ManualClock, UnderTest, an_account, ask
+from records import damage_line
 from server.ledger import LedgerDamaged, TopUp
 from server.ledger.keys import call_key, call_reference, keys_of, partition_of
 from server.ledger.redis_ledger import RedisLedger
@@ -17,7 +18,7 @@ MINUTE_MICROS = 100_000
 async def damage(store: Store, *call_ids: str) -> None:
     for call_id in call_ids:
         key = call_key(TENANT, call_reference(TENANT, call_id))
-        await store.command("HSET", key, "held", "nonsense")
+        await damage_line(store, key, "held", "nonsense")
 
 
 async def test_calls_behind_damaged_ones_lapse_as_ever(

@@ -24,6 +24,7 @@ from ledgers import (
 )
 from policy.rate import Rate
 from policy.rating import affordable_seconds, price_micros
+from records import LINES, damage_line
 from server.ledger import DirectDebit, LedgerError, Refund, TopUp
 from server.ledger.keys import call_key, call_reference, keys_of
 from server.ledger.library import SOURCES, library_code
@@ -158,11 +159,23 @@ async def test_a_key_of_the_wrong_type_leaves_nothing_half_done(
 
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS.keys())
-@pytest.mark.parametrize("key", [OF_PARTITION.accounts, CALL], ids=["accounts", "call"])
+async def test_a_damaged_line_of_a_record_leaves_nothing_half_done(
+    store: Store, redis_ledger: RedisLedger, verb: Verb
+) -> None:
+    for name in LINES:
+        for damage in DAMAGE:
+            await a_scene(redis_ledger, store)
+            await damage_line(store, CALL, name, damage)
+            whole = await is_wholly_applied_or_unchanged(store, redis_ledger, verb)
+            assert whole, (name, damage)
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS.keys())
 async def test_a_damaged_field_leaves_nothing_half_done(
-    store: Store, redis_ledger: RedisLedger, verb: Verb, key: str
+    store: Store, redis_ledger: RedisLedger, verb: Verb
 ) -> None:
     await a_scene(redis_ledger, store)
+    key = OF_PARTITION.accounts
     names = await store.command("HKEYS", key)
 
     for name in names:

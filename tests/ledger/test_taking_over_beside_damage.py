@@ -8,6 +8,7 @@ import pytest
 
 from ledgers import a_question, an_account, ask, extend
 from policy.decision import Reason
+from records import LINES, damage_line
 from server.ledger import CallKey, LedgerError
 from server.ledger.keys import call_key, call_reference, keys_of, other_gateway_key
 from server.ledger.redis_ledger import RedisLedger
@@ -86,17 +87,10 @@ async def test_a_key_of_the_wrong_type_leaves_nothing_half_done(
 async def test_a_damaged_field_leaves_nothing_half_done(
     store: Store, redis_ledger: RedisLedger, verb: Verb, key: str
 ) -> None:
-    await a_scene(redis_ledger, store)
-    names = await store.command("HKEYS", key)
-    assert names
-
-    for name in names:
+    for name in LINES:
         for damage in DAMAGE:
             await a_scene(redis_ledger, store)
-            if damage is None:
-                await store.command("HDEL", key, name)
-            else:
-                await store.command("HSET", key, name, damage)
+            await damage_line(store, key, name, damage)
             assert await is_wholly_applied_or_unchanged(store, redis_ledger, verb), (name, damage)
 
 

@@ -6,8 +6,8 @@
 --   accounts  hash    the partition's own line `meta`, and per tenant sums, flags, lots, tallies
 --   expiry    zset    "<call reference>:<tenant>" by the time at which a reservation lapses
 --   journal   stream  one entry a change, ids n-0; its name is also the channel of its wake-ups
---   call      hash    one call and the last answer about it
---   other     hash    what one gateway was answered about a call id that another one has by now
+--   call      string  one call and the last answer about it, line by line
+--   other     string  what one gateway was answered about a call id that another one has by now
 --
 -- A failing command leaves what was written before it. So every function reads, checks and formats
 -- first, and `commit` alone writes, with no branch or conversion in it that could still fail.
@@ -21,8 +21,7 @@ local EXPIRE_VALIDITIES = 2
 local REFUSAL_LIFETIME_MS = 120000
 local REFUND_LIFETIME_MS = 2592000000
 local PLENTY = 4 -- A contended purse gives a quarter of what is left of it, or the floor.
-local CHUNK_BYTES = 64 -- One longer value would cost a hash its compact encoding.
-local REMEMBERED_PURSES = 1000
+local REMEMBERED = 1000 -- Parsed texts of one kind.
 local REFERENCE_BYTES = 22
 
 local FROZEN, BALANCE_MISSING, SPEND_LIMIT_REACHED = 4, 13, 15
@@ -33,12 +32,13 @@ local NOTHING_USED = '0 0 0 0 0'
 
 -- Numbers and text ----------------------------------------------------------------------------
 
-local call, format, match, gmatch, sub, concat, fmod, min, max
+local call, try, format, match, gmatch, find, sub, concat, fmod, min, max
 
 -- Look Lua's own functions up once: it is forbidden while a library is loaded, and slow each time.
 local function bind()
-  call, format, match, gmatch, sub = redis.call, string.format, string.match, string.gmatch,
-    string.sub
+  call, try, format, match, gmatch = redis.call, redis.pcall, string.format, string.match,
+    string.gmatch
+  find, sub = string.find, string.sub
   concat, fmod, min, max = table.concat, math.fmod, math.min, math.max
 end
 

@@ -1,12 +1,23 @@
 -- A call: read out of its record, and formatted for it.
 
--- Read a hash as a table; nil where there is none.
-local function read_hash(key)
-  local flat = call('HGETALL', key)
-  if #flat == 0 then return nil end
-  local record = {}
-  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
-  return record
+-- The lines of a record: state, gateway, last question, decision, the one that began the call where
+-- it is another, answer, held, field of running calls, unfunded, facts; an explanation has the rest.
+local RECORD = '^(%l+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n'
+  .. '([^\n]*)\n([^\n]*)\n(.*)$'
+
+-- Read the record of a call; nil where there is none.
+local function read_record(key)
+  local text = call('GET', key)
+  if not text then return nil end
+  local state, gateway, asked, decision, opened, answer, held, counted, unfunded, facts, explanation =
+    match(text, RECORD)
+  if not state then damaged('a call') end
+  return {
+    text = text, state = state, gateway = gateway, asked = asked, decision = decision,
+    opened = opened ~= '' and opened or decision, answer = answer, held = held,
+    counted = counted ~= '' and counted or nil, unfunded = unfunded == '1', facts = facts,
+    explanation = explanation,
+  }
 end
 
 -- Write segments as "purse from to held", joined by commas.
@@ -63,16 +74,6 @@ local function held_texts(c)
   return segments_text(c.segments), uses_text(c.uses), report
 end
 
--- Join the chunks of a record's facts.
-local function facts_of(record)
-  local chunks, i = {}, 1
-  while record['facts' .. i] do
-    chunks[i] = record['facts' .. i]
-    i = i + 1
-  end
-  return concat(chunks)
-end
-
 -- Begin a call of which nothing is known yet. Its facts: call id, purses, context of the answer.
 local function new_call(facts, opened, counted)
   local list = match(facts, '^[^\29]*\29([^\29]*)\29')
@@ -88,11 +89,11 @@ end
 
 -- Unfold the record of a call that holds something, or may be reported on late.
 local function open_call(record)
-  local c = new_call(facts_of(record), record.opened or record.decision, record.counted)
+  local c = new_call(record.facts, record.opened, record.counted)
   local segments, uses, used, overrun, unpaid_seconds, unpaid_micros, late =
-    match(record.held or '', '^([^|]*)|([^|]*)|(%d+) (%d+) (%d+) (%d+) ([01])$')
-  if not segments or not c.opened then damaged('a call') end
-  c.is_new, c.unfunded, c.late = false, record.unfunded == '1', late == '1'
+    match(record.held, '^([^|]*)|([^|]*)|(%d+) (%d+) (%d+) (%d+) ([01])$')
+  if not segments or c.opened == '' then damaged('a call') end
+  c.is_new, c.unfunded, c.late = false, record.unfunded, late == '1'
   c.used, c.overrun = whole(used, 'held'), whole(overrun, 'held')
   c.unpaid_seconds, c.unpaid_micros = whole(unpaid_seconds, 'held'), whole(unpaid_micros, 'held')
   c.segments, c.uses, c.to = parse_segments(segments), parse_uses(uses), c.used

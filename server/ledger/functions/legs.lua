@@ -6,9 +6,9 @@ local HEAD_ARGUMENTS, LEG_ARGUMENTS, HEAD_KEYS, LEG_KEYS = 4, 10, 3, 2
 local function read_leg(keys, args, i, values)
   local at, k = HEAD_ARGUMENTS + (i - 1) * LEG_ARGUMENTS, HEAD_KEYS + (i - 1) * LEG_KEYS
   local key = keys[k + 1]
-  local record = not values and read_hash(key) or nil
+  local record = not values and read_record(key) or nil
   local leg = {
-    key = key, record = record, known = record ~= nil, member = sub(key, -REFERENCE_BYTES) .. ':'
+    key = key, record = record, member = sub(key, -REFERENCE_BYTES) .. ':'
       .. args[2],
     gateway = args[at + 1], asked = args[at + 2], decision = args[at + 3], refusal = args[at + 4],
     wanted = tonumber(args[at + 5]), floor = tonumber(args[at + 6]), running = args[at + 7],
@@ -19,12 +19,12 @@ local function read_leg(keys, args, i, values)
   if leg.announced ~= '' then leg.used = whole(match(leg.announced, '^(%d+)|'), 'used') end
   if leg.running ~= '' then leg.limit, leg.counted = match(leg.running, '^(%d+) (.+)$') end
   if record and record.gateway ~= leg.gateway then
-    local other = read_hash(keys[k + 2])
+    local other = read_record(keys[k + 2])
     leg.record, leg.in_use = other, record.state == 'live'
     if leg.in_use then
-      leg.key, leg.known = keys[k + 2], other ~= nil
+      leg.key = keys[k + 2]
     else
-      leg.holder, leg.known, leg.left = record.gateway, false, other and keys[k + 2]
+      leg.holder, leg.left = record.gateway, other and keys[k + 2]
     end
   end
   return leg

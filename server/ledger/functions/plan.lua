@@ -2,14 +2,13 @@
 
 -- Give the stored answer of a record again.
 local function stored_answer(record, status)
-  return { status, record.decision or '', record.answer or '', record.held or '', record.state
-    or '',
-           facts_of(record), record.explanation or '' }
+  return { status, record.decision, record.answer, record.held, record.state, record.facts,
+    record.explanation }
 end
 
 -- Say what was answered before, if this question or a later one was asked before.
 local function earlier_answer(record, asked)
-  local last, content = match(record.asked or '', '^(%d+) (.+)$')
+  local last, content = match(record.asked, '^(%d+) (.+)$')
   if not last then damaged('a call') end
   local sequence, asked_content = match(asked, '^(%d+) (.+)$')
   sequence, last = whole(sequence, 'sequence'), whole(last, 'sequence')
@@ -64,37 +63,20 @@ local function new_plan(acct, part)
   return { acct = acct, part = part, indexed = {}, over = {}, calls = {}, known = {} }
 end
 
--- Plan the record of a call with its last answer; a fresh one also holds what was asked.
+-- Plan the record of a call with its last answer.
 local function record_call(plan, question, c, state, answer)
-  local held = concat({ held_texts(c) }, '|')
-  local fields = { 'state', state, 'asked', question.asked, 'decision', question.decision, 'answer',
-    answer, 'held', held }
-  local n = 10
-  local function put(field, value)
-    fields[n + 1], fields[n + 2] = field, value
-    n = n + 2
-  end
-  if c.opened ~= question.decision then put('opened', c.opened) end
-  if question.fresh then
-    put('gateway', question.gateway)
-    if c.counted then put('counted', c.counted) end
-    if c.unfunded then put('unfunded', '1') end
-    if question.explanation ~= '' then put('explanation', question.explanation) end
-    local facts, chunk = c.facts, 1
-    for at = 1, #facts, CHUNK_BYTES do
-      put('facts' .. chunk, sub(facts, at, at + CHUNK_BYTES - 1))
-      chunk = chunk + 1
-    end
-  end
+  local decision, held = question.decision, concat({ held_texts(c) }, '|')
+  local opened = c.opened ~= decision and c.opened or ''
   plan.calls[#plan.calls + 1] = {
-    key = question.key, fields = fields, replaced = question.fresh and question.known,
-    lifetime = state == 'refused' and REFUSAL_LIFETIME_MS,
-    revived = question.state and not question.live,
-    aside = question.aside_key, left = question.left,
+    key = question.key,
+    text = concat({ state, question.gateway, question.asked, decision, opened, answer, held,
+      c.counted or '', c.unfunded and '1' or '', c.facts, question.explanation or '' }, '\n'),
+    lifetime = state == 'refused' and REFUSAL_LIFETIME_MS, aside = question.aside_key,
+    left = question.left,
   }
   -- The answer tells the facts where they are not those of the question.
   local told = c.facts ~= question.facts and c.facts or ''
-  return { 'OK', question.decision, answer, held, state, told, '' }
+  return { 'OK', decision, answer, held, state, told, '' }
 end
 
 -- Plan the journal entry of a change of a call.
@@ -110,7 +92,7 @@ local function note_call(plan, kind, question, c, nonce, paid)
       .. '\nfacts=' .. c.facts)
 end
 
--- Write a plan. Everything is formatted before the first command; each hash was read before.
+-- Write a plan. Everything is formatted before the first command; each key was read before.
 local function commit(keys, plan)
   local part, changes = plan.part, account_changes(plan.acct)
   local entries, n = part.entries, #changes
@@ -130,12 +112,13 @@ local function commit(keys, plan)
     local record = plan.calls[i]
     if record.aside then call('RENAME', record.key, record.aside) end
     if record.left then call('DEL', record.left) end
-    if record.replaced then call('DEL', record.key) end
-    call('HSET', record.key, unpack(record.fields))
-    if record.revived then call('PERSIST', record.key) end
-    if record.lifetime then call('PEXPIRE', record.key, record.lifetime) end
+    if record.lifetime then
+      call('SET', record.key, record.text, 'PX', record.lifetime)
+    else
+      call('SET', record.key, record.text)
+    end
   end
   if #plan.over > 0 then call('ZREM', keys[2], unpack(plan.over)) end
   -- Only a wake-up: who misses it reads the journal a little later.
-  if #entries > 0 then redis.pcall('SPUBLISH', keys[3], entries[#entries][1]) end
+  if #entries > 0 then try('SPUBLISH', keys[3], entries[#entries][1]) end
 end

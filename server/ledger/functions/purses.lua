@@ -50,7 +50,7 @@ local function parse_purses(list)
     purses.has[purse.kind] = true
     for _, field in ipairs(purse.tallies) do purses.fields[#purses.fields + 1] = field end
   end
-  if remembered_count >= REMEMBERED_PURSES then remembered, remembered_count = {}, 0 end
+  if remembered_count >= REMEMBERED then remembered, remembered_count = {}, 0 end
   remembered[list], remembered_count = purses, remembered_count + 1
   return purses
 end

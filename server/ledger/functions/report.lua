@@ -8,12 +8,12 @@ local function open_report(keys, args)
     gateway = args[4], asked = args[5], aside = keys[5] ~= nil,
     decision = args[6], used = whole(args[7], 'used'), second = args[8] == 's', kind = 'extended',
   }
-  local record = read_hash(keys[4])
+  local record = read_record(keys[4])
   if not record or record.gateway ~= question.gateway then return nil, { 'NO_CALL' } end
   if question.aside and record.state == 'refused' then return nil, { 'NO_CALL' } end
   local earlier = earlier_answer(record, question.asked)
   if earlier then return nil, earlier end
-  local state = record.state or damaged('a call')
+  local state = record.state
   if state ~= 'live' and state ~= 'expired' and state ~= 'ended' then
     return nil, { 'OVER', state }
   end
@@ -119,7 +119,7 @@ end
 --   reply  1 if it was given back, else 0
 local function expire(keys, args)
   if not call then bind() end
-  local member, record = args[3], read_hash(keys[4])
+  local member, record = args[3], read_record(keys[4])
   local score = call('ZSCORE', keys[2], member)
   if not record or record.state ~= 'live' then
     call('ZREM', keys[2], member)
@@ -128,7 +128,7 @@ local function expire(keys, args)
   local c = open_call(record)
   local part, acct = load(keys, args[1], args[2], { c }, false)
   if not acct then damaged('an account') end
-  local decided_ms, lapses_in_ms = match(record.answer or '', '^(%d+) %d+ (%d+) ')
+  local decided_ms, lapses_in_ms = match(record.answer, '^(%d+) %d+ (%d+) ')
   if not decided_ms then damaged('a call') end
   local expire_ms = whole(decided_ms, 'answer') + whole(lapses_in_ms, 'answer')
   if expire_ms > part.now_ms then
@@ -140,7 +140,7 @@ local function expire(keys, args)
   local plan = new_plan(acct, part)
   note_call(plan, 'expired', { member = member, gateway = record.gateway, asked = record.asked }, c,
     args[4], '')
-  plan.calls[1] = { key = keys[4], fields = { 'state', 'expired' } }
+  plan.calls[1] = { key = keys[4], text = 'expired' .. sub(record.text, #record.state + 1) }
   plan.over[1] = member
   commit(keys, plan)
   return 1
