@@ -166,6 +166,8 @@ class Http2:
             self._on_settings(flags, payload)
         elif kind == _PING:
             self._on_ping(flags, payload)
+        elif kind == _RESET and stream_id not in self._streams:
+            pass  # The answer came before the server had read all of the question.
         elif kind in {_DATA, _HEADERS, _RESET, _GOAWAY}:
             raise Broken(f"frame {kind} with flags {flags} on stream {stream_id}: {payload!r}")
 

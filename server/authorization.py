@@ -13,7 +13,7 @@ from callgate.v1 import authorization_pb2 as pb
 from server.calls.quick import Asking, Quick
 from server.calls.verbs import Verbs
 from server.control import Control
-from server.errors import DETAILS_KEY, Context, Method, counted_status
+from server.errors import Context, Method, Overloaded, ending_of
 from server.observation.metrics import Metrics
 from server.translation import limits
 from server.translation.wire import (
@@ -97,7 +97,11 @@ class Authorization:
             request = pb.AuthorizeCallRequest.FromString(offered.message)
         except DecodeError:
             return False
-        return self.quick.ask(request, UnaryAsking(offered, self.metrics.count_failure))
+        asking = UnaryAsking(offered, self.metrics.count_failure)
+        if self.verbs.load.sheds(request):
+            asking.fail(Overloaded())
+            return True
+        return self.quick.ask(request, asking)
 
     def _control_calls(self, target: TransportServer) -> Method[Any, None]:
         """Serve bridges' streams; the requests are read from the context, one by one."""
@@ -131,9 +135,7 @@ class UnaryAsking(Asking):
 
     @override
     def fail(self, error: Exception) -> None:
-        failure, status = counted_status(error, self._count_failure)
-        details = ((DETAILS_KEY, status.SerializeToString()),)
-        self._offered.abort(failure.code, status.message, details)
+        self._offered.abort(*ending_of(error, self._count_failure))
 
 
 def _timed(verb: Callable[[Q, float | None], Awaitable[A]]) -> Method[Q, A]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -39,6 +40,8 @@ from server.store import StoreUnavailable
 
 DOMAIN = "callgate.v1"
 DETAILS_KEY = "grpc-status-details-bin"
+# By which gRPC's own retries wait as long as they are told.
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
 BUG_REASON = "INTERNAL"
 
 _log = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ _log = logging.getLogger(__name__)
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 Context = grpc.aio.ServicerContext[Any, Any]
+# The code, the text and the trailing metadata of an RPC that failed.
+Ending = tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]
 Method = Callable[[Question, Context], Coroutine[Any, Any, Answer]]
 
 
@@ -104,6 +109,10 @@ class FactsBehind(Exception):
         self.tenant_id = tenant_id
 
 
+class Overloaded(Exception):
+    """There is more to do than can be done in time; this question was not looked into."""
+
+
 class StreamReplaced(Exception):
     """A newer stream of the same gateway took over."""
 
@@ -148,6 +157,8 @@ class Failure:
 # The wait before the next try: long enough for a failover to move on, short enough for a call.
 _LEDGER_RETRY_MS = 1_000
 _FACTS_RETRY_MS = 200
+# Long enough for others to be served, short enough for a caller who listens to silence.
+_OVERLOAD_RETRY_MS = 250
 
 _NO_LEDGER = Failure(
     grpc.StatusCode.UNAVAILABLE,
@@ -217,6 +228,12 @@ TABLE: Mapping[type[Exception], Failure] = {
         grpc.StatusCode.FAILED_PRECONDITION,
         "CALL_ANSWERED",
         "Use of this call was reported; settle it.",
+    ),
+    Overloaded: Failure(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "OVERLOADED",
+        "More is asked than can be answered in time. Ask again with the same call_id and sequence.",
+        _OVERLOAD_RETRY_MS,
     ),
     StreamReplaced: Failure(
         grpc.StatusCode.ABORTED, "REPLACED", "A newer stream of this gateway took over."
@@ -350,9 +367,25 @@ def answering_failures(
 
 async def abort(error: Exception, context: Context, count: Callable[[str], None]) -> NoReturn:
     """End an RPC with the status of an error."""
+    await context.abort(*ending_of(error, count))
+
+
+def ending_of(error: Exception, count: Callable[[str], None]) -> Ending:
+    """Build what ends an RPC that failed, and count it as `counted_status` does."""
+    if type(error) is Overloaded:
+        # To say no has to cost less than what it spares.
+        count(TABLE[Overloaded].reason)
+        return _ending_when_overloaded()
     failure, status = counted_status(error, count)
-    details = ((DETAILS_KEY, status.SerializeToString()),)
-    await context.abort(failure.code, status.message, details)
+    return failure.code, status.message, ((DETAILS_KEY, status.SerializeToString()),)
+
+
+@cache
+def _ending_when_overloaded() -> Ending:
+    failure, status = status_of(Overloaded())
+    pushback = (PUSHBACK_KEY, str(failure.retry_ms))
+    details = (DETAILS_KEY, status.SerializeToString())
+    return failure.code, status.message, (details, pushback)
 
 
 def metadata_of(error: Exception) -> dict[str, str]:

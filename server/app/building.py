@@ -23,6 +23,7 @@ from server.ledger.journal import JournalReader
 from server.ledger.probe import probe
 from server.ledger.redis_ledger import RedisLedger
 from server.ledger.rooms import RoomReader
+from server.load import Load, Waiting
 from server.observation.masks import Masks, record_key
 from server.observation.metrics import Metrics
 from server.observation.records import Records
@@ -82,6 +83,7 @@ def build_engine(
         ),
         accounts=accounts,
         watching=watching,
+        load=Load(Waiting(store.waiting, store.oldest_seconds), settings.deadline_ms / _MS),
         told=told,
         watch=LedgerHealth(
             prepare, lambda: probe(store), lambda up: told.tell(LEDGER_SERVICE, serving=up)

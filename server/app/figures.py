@@ -51,6 +51,7 @@ def _page(engine: Engine) -> MetricsPage:
 def _counters(engine: Engine) -> dict[str, Gauge]:
     records, metrics = engine.records, engine.metrics
     return {
+        "questions_shed": lambda: engine.load.shed,
         "facts_stale": lambda: metrics.facts_stale,
         "expired_reservations": lambda: metrics.expired_reservations,
         "facts_reload_failures": lambda: metrics.facts_reload_failures,
@@ -65,6 +66,8 @@ def _counters(engine: Engine) -> dict[str, Gauge]:
 def _gauges(engine: Engine) -> dict[str, Gauge]:
     return {
         "bridges": lambda: engine.standings.count,
+        "waiting_for_ledger": lambda: engine.load.waiting,
+        "waiting_limit": lambda: engine.load.limit,
         "records_waiting": lambda: engine.records.waiting,
         "ledger_up": lambda: float(engine.watch.up),
     }

@@ -19,6 +19,7 @@ from server.ledger.calls import CallReader
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.ledger.rooms import RoomReader
+from server.load import Load
 from server.observation.metrics import Metrics
 from server.observation.records import Records
 from server.settings import Settings
@@ -45,6 +46,7 @@ class Engine:
     fill: JournalFill
     accounts: Accounts
     watching: Watching
+    load: Load
     # What health checks are told, and what watches the ledger for them.
     told: HealthService
     watch: LedgerHealth

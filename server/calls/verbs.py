@@ -13,6 +13,7 @@ from server.calls.reporting import Reporter
 from server.decider import Decider
 from server.emergency import EmergencyDoor
 from server.errors import counted_status
+from server.load import Load
 from server.observation.decided import Decided
 from server.translation import limits
 from server.translation.advice import Advice
@@ -38,6 +39,7 @@ class Verbs:
     legs: Legs
     listing: Listing
     advice: Advice
+    load: Load
 
     async def authorize_call(
         self, request: pb.AuthorizeCallRequest, remaining_seconds: float | None
@@ -47,6 +49,10 @@ class Verbs:
         if emergency is not None:
             return emergency
         check_admitted()
+        if request.HasField("running_call"):
+            self.load.check_report()
+        else:
+            self.load.check_call()
         question = call_question(request)
         if question.used_seconds is None:
             return self._told(await self.decider.decide(question, remaining_seconds))
@@ -90,6 +96,7 @@ class Verbs:
         self, request: pb.ListCallsRequest, remaining_seconds: float | None
     ) -> pb.ListCallsResponse:
         """List running calls of one tenant."""
+        self.load.check_call()
         wanted = list_question(request)
         page = await self.listing.page(wanted, remaining_seconds)
         return list_response(wanted.tenant_id, page)
@@ -98,6 +105,7 @@ class Verbs:
         self, request: pb.ExtendCallRequest, remaining_seconds: float | None
     ) -> pb.ExtendCallResponse:
         """Debit what was used, and take more."""
+        self.load.check_report()
         reported = await self.reporter.extend(extend_report(request), remaining_seconds)
         return extend_response(reported.answer, reported.context, advice=self.advice)
 
@@ -105,6 +113,7 @@ class Verbs:
         self, request: pb.SettleCallRequest, remaining_seconds: float | None
     ) -> pb.SettleCallResponse:
         """Debit all that a call used, and give back the rest."""
+        self.load.check_report()
         reported = await self.reporter.settle(settle_report(request), remaining_seconds)
         return settle_response(reported.answer, reported.context)
 
@@ -112,6 +121,7 @@ class Verbs:
         self, request: pb.ReleaseCallRequest, remaining_seconds: float | None
     ) -> pb.ReleaseCallResponse:
         """Give back all that a call holds: nobody answered."""
+        self.load.check_report()
         reported = await self.reporter.release(release_report(request), remaining_seconds)
         return release_response(reported.answer, reported.context)
 
@@ -124,6 +134,7 @@ class Verbs:
         if not places:
             return {}
         check_admitted()
+        self.load.check_call()
         decided = await self.legs.decide(
             leg_questions(request, places),
             remaining_seconds,

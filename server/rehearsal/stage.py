@@ -36,6 +36,7 @@ from server.ledger import CallKey, Question, ReserveRequest
 from server.ledger.calls import CallReader
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import EXPIRE_BATCH, RedisLedger
+from server.load import Load, Waiting
 from server.observation.masks import Masks
 from server.observation.metrics import Metrics
 from server.observation.records import Records
@@ -247,6 +248,7 @@ def _verbs(
         legs=Legs(decider, announcing),
         listing=Listing(decider, CallReader(store)),
         advice=advice_of(settings),
+        load=Load(Waiting(store.waiting, store.oldest_seconds), _PATIENCE_SECONDS),
     )
 
 

@@ -71,6 +71,19 @@ class Store:
         node = self._routes.node_of(key)
         return None if node is None else node.lane
 
+    def waiting(self) -> int:
+        """Say how many commands wait for their replies."""
+        count = 0
+        for node in self._routes.nodes():
+            lane = node.lane
+            count += 0 if lane is None else lane.waiting
+        return count
+
+    def oldest_seconds(self) -> float:
+        """Say how long the oldest of them has waited; 0 where none does."""
+        lanes = [node.lane for node in self._routes.nodes()]
+        return max([lane.oldest_seconds() for lane in lanes if lane is not None], default=0.0)
+
     async def every_node(self, *parts: Argument) -> list[Reply]:
         """Run one command that has no key on every primary that can be reached; one at least."""
         packed = pack(*parts)

@@ -120,6 +120,15 @@ class Lane(asyncio.Protocol):
         """
         self._send(command, told)
 
+    @property
+    def waiting(self) -> int:
+        """How many commands wait for their replies."""
+        return len(self._waiting)
+
+    def oldest_seconds(self) -> float:
+        """Say how long the oldest of them has waited; 0 where none does."""
+        return self._loop.time() - self._waiting[0][1] if self._waiting else 0.0
+
     def send_asking(self, command: bytes) -> asyncio.Future[Reply]:
         """Send a command to a node that is about to be given its slot."""
         if len(self._waiting) + 1 >= IN_FLIGHT_LIMIT:

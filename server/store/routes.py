@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Protocol
 
@@ -32,6 +32,9 @@ class Routes(Protocol):
 
     async def every_node(self) -> Sequence[Node]:
         """List the nodes, in the order of their slots."""
+
+    def nodes(self) -> Iterable[Node]:
+        """List the nodes that are known now, in any order."""
 
     def moved(self, slot: int, address: Address) -> Node:
         """Take note that a slot has moved; the result is where it is."""
@@ -72,6 +75,10 @@ class OneNode:
     async def every_node(self) -> Sequence[Node]:
         """Name the node."""
         return [self._node]
+
+    def nodes(self) -> Iterable[Node]:
+        """Name the node."""
+        return (self._node,)
 
     def moved(self, slot: int, address: Address) -> Node:
         """Refuse: only the URL of a cluster is followed from node to node."""
@@ -129,6 +136,10 @@ class ClusterRoutes:
         if not nodes:
             raise StoreUnavailable(self._trouble)
         return nodes
+
+    def nodes(self) -> Iterable[Node]:
+        """List the nodes that are known now, in any order."""
+        return self._nodes.values()
 
     def moved(self, slot: int, address: Address) -> Node:
         """Take note that a slot has moved; whether others have is looked at beside the calls."""

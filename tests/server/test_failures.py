@@ -20,6 +20,7 @@ from server.errors import (
     CursorExpired,
     FactsBehind,
     InvalidRequest,
+    Overloaded,
     StoreEpochEnded,
     StreamReplaced,
     TenantForbidden,
@@ -44,6 +45,7 @@ CASES = [
     (CallUnknown(), "NOT_FOUND", "CALL_UNKNOWN", False),
     (CallOver("settled"), "NOT_FOUND", "CALL_ENDED", False),
     (CallAnswered(), "FAILED_PRECONDITION", "CALL_ANSWERED", False),
+    (Overloaded(), "RESOURCE_EXHAUSTED", "OVERLOADED", True),
     (StreamReplaced(), "ABORTED", "REPLACED", False),
     (BridgeTooSlow(), "RESOURCE_EXHAUSTED", "READER_TOO_SLOW", False),
     (StoreEpochEnded({"cursor": "c"}), "ABORTED", "EPOCH_ENDED", False),
@@ -93,7 +95,7 @@ async def ended(error: Exception) -> tuple[grpc.StatusCode, str, Status, list[st
     with pytest.raises(Aborted):
         await answering_failures(fail, counted.append)(None, context)  # type: ignore[arg-type] # A fake.
     assert context.ended is not None
-    code, text, ((key, details),) = context.ended
+    code, text, ((key, details), *_) = context.ended
     assert key == DETAILS_KEY
     return code, text, Status.FromString(details), counted
 

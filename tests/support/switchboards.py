@@ -44,6 +44,7 @@ from server.ledger.calls import CallReader
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.ledger.rooms import RoomReader
+from server.load import Load, Waiting
 from server.observation.masks import Masks
 from server.observation.metrics import Metrics
 from server.observation.records import Records
@@ -196,6 +197,7 @@ class Switchboard:
             legs=Legs(decider, announcing),
             listing=Listing(decider, CallReader(self.store)),
             advice=advice_of(settings),
+            load=Load(Waiting(self.store.waiting, self.store.oldest_seconds), SECONDS),
         )
         return verbs, metrics
 

@@ -66,4 +66,5 @@ def _verbs(engine: Engine, decider: Decider) -> Verbs:
         legs=Legs(decider, announcing),
         listing=Listing(decider, engine.calls),
         advice=advice_of(settings),
+        load=engine.load,
     )
