@@ -93,7 +93,7 @@ bench: .venv/ready ## Measure everything, a few minutes; QUICK=1 takes less than
 
 # --- Change it ------------------------------------------------------------------------------
 
-.PHONY: format proto lock wheel clean stubs
+.PHONY: format proto lock wheel engine-wheel clean stubs
 format: .venv/ready ## Format the code and the protos, and mend what ruff can mend safely.
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
@@ -113,6 +113,11 @@ lock: .venv/ready ## Resolve pyproject.toml into requirements.lock anew, with ha
 wheel: .venv/ready ## Build the wheel of the client alone into dist/.
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
+
+engine-wheel: .venv/ready ## Build the wheel of the engine, with its tree, into dist/.
+	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./packaging/engine
+	@rm -rf packaging/engine/build packaging/engine/*.egg-info
+	@ls dist/callgate_engine-*.whl
 
 clean: ## Remove .venv and all that tools leave behind, but not the data of a running engine.
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist *.egg-info

@@ -1,5 +1,5 @@
 """The catalogue: where numbers lead, what they cost, what plans and licences are worth."""
 
-from server.catalogue.reading import CatalogueFiles, read_catalogue, read_tables
+from server.catalogue.reading import CatalogueFiles, keep_catalogue, read_catalogue, read_tables
 
-__all__ = ["CatalogueFiles", "read_catalogue", "read_tables"]
+__all__ = ["CatalogueFiles", "keep_catalogue", "read_catalogue", "read_tables"]

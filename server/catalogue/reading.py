@@ -19,6 +19,10 @@ NAME_FILE = "NAME"
 MAX_NAME_LENGTH = 32
 
 
+# Name, time of the last change and size of every file.
+Signature = tuple[tuple[str, int, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogueFiles:
     """The catalogue, and those of its tables that only the directory is read with."""
@@ -31,11 +35,29 @@ class CatalogueFiles:
     restrictions: Mapping[str, Restriction]
 
 
+# What was read before this process was forked, by folder; see `keep_catalogue`.
+_kept: dict[Path, tuple[Signature, CatalogueFiles]] = {}
+
+
+def keep_catalogue(folder: Path) -> None:
+    """Read a folder now, for all processes that are forked from this one, while it stays as it is.
+
+    Raises `InvalidFacts`.
+    """
+    problems = Problems()
+    signature, files = _signature(folder), read_catalogue(folder, problems)
+    problems.raise_if_any()
+    _kept[folder.absolute()] = signature, files
+
+
 def read_catalogue(folder: Path, problems: Problems) -> CatalogueFiles:
     """Read all tables of the folder and note every mistake.
 
     With any mistake the result is not to be served; it is whole enough to check the directory by.
     """
+    kept = _kept.get(folder.absolute())
+    if kept is not None and kept[0] == _signature(folder):
+        return kept[1]
     source = Source(folder, problems)
     source.read_countries()
     destinations = tables.read_prefixes(source)
@@ -82,6 +104,11 @@ def _with_tables(
         skus=tables.read_skus(source, plans),
         restrictions=tables.read_restrictions(source),
     )
+
+
+def _signature(folder: Path) -> Signature:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
 
 
 def _version(source: Source) -> str:

@@ -15,9 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from server.catalogue import keep_catalogue
 from server.harness.running import serve_harness
-from server.settings import SettingsWrong, load_settings
+from server.settings import Settings, SettingsWrong, load_settings
 from server.store.embedded import die_with_parent
+from server.transport import TransportOptions, make_server
 
 EXIT_WRONG_SETTINGS = 2
 
@@ -25,6 +27,9 @@ EXIT_WRONG_SETTINGS = 2
 def raise_engines() -> int:
     """Fork engines until the standard input ends; the result is the exit status of the process."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # Read once for all engines, as long as nobody changes it.
+    keep_catalogue(Settings().catalogue_folder)
+    make_server("auto", TransportOptions())
     # What is here already stays in every engine; the collector need not touch, and copy, it.
     gc.freeze()
     for line in sys.stdin:

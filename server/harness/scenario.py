@@ -62,6 +62,8 @@ def with_scenario(settings: Settings, path: Path) -> Settings:
     for tenant_id, tenant in section.tenants.items():
         text = "\n".join(_toml({"id": tenant_id} | tenant))
         (directory / f"{tenant_id}.toml").write_text(text + "\n", encoding="utf-8")
+    if not section.rates:
+        return replace(settings, directory_folder=directory)
     shutil.copytree(settings.catalogue_folder, catalogue)
     for currency, rates in section.rates.items():
         _change_rates(catalogue / _RATES / f"{currency}.csv", rates, path, problems)

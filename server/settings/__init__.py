@@ -7,6 +7,7 @@ A setting `deadline_ms` is that name in the file and `CALLGATE_DEADLINE_MS` in t
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ _NO_SETTINGS = frozenset(
     }
 )
 
+# From where it is started, so that it reads `data` in the tree itself.
+_SAMPLE = Path(os.path.relpath(Path(__file__).parent.parent.parent / "data"))
 _DEFAULT_LISTEN = Address("127.0.0.1", 50_051)
 _SECONDS_A_DAY = 86_400
 
@@ -119,10 +122,10 @@ class Settings:
     # --- What it reads and keeps ------------------------------------------------------------
     catalogue_folder: Annotated[
         Path, kinds.path(), "Prefixes, countries, plans, rates and emergency numbers."
-    ] = Path("data/catalogue")
+    ] = _SAMPLE / "catalogue"
     directory_folder: Annotated[
         Path, kinds.path(), "Tenants with their users, licences and numbers, where files keep them."
-    ] = Path("data/directory")
+    ] = _SAMPLE / "directory"
     directory_source: Annotated[
         DirectorySource,
         kinds.choice(DirectorySource),

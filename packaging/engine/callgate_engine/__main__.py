@@ -1,0 +1,5 @@
+"""`python -m callgate_engine`: the same as `callgate-engine`."""
+
+from callgate_engine import main
+
+main()
