@@ -127,7 +127,9 @@ class UnaryAsking(Asking):
 
     @override
     def answer(self, response: bytes) -> None:
-        self._offered.answer(response)
+        offered = self._offered
+        del self._offered
+        offered.answer(response)
 
     @override
     def leave(self) -> None:

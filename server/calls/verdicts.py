@@ -11,10 +11,11 @@ from collections.abc import Hashable
 from policy.admission import admit
 from policy.decision import Admission, FreePurse, PayerKind
 from policy.destination import Destination, find_destination
-from policy.facts import Call, Catalogue, Facts, Tenant, User
+from policy.facts import Call, CallKind, Catalogue, Facts, Tenant, User
 from policy.likeness import Zone, likeness, listed_prefixes, zone_of
-from server.facts import Snapshot
+from server.facts import FactsKeeper
 from server.ledger.prepared import PreparedReserve
+from server.observation.alike import AlikeCall
 from server.translation.advice import Advice
 from server.translation.context import KeptContext, call_context
 from server.translation.kept_answer import KeptAnswer
@@ -39,11 +40,11 @@ class Verdict:
     """
 
     __slots__ = (
+        "_context",
         "answer",
         "context",
         "is_callers",
         "is_metered",
-        "kept_context",
         "reason",
         "reserve",
         "usual_figures",
@@ -61,16 +62,26 @@ class Verdict:
         self.usual_state = b"live" if self.reason is None else b"refused"
         self.usual_figures = [b"0", b"%d" % (self.reason or 0), b"0"]
         self.context = call_context(call, said, facts)
-        self.kept_context = KeptContext(self.context)
+        self._context = KeptContext(self.context)
         self.reserve = PreparedReserve(
             call.tenant_id,
             facts.tenant.digest,
             said,
-            context_end=self.kept_context.paying,
+            context_end=self._context.paying,
         )
         self.answer = KeptAnswer(self.context, call.tenant_id, advice=advice)
         if self.reason is not None:
             self.answer.keep_refusal(self.reason, advice=advice)
+
+    def context_of(self, call: AlikeCall, user: User) -> tuple[str, ...] | None:
+        """Pack the context of a call, less what the reserve has of it; None as `of_call` says."""
+        if self.is_callers:
+            own_number, accounts = user.number, ""
+        else:
+            own_number, accounts = self.context.own_number, user.user_id
+        dialled = "" if call.dialled == call.called_number else call.dialled
+        asked = (call.kind, dialled, call.calling_number, accounts, call.location)
+        return self._context.of_call(call.account_id, call.called_number, own_number, asked=asked)
 
 
 class Verdicts:
@@ -79,65 +90,62 @@ class Verdicts:
     What is kept hangs on the catalogue and on each tenant's facts: others begin anew.
     """
 
-    def __init__(self, advice: Advice) -> None:
+    def __init__(self, facts: FactsKeeper, advice: Advice) -> None:
+        self._facts = facts
         self._advice = advice
         self._catalogue: Catalogue | None = None
         self._listed: tuple[str, ...] = ()
         # By currency, then by the prefix of a destination and what rates add to it.
-        # By currency, and by as many digits as matter.
-        self._zones: dict[tuple[str, str], Zone] = {}
+        # By currency, and by as many digits as matter: from when, until when, and the zone.
+        self._zones: dict[tuple[str, str], tuple[int, int, Zone]] = {}
         self._same_zones: dict[Zone, Zone] = {}
         # A tenant's facts are kept with its verdicts, which stand on their identity.
         self._tenants: dict[str, tuple[Tenant, dict[Hashable, Verdict]]] = {}
         self._count = 0
 
     def find(
-        self, snapshot: Snapshot, tenant: Tenant, user: User, *, call: Call, now_ms: int
+        self, tenant: Tenant, user: User, *, kind: CallKind, e164: str, now_ms: int
     ) -> Verdict | None:
-        """Find what the rules say of a user's call, whose `called_number` is E.164 already.
+        """Find what the rules say of a call to a number that a user of the tenant places.
 
         None where the number leads nowhere: that is not kept.
         """
-        catalogue, e164 = snapshot.catalogue, call.called_number
+        catalogue = self._facts.current.catalogue
         if catalogue is not self._catalogue:
             self._begin(catalogue)
         destination = find_destination(catalogue.destinations, catalogue.longest_prefix, e164)
         if destination is None:
             return None
-        zone = self._zone(tenant, e164, destination, now_ms=now_ms)
-        verdicts = self._of_tenant(tenant)
-        # Zones are kept as long as verdicts are, so that their identity stands for them.
-        key = (call.kind.value, id(zone), likeness(user), self._begins_as(tenant, e164))
-        verdict = verdicts.get(key)
-        if verdict is None:
-            facts = Facts(catalogue, tenant)
-            verdict = Verdict(call, facts, now_ms=now_ms, advice=self._advice)
-            verdicts[key] = verdict
-            self._count += 1
-        return verdict
-
-    def _zone(self, tenant: Tenant, e164: str, destination: Destination, *, now_ms: int) -> Zone:
-        catalogue, currency = self._catalogue, tenant.currency
-        assert catalogue is not None
-        # Rates may tell apart what destinations do not.
-        finest = catalogue.finest_rate_prefix
-        prefix = destination.prefix
-        key = currency, prefix if finest <= len(prefix) else e164[1 : finest + 1]
-        zone = self._zones.get(key)
-        if zone is not None and zone.from_ms <= now_ms < zone.until_ms:
-            return zone
-        if zone is not None or self._count >= MOST_VERDICTS or len(self._zones) >= MOST_ZONES:
-            # What holds no longer has company: months and rates turn for all at once.
-            self._begin(catalogue)
-        zone = zone_of(catalogue, currency, e164, destination=destination, now_ms=now_ms)
-        zone = self._zones[key] = self._same_zones.setdefault(zone, zone)
-        return zone
-
-    def _of_tenant(self, tenant: Tenant) -> dict[Hashable, Verdict]:
+        zone = self._zone(tenant.currency, e164, destination, now_ms=now_ms)
         known = self._tenants.get(tenant.tenant_id)
         if known is None or known[0] is not tenant:
             known = self._tenants[tenant.tenant_id] = tenant, {}
-        return known[1]
+        # Zones are kept as long as verdicts are, so that their identity stands for them.
+        key = id(kind), id(zone), likeness(user), self._begins_as(tenant, e164)
+        verdict = known[1].get(key)
+        if verdict is None:
+            call = Call(kind, tenant.tenant_id, e164, account_ids=(user.user_id,))
+            verdict = Verdict(call, Facts(catalogue, tenant), now_ms=now_ms, advice=self._advice)
+            known[1][key] = verdict
+            self._count += 1
+        return verdict
+
+    def _zone(self, currency: str, e164: str, destination: Destination, *, now_ms: int) -> Zone:
+        catalogue = self._catalogue
+        assert catalogue is not None
+        # Rates may tell apart what destinations do not.
+        finest, prefix = catalogue.finest_rate_prefix, destination.prefix
+        key = currency, prefix if finest <= len(prefix) else e164[1 : finest + 1]
+        kept = self._zones.get(key)
+        if kept is not None and kept[0] <= now_ms < kept[1]:
+            return kept[2]
+        if kept is not None or self._count >= MOST_VERDICTS or len(self._zones) >= MOST_ZONES:
+            # What holds no longer has company: months and rates turn for all at once.
+            self._begin(catalogue)
+        zone = zone_of(catalogue, currency, e164, destination=destination, now_ms=now_ms)
+        zone = self._same_zones.setdefault(zone, zone)
+        self._zones[key] = zone.from_ms, zone.until_ms, zone
+        return zone
 
     def _begins_as(self, tenant: Tenant, e164: str) -> Hashable:
         """Say which prefixes a number begins with, of those that rules or the tenant list."""

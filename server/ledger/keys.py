@@ -70,9 +70,16 @@ def call_reference(*parts: str) -> str:
 
 
 def reference_bytes(*parts: str) -> bytes:
-    """Write that reference as it is sent: base64, less the two signs that fill it up."""
-    text = "".join([f"{len(part)}:{part}" for part in parts])
-    digest = blake2b(text.encode(), digest_size=_CALL_REFERENCE_BYTES).digest()
+    """Write that reference as it is sent."""
+    return reference_bytes_of("".join([f"{len(part)}:{part}" for part in parts]))
+
+
+def reference_bytes_of(named: str) -> bytes:
+    """Write the reference of parts that are joined, the length of each before it.
+
+    Base64, less the two signs that fill it up.
+    """
+    digest = blake2b(named.encode(), digest_size=_CALL_REFERENCE_BYTES).digest()
     return b2a_base64(digest, newline=False)[:CALL_REFERENCE_CHARACTERS]
 
 

@@ -8,7 +8,8 @@ which asks again and gets what this one got.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
 
 from policy.decision import Admission, Refusal
 from server.ledger import keys, wire
@@ -18,6 +19,8 @@ from server.store import Store, StoreUnavailable, Template
 
 # "OK" and the parts of one answer; nothing is told of facts, for they are those just sent.
 _FRESH = b"OK"
+_UNIT = wire.UNIT
+_GATEWAYS_KEPT = 4_096
 
 Listener = Callable[[Any], None]
 
@@ -38,9 +41,9 @@ class PreparedReserve:
         "_call_stem",
         "_facts_end",
         "_facts_middle",
+        "_named",
         "_other_stem",
         "_template",
-        "tenant_id",
     )
 
     def __init__(
@@ -57,7 +60,7 @@ class PreparedReserve:
         else:
             purses, concurrency, refusal = (), None, str(int(said.reason))
         of_partition = keys.keys_of(tenant_id).all()
-        self.tenant_id = tenant_id
+        self._named = f"{len(tenant_id)}:{tenant_id}"
         self._accounts_key = of_partition[0]
         self._facts_middle = f"{wire.GROUP}{wire.purses_text(purses, tenant_id)}{wire.GROUP}"
         self._facts_end = wire.UNIT.join(("", *context_end))
@@ -71,49 +74,53 @@ class PreparedReserve:
             *(None, FLOOR_SECONDS, wire.running_text(tenant_id, concurrency), None, "", ""),
         )
 
-    def command(self, call: PreparedCall) -> bytes:
-        """Write the reserve for one call."""
-        reference = keys.reference_bytes(self.tenant_id, call.call_id)
-        call_key = self._call_stem + reference
-        other_key = self._other_stem + reference + call.gateway_mark
-        now, want = b"%d" % call.now_ms, b"%d" % call.want_seconds
-        context = wire.UNIT.join(call.context)
-        text = f"{call.call_id}{self._facts_middle}{context}{self._facts_end}"
-        facts = text.encode()
-        gateway, asked, decision_id = call.gateway, call.asked, call.decision_id
+    def command(
+        self, call: Named, now_ms: int, *, asked: str, want_seconds: int, context: tuple[str, ...]
+    ) -> bytes:
+        """Write the reserve for one call; `asked` is its sequence and fingerprint.
+
+        `context` is that of its answer, without control characters, less the end given before.
+        """
+        call_id = call.call_id
+        named = f"{self._named}{len(call_id)}:{call_id}"
+        reference = keys.reference_bytes_of(named)
+        gateway, mark = _gateway(call.gateway_id)
+        call_key, other_key = self._call_stem + reference, self._other_stem + reference + mark
+        now, want, asked_bytes = b"%d" % now_ms, b"%d" % want_seconds, asked.encode()
+        decision = call.decision_id.encode()
+        facts = f"{call_id}{self._facts_middle}{_UNIT.join(context)}{self._facts_end}".encode()
         # Each by its place, without a list of its own: this is for every call.
         # fmt: off
         return self._template.fill(
             len(call_key), call_key, len(other_key), other_key, len(now), now,
-            len(gateway), gateway, len(asked), asked, len(decision_id), decision_id,
+            len(gateway), gateway, len(asked_bytes), asked_bytes, len(decision), decision,
             len(want), want, len(facts), facts,
         )
         # fmt: on
 
-    def is_sent(self, store: Store, call: PreparedCall, listener: Listener) -> bool:
+    def is_sent(self, store: Store, command: bytes, listener: Listener) -> bool:
         """Send it, unless there is no connection to send it on now. See `Lane.tell`."""
         lane = store.lane_of(self._accounts_key)
         if lane is None:
             return False
         try:
-            lane.tell(self.command(call), listener)
+            lane.tell(command, listener)
         except StoreUnavailable:
             return False
         return True
 
 
-class PreparedCall(NamedTuple):
-    """What of a reserve is the call's own; `asked` is its sequence and fingerprint."""
+class Named(Protocol):
+    """What a call and its decision are named by."""
 
     call_id: str
-    gateway: bytes
-    gateway_mark: bytes
-    now_ms: int
-    asked: bytes
-    decision_id: bytes
-    want_seconds: int
-    # Of its answer, without control characters; less what is the same for all that are alike.
-    context: tuple[str, ...]
+    gateway_id: str
+    decision_id: str
+
+
+@lru_cache(maxsize=_GATEWAYS_KEPT)
+def _gateway(gateway_id: str) -> tuple[bytes, bytes]:
+    return gateway_id.encode(), keys.gateway_mark(gateway_id).encode()
 
 
 def fresh_answer(reply: Any) -> FreshAnswer | None:

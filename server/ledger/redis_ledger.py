@@ -10,7 +10,7 @@ from server.ledger import keys, wire
 from server.ledger.answers import Answer, Balance
 from server.ledger.lapsing import Lapsing
 from server.ledger.library import LIBRARY, library_code
-from server.ledger.prepared import Listener, PreparedCall, PreparedReserve
+from server.ledger.prepared import Listener, PreparedReserve
 from server.ledger.questions import (
     CallKey,
     DirectDebit,
@@ -94,14 +94,12 @@ class RedisLedger:
         mode = "d" if request.dry_run else ""
         return (await self._reserve((request,), mode))[0]
 
-    def begin_reserve(
-        self, prepared: PreparedReserve, call: PreparedCall, listener: Listener
-    ) -> bool:
-        """Send what was prepared; False where there is no connection for it now.
+    def begin_reserve(self, prepared: PreparedReserve, command: bytes, listener: Listener) -> bool:
+        """Send a command that was prepared; False where there is no connection for it now.
 
         `listener` is called with the reply, or with a `StoreUnavailable`. It must not raise.
         """
-        return prepared.is_sent(self._store, call, listener)
+        return prepared.is_sent(self._store, command, listener)
 
     async def _reserve(self, requests: Sequence[ReserveRequest], mode: str) -> list[Answer]:
         wire.require_legs(requests)

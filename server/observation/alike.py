@@ -6,35 +6,64 @@ are the records of nearly all calls.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from msgspec import Struct
 
 from policy.decision import Reason
-from policy.facts import Call
 from server.observation.masks import Masks
 from server.observation.words import time_text
 from server.translation.context import CallContext
-from server.translation.kept_answer import Hold, Told
+from server.translation.kept_answer import Hold
 
 
-class DecidedAlike(NamedTuple):
-    """A decision about a call: what was asked, what was answered, how long it took.
+class AlikeCall:
+    """A call that was decided like one before: what of it is its own.
 
-    `call` has its number read; `context` is that of a call which was decided alike. `hold` is what
-    is held for a grant; None of a refusal by the rules.
+    Attributes:
+        called_number: The number as the rules read it; `dialled` is how it was asked about.
+        account_id: The account that pays.
+        context: The context of a call that was decided alike.
+        reason: Why the rules refuse it; None where they do not.
+        hold: What is held for it; None where it is refused.
     """
 
-    call: Call
+    __slots__ = (
+        "account_id",
+        "call_id",
+        "called_number",
+        "calling_number",
+        "context",
+        "decided_ms",
+        "decision_id",
+        "dialled",
+        "duration_us",
+        "gateway_id",
+        "hold",
+        "kind",
+        "location",
+        "reason",
+        "requested_seconds",
+        "sequence",
+        "tenant_id",
+        "user_id",
+    )
+
+    tenant_id: str
+    kind: str
+    user_id: str
     dialled: str
+    called_number: str
+    calling_number: str
+    location: str
+    requested_seconds: int
     gateway_id: str
     call_id: str
     sequence: int
-    told: Told
-    decided_ms: int
-    reason: Reason | None
+    decision_id: str
+    account_id: str
     context: CallContext
+    reason: Reason | None
     hold: Hold | None
+    decided_ms: int
     duration_us: int
 
 
@@ -85,34 +114,33 @@ class _GrantWords(_Words):
     duration_us: int
 
 
-def alike_words(one: DecidedAlike, masks: Masks) -> Struct:
+def alike_words(call: AlikeCall, masks: Masks) -> Struct:
     """Put a decision into words and figures, numbers and accounts hidden as the masks say."""
-    call, context, told = one.call, one.context, one.told
+    context = call.context
     number, number_hash = masks.number(call.called_number), masks.hash(call.called_number)
-    if one.dialled == call.called_number:
+    if call.dialled == call.called_number:
         dialled, dialled_hash = number, number_hash
     else:
-        dialled, dialled_hash = masks.number(one.dialled), masks.hash(one.dialled)
-    user_id = masks.account(call.account_ids[0])
+        dialled, dialled_hash = masks.number(call.dialled), masks.hash(call.dialled)
     begin = (
         "authorize",
-        time_text(one.decided_ms),
+        time_text(call.decided_ms),
         call.tenant_id,
-        one.gateway_id,
-        one.call_id,
-        one.sequence,
+        call.gateway_id,
+        call.call_id,
+        call.sequence,
         False,
-        call.kind.value,
-        (user_id,),
+        call.kind,
+        (masks.account(call.user_id),),
         dialled,
         dialled_hash,
         masks.number(call.calling_number),
         masks.hash(call.calling_number),
         number,
         number_hash,
-        told.decision_id.decode(),
-        "grant" if one.reason is None else "refusal",
-        masks.account(told.account_id.decode()),
+        call.decision_id,
+        "grant" if call.hold else "refusal",
+        masks.account(call.account_id),
         context.payer_kind,
         context.country,
         context.call_type,
@@ -120,11 +148,11 @@ def alike_words(one: DecidedAlike, masks: Masks) -> Struct:
         context.directory_version,
         False,
     )
-    if one.hold is None:
-        assert one.reason is not None
-        reason = one.reason.name
-        return _RefusalWords(*begin, reason, 0, context.currency, False, one.duration_us)
-    segments = one.hold.segments
+    if call.hold is None:
+        assert call.reason is not None
+        reason = call.reason.name
+        return _RefusalWords(*begin, reason, 0, context.currency, False, call.duration_us)
+    segments = call.hold.segments
     purses = [context.purses[segment.purse_index] for segment in segments]
     return _GrantWords(
         *begin,
@@ -134,5 +162,5 @@ def alike_words(one: DecidedAlike, masks: Masks) -> Struct:
         sum(segment.held_micros for segment in segments),
         context.currency,
         False,
-        one.duration_us,
+        call.duration_us,
     )

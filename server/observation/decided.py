@@ -7,7 +7,7 @@ from typing import NamedTuple
 from policy.decision import EmergencyGrant
 from policy.facts import Call
 from server.ledger import Answer
-from server.observation.alike import DecidedAlike
+from server.observation.alike import AlikeCall
 from server.observation.masks import Masks
 from server.observation.words import time_text
 from server.translation.context import CallContext
@@ -59,7 +59,7 @@ class DecidedEmergency(NamedTuple):
     grant: EmergencyGrant
 
 
-Recorded = Decided | DecidedAlike | Reported | DecidedEmergency
+Recorded = Decided | AlikeCall | Reported | DecidedEmergency
 
 
 def wording(decided: Decided | Reported | DecidedEmergency, masks: Masks) -> dict[str, object]:

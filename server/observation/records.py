@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 import msgspec
 
-from server.observation.alike import DecidedAlike, alike_words
+from server.observation.alike import AlikeCall, alike_words
 from server.observation.decided import Decided, DecidedEmergency, Recorded, Reported, wording
 from server.observation.masks import Masks
 
@@ -37,7 +37,7 @@ class Records:
         self._path = path
         self._masks = masks
         self._most = most
-        self._grants: deque[Decided | DecidedAlike | Reported] = deque()
+        self._grants: deque[Decided | AlikeCall | Reported] = deque()
         self._others: deque[Recorded] = deque()
         self._encode = msgspec.json.Encoder().encode
         self._file = -1
@@ -63,13 +63,13 @@ class Records:
         else:
             self._others.append(decided)
 
-    def keep_alike(self, decided: DecidedAlike) -> None:
+    def keep_alike(self, call: AlikeCall) -> None:
         """Keep a decision that was like one before; never waits, never fails."""
         self._make_room()
-        if decided.reason is None:
-            self._grants.append(decided)
+        if call.hold is not None:
+            self._grants.append(call)
         else:
-            self._others.append(decided)
+            self._others.append(call)
 
     def keep_emergency(self, decided: DecidedEmergency) -> None:
         """Keep one emergency grant, as dear as a refusal."""
@@ -125,7 +125,7 @@ class Records:
 
     def _line(self, one: Recorded) -> bytes:
         try:
-            if isinstance(one, DecidedAlike):
+            if isinstance(one, AlikeCall):
                 return self._encode(alike_words(one, self._masks)) + b"\n"
             return self._encode(wording(one, self._masks)) + b"\n"
         except Exception:  # noqa: BLE001 -- One that cannot be told must not end all that follow.

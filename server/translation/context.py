@@ -127,10 +127,9 @@ def pack(context: CallContext) -> tuple[str, ...]:
 class KeptContext:
     """The context of calls that are alike, but for who calls and the numbers of each call."""
 
-    __slots__ = ("_context", "_head", "_middle", "_separators", "paying")
+    __slots__ = ("_head", "_middle", "_separators", "paying")
 
     def __init__(self, context: CallContext) -> None:
-        self._context = context
         self._head = _join([_LAYOUT, context.payer_kind or "", ""])
         between = [*context[3:9], "1" if context.origin_assumed else "", context.location]
         self._middle = _join(["", *between, ""])
@@ -140,9 +139,9 @@ class KeptContext:
         self.paying = packed[packed.index(PAYING, 1) :]
 
     def of_call(
-        self, account_id: str, called_number: str, own_number: str, *, asked: AskedCall
+        self, account_id: str, called_number: str, own_number: str, *, asked: tuple[str, ...]
     ) -> tuple[str, ...] | None:
-        """Pack the context of one call, less `paying`, which follows.
+        """Pack the context of one call, less `paying`; `asked` is an `AskedCall`, or like one.
 
         None where anything has to be escaped, or may not be kept: `pack` deals with it.
         """
@@ -151,14 +150,6 @@ class KeptContext:
         if text.count(_SEPARATOR) != self._separators or _ESCAPE in text:
             return None
         return _cut(text) if text.isprintable() else None
-
-    def whole(
-        self, account_id: str, called_number: str, own_number: str, *, asked: AskedCall
-    ) -> CallContext:
-        """Give the context of one call."""
-        return self._context._replace(
-            account_id=account_id, called_number=called_number, own_number=own_number, asked=asked
-        )
 
 
 def unpack(strings: tuple[str, ...]) -> CallContext:

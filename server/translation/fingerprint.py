@@ -9,7 +9,7 @@ from policy.facts import Call, Tenant
 from policy.numbering import read_number
 from policy.spelling import strip_separators
 
-VERSION = "callgate question 2"
+_VERSION = "callgate question 2"
 # No field holds one: ids are printable ASCII, numbers have no control characters.
 _SEPARATOR = "\n"
 _HASH_BYTES = 16
@@ -25,7 +25,6 @@ def fingerprint(
     """
     country = home_country(call.account_ids, tenant)
     fields = (
-        VERSION,
         call.kind,
         call.tenant_id,
         meaning(call.called_number, country, tenant),
@@ -38,12 +37,13 @@ def fingerprint(
         "explain" if explain else "",
         *(() if used_seconds is None else (str(used_seconds),)),
     )
-    return hash_fields(fields)
+    return fingerprint_of(fields)
 
 
-def hash_fields(fields: Iterable[str]) -> str:
+def fingerprint_of(fields: Iterable[str]) -> str:
     """Hash the fields of a question in their order: 32 hexadecimal digits."""
-    return blake2b(_SEPARATOR.join(fields).encode(), digest_size=_HASH_BYTES).hexdigest()
+    text = f"{_VERSION}{_SEPARATOR}{_SEPARATOR.join(fields)}"
+    return blake2b(text.encode(), digest_size=_HASH_BYTES).hexdigest()
 
 
 def home_country(account_ids: tuple[str, ...], tenant: Tenant) -> str:

@@ -24,19 +24,16 @@ _MOST_HOLDS = 64
 _SECONDS_KEPT = 4_096
 _NEITHER = b"-"
 
-# Tags: the number of a field, and that it has a length.
-_GRANT, _DECISION_ID, _PAYER, _CALLED_NUMBER, _DECIDE_TIME = (
-    b"\x0a",
-    b"\x1a",
-    b"\x22",
-    b"\x2a",
-    b"\x52",
-)
-_ACCOUNT_ID = b"\x1a"
+# Places of the ledger's figures.
+_REPORT_IN, _LAPSES_IN, _MONEY_LEFT, _POOL_LEFT = 1, 2, 6, 7
+
+# Tags of fields that have a length, and of the first and second whole number of a message.
+_GRANT, _DECIDE_TIME = b"\x0a", b"\x52"
 _REPORT_BY, _EXPIRE, _REMAINING = b"\x22", b"\x2a", b"\x52"
 _POOL_DURATION, _AVAILABLE, _CURRENCY = b"\x0a", b"\x12", b"\x12"
-# Tags of whole numbers: seconds and micros are the first of their messages, nanos the second.
 _FIRST, _SECOND = b"\x08", b"\x10"
+# Decision, payer and in it the account, number: tags and lengths before each.
+_OF_CALL = b"\x1a%c%b" + b"\x22%b%b\x1a%c%b" + b"\x2a%c%b"
 
 
 class Hold(NamedTuple):
@@ -44,14 +41,6 @@ class Hold(NamedTuple):
 
     segments: tuple[Segment, ...]
     part: bytes
-
-
-class Told(NamedTuple):
-    """What an answer tells that is each call's own."""
-
-    decision_id: bytes
-    account_id: bytes
-    called_number: bytes
 
 
 class KeptAnswer:
@@ -74,6 +63,8 @@ class KeptAnswer:
         self._payer, self._middle = payer.SerializeToString(), part.SerializeToString()
         self._refused_end, self._granted_end = end, handling.SerializeToString() + end
         self._price = price.SerializeToString()
+        # With tag and length of the account.
+        self._payer_bytes = len(self._payer) + 2
         self._currency = _sized(_CURRENCY, context.currency.encode())
         self._refusal = b""
         self._holds: dict[bytes, Hold] = {}
@@ -84,31 +75,46 @@ class KeptAnswer:
         set_reason(part.refusal, reason, advice)
         self._refusal = part.SerializeToString()
 
-    def refused(self, told: Told, decided_ms: int) -> bytes:
-        """Write what a call is told that the rules refuse."""
-        time = _sized(_DECIDE_TIME, _time(decided_ms))
-        return self._refusal + self._of_call(told) + self._middle + time + self._refused_end
+    def refused(self, of_call: bytes, decided_ms: int) -> bytes:
+        """Write what a call is told that the rules refuse; `of_call` is by the method below."""
+        time = _time(decided_ms)
+        return b"".join(
+            (self._refusal, of_call, self._middle, _DECIDE_TIME, time, self._refused_end)
+        )
 
     def granted(
-        self, told: Told, decided_ms: int, hold: Hold, *, figures: Sequence[bytes]
+        self, of_call: bytes, decided_ms: int, hold: Hold, *, figures: Sequence[bytes]
     ) -> bytes:
         """Write a grant; `figures` are the ledger's, as it writes them."""
-        _, report_in_ms, lapses_in_ms, _, _, _, available, pool_left = figures
         left = b""
-        if pool_left != _NEITHER:
-            left = _sized(_POOL_DURATION, _whole(_FIRST, int(pool_left)))
-        if available != _NEITHER:
-            left += _sized(_AVAILABLE, _whole(_FIRST, int(available)) + self._currency)
-        grant = (
-            hold.part
-            + _sized(_REPORT_BY, _time(decided_ms + int(report_in_ms)))
-            + _sized(_EXPIRE, _time(decided_ms + int(lapses_in_ms)))
-            + self._price
-            + _sized(_REMAINING, left)
+        if figures[_POOL_LEFT] != _NEITHER:
+            left = _sized(_POOL_DURATION, _whole(_FIRST, int(figures[_POOL_LEFT])))
+        if figures[_MONEY_LEFT] != _NEITHER:
+            micros = _whole(_FIRST, int(figures[_MONEY_LEFT]))
+            left += _sized(_AVAILABLE, micros + self._currency)
+        report_by = _time(decided_ms + int(figures[_REPORT_IN]))
+        expire = _time(decided_ms + int(figures[_LAPSES_IN]))
+        grant = b"".join(
+            (hold.part, _REPORT_BY, report_by, _EXPIRE, expire, self._price, _REMAINING)
         )
-        time = _sized(_DECIDE_TIME, _time(decided_ms))
-        of_call = self._of_call(told)
-        return _sized(_GRANT, grant) + of_call + self._middle + time + self._granted_end
+        grant += varint(len(left)) + left
+        head = _GRANT + varint(len(grant))
+        time = _time(decided_ms)
+        return b"".join((head, grant, of_call, self._middle, _DECIDE_TIME, time, self._granted_end))
+
+    def of_call(self, decision_id: str, account_id: str, called_number: str) -> bytes:
+        """Write what is each call's own: its decision, who pays, the number as it was read.
+
+        None of them is longer than an id may be, so that each length is one byte.
+        """
+        decision, account = decision_id.encode(), account_id.encode()
+        number, size = called_number.encode(), self._payer_bytes + len(account)
+        # fmt: off
+        return _OF_CALL % (
+            len(decision), decision, varint(size), self._payer, len(account), account,
+            len(number), number,
+        )
+        # fmt: on
 
     def hold(self, held: bytes) -> Hold:
         """Read what a new grant holds, as the ledger writes it, and how it is told."""
@@ -125,14 +131,6 @@ class KeptAnswer:
         grant = pb.Grant()
         set_segments(grant, segments, self._context)
         return Hold(segments, grant.SerializeToString())
-
-    def _of_call(self, told: Told) -> bytes:
-        payer = self._payer + _sized(_ACCOUNT_ID, told.account_id)
-        return (
-            _sized(_DECISION_ID, told.decision_id)
-            + _sized(_PAYER, payer)
-            + _sized(_CALLED_NUMBER, told.called_number)
-        )
 
 
 def varint(number: int) -> bytes:
@@ -161,8 +159,10 @@ def _whole(tag: bytes, number: int) -> bytes:
 
 
 def _time(time_ms: int) -> bytes:
+    """Write a time with its length."""
     seconds, milliseconds = divmod(time_ms, _MS)
-    return _seconds(seconds) + _NANOS[milliseconds]
+    first, second = _seconds(seconds), _NANOS[milliseconds]
+    return _VARINTS[len(first) + len(second)] + first + second
 
 
 # Those of a second, and those of a grant's ends: they come again and again.
