@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from server.access.roles import Role
 from server.archive import AuditTrail
 from server.archive.directory_rows import Shelf
 from server.directory.bodies import ItemKind
+from server.directory.sections import ID_PATTERN, ID_WORDS
 from server.directory_service.changing import Changes, Wanted
 from server.directory_service.looking import Look, licences_response, restrictions_response
 from server.directory_service.source import Source
@@ -32,7 +34,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["DirectoryService"].full_name
 POLICIES = frozenset(
     {"restriction", "dial_plan", "inbound_block", "blocked_prefixes", "concurrent_calls_limit"}
 )
-_MAX_ID_LENGTH = 64
+_ITEM_ID = re.compile(ID_PATTERN)
 
 Result = TypeVar("Result")
 Method = Callable[[Any, Context], Any]
@@ -197,8 +199,8 @@ def _place_of(kind: ItemKind, message: Any, prefix: str = "") -> tuple[Shelf, st
     shape: Shape = ITEMS[kind]
     tenant_id = _tenant_of(message.tenant_id, f"{prefix}tenant_id")
     item_id = getattr(message, shape.id_field)
-    if not 1 <= len(item_id) <= _MAX_ID_LENGTH:
-        raise InvalidRequest(f"{prefix}{shape.id_field}", f"1 to {_MAX_ID_LENGTH} characters")
+    if not _ITEM_ID.match(item_id):
+        raise InvalidRequest(f"{prefix}{shape.id_field}", ID_WORDS)
     return Shelf(tenant_id, kind), item_id
 
 

@@ -40,7 +40,9 @@ def read_hello(request: pb.ControlCallsRequest) -> Hello:
     hello = request.hello
     if len(hello.tenant_ids) > MAX_TENANTS:
         raise InvalidRequest("hello.tenant_ids", f"at most {MAX_TENANTS} tenants")
-    tenant_ids = tuple(dict.fromkeys(limits.tenant_id(one) for one in hello.tenant_ids))
+    for place, tenant_id in enumerate(hello.tenant_ids):
+        limits.tenant_id(tenant_id, f"hello.tenant_ids[{place}]")
+    tenant_ids = tuple(dict.fromkeys(hello.tenant_ids))
     return Hello(limits.an_id("hello.gateway_id", hello.gateway_id), tenant_ids)
 
 

@@ -118,7 +118,10 @@ def _failed(error: grpc.Call) -> Outcome:
 
 
 def filled(descriptor: Descriptor, **values: Any) -> Message:
-    """Fill a request of any kind: known fields by their names, at any depth, others plausibly."""
+    """Fill a request of any kind: fields by their names, at any depth, others plausibly.
+
+    Of a `oneof` its first field is taken, or the one that is given under its name.
+    """
     message = GetMessageClass(descriptor)()
     _fill(message, {**_PLAUSIBLE, **values}, depth=0)
     return message
@@ -132,6 +135,7 @@ _PLAUSIBLE: dict[str, Any] = {
     "sequence": 1,
     "called_number": "+14255550123",
     "user_id": "adele",
+    "identity_id": "somebody",
     "item_id": 1,
     "location": "",
     "calling_number": "",
@@ -147,6 +151,12 @@ def _fill(message: Any, values: dict[str, Any], *, depth: int) -> None:
                 getattr(message, field.name).extend(value if isinstance(value, list) else [value])
             else:
                 setattr(message, field.name, value)
+        elif field.type == FieldDescriptor.TYPE_ENUM and field.containing_oneof is None:
+            # The first choice that says something.
+            if field.is_repeated:
+                getattr(message, field.name).append(1)
+            else:
+                setattr(message, field.name, 1)
         elif field.type == FieldDescriptor.TYPE_MESSAGE and depth < _MAX_DEPTH:
             _fill_message(message, field, values, depth=depth)
 
@@ -154,12 +164,14 @@ def _fill(message: Any, values: dict[str, Any], *, depth: int) -> None:
 def _fill_message(
     message: Any, field: FieldDescriptor, values: dict[str, Any], *, depth: int
 ) -> None:
-    of_oneof = field.containing_oneof
-    if of_oneof is not None and of_oneof.fields[0].name != field.name:
-        return
+    choice = field.containing_oneof
+    if choice is not None:
+        names = [one.name for one in choice.fields]
+        if field.name != values.get(choice.name, names[0]):
+            return
     kind = field.message_type
     assert kind is not None, "a field of a message has its type"
-    if not kind.full_name.startswith("callgate.v1."):
+    if not kind.full_name.startswith("callgate.v1.") or kind.GetOptions().map_entry:
         return
     if field.is_repeated:
         _fill(getattr(message, field.name).add(), values, depth=depth + 1)
