@@ -193,6 +193,18 @@ class UnknownOrigin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Notices:
+    """Whom a tenant wants told of its money and minutes, and when. No call depends on it."""
+
+    recipients: tuple[str, ...] = ()
+    language: str = "en"
+    webhook_url: str = ""
+    # None: nobody is told that the balance is low.
+    low_balance_micros: int | None = None
+    expiring_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """An organisation: its users and numbers, its licences, how it pays, what it forbids.
 
@@ -229,6 +241,7 @@ class Tenant:
     overflow_to_calling_plan: bool = False
     unknown_origin: UnknownOrigin = UnknownOrigin.DEAREST
     concurrent_calls_limit: int | None = None
+    notices: Notices = Notices()
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,6 +296,7 @@ class Tenant(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant's id. It never changes."""
     country: _builtins.str
@@ -360,6 +361,10 @@ class Tenant(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When anything that is the tenant's was changed last. Output only."""
 
+    @_builtins.property
+    def notices(self) -> Global___Notices:
+        """Whom to tell of its money and minutes."""
+
     def __init__(
         self,
         *,
@@ -387,10 +392,11 @@ class Tenant(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        notices: Global___Notices | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrent_calls_limit", b"_concurrent_calls_limit", "_credits_enabled", b"_credits_enabled", "_overage_enabled", b"_overage_enabled", "concurrent_calls_limit", b"concurrent_calls_limit", "create_time", b"create_time", "credits_enabled", b"credits_enabled", "inbound_block", b"inbound_block", "opening_balance", b"opening_balance", "overage_enabled", b"overage_enabled", "overdraft", b"overdraft", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrent_calls_limit", b"_concurrent_calls_limit", "_credits_enabled", b"_credits_enabled", "_overage_enabled", b"_overage_enabled", "concurrent_calls_limit", b"concurrent_calls_limit", "create_time", b"create_time", "credits_enabled", b"credits_enabled", "inbound_block", b"inbound_block", "notices", b"notices", "opening_balance", b"opening_balance", "overage_enabled", b"overage_enabled", "overdraft", b"overdraft", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrent_calls_limit", b"_concurrent_calls_limit", "_credits_enabled", b"_credits_enabled", "_overage_enabled", b"_overage_enabled", "auto_recharge", b"auto_recharge", "blocked_prefixes", b"blocked_prefixes", "concurrent_calls_limit", b"concurrent_calls_limit", "country", b"country", "create_time", b"create_time", "credits_enabled", b"credits_enabled", "currency_code", b"currency_code", "dial_out_pool_basis", b"dial_out_pool_basis", "dial_plan", b"dial_plan", "etag", b"etag", "frozen", b"frozen", "funding_model", b"funding_model", "inbound_block", b"inbound_block", "licences_purchased", b"licences_purchased", "opening_balance", b"opening_balance", "overage_enabled", b"overage_enabled", "overdraft", b"overdraft", "overflow_to_calling_plan", b"overflow_to_calling_plan", "per_minute_conferencing", b"per_minute_conferencing", "restriction", b"restriction", "tenant_id", b"tenant_id", "time_zone", b"time_zone", "unknown_origin", b"unknown_origin", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrent_calls_limit", b"_concurrent_calls_limit", "_credits_enabled", b"_credits_enabled", "_overage_enabled", b"_overage_enabled", "auto_recharge", b"auto_recharge", "blocked_prefixes", b"blocked_prefixes", "concurrent_calls_limit", b"concurrent_calls_limit", "country", b"country", "create_time", b"create_time", "credits_enabled", b"credits_enabled", "currency_code", b"currency_code", "dial_out_pool_basis", b"dial_out_pool_basis", "dial_plan", b"dial_plan", "etag", b"etag", "frozen", b"frozen", "funding_model", b"funding_model", "inbound_block", b"inbound_block", "licences_purchased", b"licences_purchased", "notices", b"notices", "opening_balance", b"opening_balance", "overage_enabled", b"overage_enabled", "overdraft", b"overdraft", "overflow_to_calling_plan", b"overflow_to_calling_plan", "per_minute_conferencing", b"per_minute_conferencing", "restriction", b"restriction", "tenant_id", b"tenant_id", "time_zone", b"time_zone", "unknown_origin", b"unknown_origin", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__concurrent_calls_limit: _TypeAlias = _typing.Literal["concurrent_calls_limit"]  # noqa: Y015
     _WhichOneofArgType__concurrent_calls_limit: _TypeAlias = _typing.Literal["_concurrent_calls_limit", b"_concurrent_calls_limit"]  # noqa: Y015
@@ -406,6 +412,50 @@ class Tenant(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__overage_enabled) -> _WhichOneofReturnType__overage_enabled | None: ...
 
 Global___Tenant: _TypeAlias = Tenant  # noqa: Y015
+
+@_typing.final
+class Notices(_message.Message):
+    """Whom to tell of a tenant's money and minutes, and when."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    WEBHOOK_URL_FIELD_NUMBER: _builtins.int
+    LOW_BALANCE_FIELD_NUMBER: _builtins.int
+    EXPIRING_DAYS_FIELD_NUMBER: _builtins.int
+    language: _builtins.str
+    """"en" or "it"; English where it is empty."""
+    webhook_url: _builtins.str
+    """Where signed events are posted: a URL of https. Empty for none."""
+    expiring_days: _builtins.int
+    """How many days ahead it is told that credits expire, 1 to 180; absent: 30."""
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Mail addresses, at most 20; each gets a mail of its own."""
+
+    @_builtins.property
+    def low_balance(self) -> _money_pb2.Money:
+        """Told strictly below this balance; absent: never told that it is low."""
+
+    def __init__(
+        self,
+        *,
+        recipients: _abc.Iterable[_builtins.str] | None = ...,
+        language: _builtins.str = ...,
+        webhook_url: _builtins.str = ...,
+        low_balance: _money_pb2.Money | None = ...,
+        expiring_days: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expiring_days", b"_expiring_days", "expiring_days", b"expiring_days", "low_balance", b"low_balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expiring_days", b"_expiring_days", "expiring_days", b"expiring_days", "language", b"language", "low_balance", b"low_balance", "recipients", b"recipients", "webhook_url", b"webhook_url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expiring_days: _TypeAlias = _typing.Literal["expiring_days"]  # noqa: Y015
+    _WhichOneofArgType__expiring_days: _TypeAlias = _typing.Literal["_expiring_days", b"_expiring_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expiring_days) -> _WhichOneofReturnType__expiring_days | None: ...
+
+Global___Notices: _TypeAlias = Notices  # noqa: Y015
 
 @_typing.final
 class DialPlanRule(_message.Message):

@@ -24,6 +24,7 @@ from server.ledger.probe import probe
 from server.ledger.redis_ledger import RedisLedger
 from server.ledger.rooms import RoomReader
 from server.load import Load, Waiting
+from server.notices.register import NoticeRegister
 from server.observation.masks import Masks, record_key
 from server.observation.metrics import Metrics
 from server.observation.records import Records
@@ -41,6 +42,7 @@ def build_engine(
     ledger = RedisLedger(store, clock, recovery.open_partition)
 
     async def announce(tenant: Tenant) -> bool:
+        notices.note(tenant)
         return await accounts.announce(tenant)
 
     def count_report(report: FactsReport) -> None:
@@ -59,6 +61,7 @@ def build_engine(
         store_name=opened.name,
         deadline=Deadline(settings.deadline_ms / _MS),
     )
+    notices = NoticeRegister(archive, lambda: list(facts.current.directory.tenants.values()))
     told = HealthService()
 
     async def prepare() -> None:
@@ -90,6 +93,7 @@ def build_engine(
         ),
         identities=make_identities(settings, archive),
         open_streams=OpenStreams(),
+        notices=notices,
     )
 
 

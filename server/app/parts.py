@@ -20,6 +20,7 @@ from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.ledger.rooms import RoomReader
 from server.load import Load
+from server.notices.register import NoticeRegister
 from server.observation.metrics import Metrics
 from server.observation.records import Records
 from server.settings import Settings
@@ -53,6 +54,8 @@ class Engine:
     # Who may ask, and the streams that end when their identities do.
     identities: IdentityKeeper
     open_streams: OpenStreams
+    # What tenants' facts say about notices, on its way to the archive.
+    notices: NoticeRegister
 
     def reload(self) -> None:
         """Read the facts and the identities anew, and open the file of the records anew."""

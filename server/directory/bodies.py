@@ -80,6 +80,8 @@ def head_body(file: TenantFile) -> str:
         values["dial_plan"] = msgspec.to_builtins(file.dial_plan)
     if file.inbound_block is not None:
         values["inbound_block"] = msgspec.to_builtins(file.inbound_block)
+    if file.notices is not None:
+        values["notices"] = msgspec.to_builtins(file.notices)
     return _written(values)
 
 

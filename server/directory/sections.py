@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
 from policy.facts import Connectivity, FundingModel, PoolBasis, ServiceKind, UnknownOrigin
 from server.factfiles.figures import E164, Country, Money
+from server.settings.mail_server import MAIL_ADDRESS_PATTERN, MAX_ADDRESS_CHARACTERS
 
 # Ids travel to the ledger, whose fields hold 64 bytes at most.
 ID_PATTERN = r"\A[A-Za-z0-9._@+-]{1,64}\Z"
@@ -39,6 +41,23 @@ Pattern = Annotated[
 ]
 Patterns = Annotated[list[Pattern], msgspec.Meta(max_length=50)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="1 to 64 characters")]
+MailAddress = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"\A{MAIL_ADDRESS_PATTERN}\Z",
+        max_length=MAX_ADDRESS_CHARACTERS,
+        description="plain mail addresses, such as billing@example.com, at most 20",
+    ),
+]
+Recipients = Annotated[list[MailAddress], msgspec.Meta(max_length=20)]
+WebhookUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A(https?://[!-~]{1,2000})?\Z",
+        description="a URL of https, of at most 2000 characters",
+    ),
+]
+NoticeDays = Annotated[int, msgspec.Meta(ge=1, le=180, description="days, 1 to 180")]
 OptionalName = Annotated[str, msgspec.Meta(max_length=64, description="a name")]
 
 
@@ -93,6 +112,23 @@ class InboundBlockSection(FileSection, frozen=True):
     enabled: bool
     patterns: Patterns = []
     exemptions: Patterns = []
+
+
+class NoticeLanguage(StrEnum):
+    """In which notices are written."""
+
+    ENGLISH = "en"
+    ITALIAN = "it"
+
+
+class NoticesSection(FileSection, frozen=True):
+    """Whom to tell of the tenant's money and minutes, and when."""
+
+    recipients: Recipients = []
+    language: NoticeLanguage = NoticeLanguage.ENGLISH
+    webhook_url: WebhookUrl = ""
+    low_balance: Money | None = None
+    expiring_days: NoticeDays = 30
 
 
 class TenantSection(FileSection, frozen=True):

@@ -9,7 +9,14 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from policy.dial_plan import InvalidDialPlan, check_dial_plan, compile_rule, compile_search
-from policy.facts import DialPlanRule, FundingModel, ResourceAccount, Tenant, User
+from policy.facts import (
+    DialPlanRule,
+    FundingModel,
+    Notices,
+    ResourceAccount,
+    Tenant,
+    User,
+)
 from policy.pools import Holdings
 from server.catalogue import CatalogueFiles
 from server.directory.accounts import AccountReader
@@ -91,7 +98,22 @@ def _head_facts(file: TenantFile, head: TenantSection) -> dict[str, Any]:
         "overflow_to_calling_plan": head.overflow_to_calling_plan,
         "unknown_origin": head.unknown_origin,
         "concurrent_calls_limit": head.concurrent_calls_limit,
+        "notices": _notices(file),
     }
+
+
+def _notices(file: TenantFile) -> Notices:
+    section = file.notices
+    if section is None:
+        return Notices()
+    low = section.low_balance
+    return Notices(
+        recipients=tuple(section.recipients),
+        language=section.language.value,
+        webhook_url=section.webhook_url,
+        low_balance_micros=None if low is None else to_micros(low),
+        expiring_days=section.expiring_days,
+    )
 
 
 def _check_head(file: TenantFile, head: TenantSection, reader: AccountReader) -> None:

@@ -18,6 +18,7 @@ from server.directory.sections import (
     DialPlanSection,
     FileSection,
     InboundBlockSection,
+    NoticesSection,
     ResourceAccountSection,
     ServiceNumberSection,
     TenantSection,
@@ -53,6 +54,7 @@ class TenantFile:
     purchased: dict[str, int] = field(default_factory=dict)
     dial_plan: list[DialPlanSection] = field(default_factory=list)
     inbound_block: InboundBlockSection | None = None
+    notices: NoticesSection | None = None
 
     def assigned(self) -> Counter[str]:
         """Count the licences that its accounts have, by name in capitals."""
@@ -111,6 +113,8 @@ def _read_sections(file: TenantFile) -> None:
     if tables["inbound_block"] is not None:
         block = tables["inbound_block"]
         file.inbound_block = _read(file, block, InboundBlockSection, at=("inbound_block",))
+    if tables["notices"] is not None:
+        file.notices = _read(file, tables["notices"], NoticesSection, at=("notices",))
 
 
 _TABLES = (
@@ -120,6 +124,7 @@ _TABLES = (
     "licences_purchased",
     "dial_plan",
     "inbound_block",
+    "notices",
 )
 
 

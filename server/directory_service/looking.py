@@ -168,6 +168,8 @@ def _tenant(row: TenantRow) -> pb.Tenant:
     values["dial_plan"] = msgspec.to_builtins(file.dial_plan)
     if file.inbound_block is not None:
         values["inbound_block"] = msgspec.to_builtins(file.inbound_block)
+    if file.notices is not None:
+        values["notices"] = _said(msgspec.to_builtins(file.notices))
     fill(TENANT, message, _said(values), currency=head.currency)
     set_time(message.create_time, row.create_ms)
     set_time(message.update_time, row.update_ms)

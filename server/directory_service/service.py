@@ -32,7 +32,10 @@ SERVICE = pb.DESCRIPTOR.services_by_name["DirectoryService"].full_name
 
 # What administrators of a tenant may change of it; the rest is an operator's.
 POLICIES = frozenset(
-    {"restriction", "dial_plan", "inbound_block", "blocked_prefixes", "concurrent_calls_limit"}
+    {
+        *("restriction", "dial_plan", "inbound_block", "blocked_prefixes"),
+        *("concurrent_calls_limit", "notices"),
+    }
 )
 _ITEM_ID = re.compile(ID_PATTERN)
 

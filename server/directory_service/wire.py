@@ -155,6 +155,7 @@ def _table_of(message: Message, path: str) -> dict[str, Any]:
     found = {
         field.name: _to_file(getattr(message, field.name), field, f"{path}.{field.name}")
         for field in fields
+        if not field.has_presence or message.HasField(field.name)
     }
     # Flags are always said; texts that are empty are missing.
     return {name: value for name, value in found.items() if value != ""}
@@ -190,7 +191,8 @@ def _from_file(message: Any, field: Any, value: Any, *, currency: str) -> None:
     elif field.message_type is Money.DESCRIPTOR:
         held.micros, held.currency_code = micros_of(value), currency
     elif field.message_type is not None:
-        held.MergeFrom(type(held)(**value))
+        for name, inner in value.items():
+            _from_file(held, held.DESCRIPTOR.fields_by_name[name], inner, currency=currency)
         held.SetInParent()
     elif field.enum_type is not None:
         name = f"{_prefix(field.enum_type)}{value.upper()}"

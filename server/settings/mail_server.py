@@ -11,7 +11,7 @@ from server.settings.kinds import Kind
 
 MAX_ADDRESS_CHARACTERS = 254
 # What mail servers agree on without quotes, and nothing that could end a line or a header.
-_ADDRESS = re.compile(
+MAIL_ADDRESS_PATTERN = (
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64})*"
     r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 )
@@ -41,7 +41,9 @@ class MailServer:
 
 def is_mail_address(text: str) -> bool:
     """Tell whether this is an address of the plain kind: no quotes, no comments, no name."""
-    return len(text) <= MAX_ADDRESS_CHARACTERS and _ADDRESS.fullmatch(text) is not None
+    return (
+        len(text) <= MAX_ADDRESS_CHARACTERS and re.fullmatch(MAIL_ADDRESS_PATTERN, text) is not None
+    )
 
 
 def mail_server_or_none() -> Kind[MailServer | None]:
