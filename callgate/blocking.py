@@ -104,6 +104,10 @@ class CallSession:
         """Say that the talk is over; what follows in the block is not counted."""
         self._background.do(self._twin.hung_up)
 
+    def ask_again(self, question: pb.AuthorizeCallRequest) -> None:
+        """Ask about the running call anew. Raises `CallRefused`: then it has to end."""
+        self._background.wait(self._twin.ask_again(question))
+
     def over(self, seconds: float | None = None) -> Ending:
         """Wait until the call has to end. Raises `TimeoutError` where it may go on after that."""
         return self._background.wait(self._twin.over(), seconds)
@@ -206,7 +210,7 @@ class _Questions:
     def authorize_calls(
         self, question: pb.AuthorizeCallsRequest, *, deadline_seconds: float | None = None
     ) -> pb.AuthorizeCallsResponse:
-        """Ask about several legs in one step. Their ids and sequences are the caller's to give."""
+        """Ask about several legs in one step. Their call ids are the caller's to give."""
         return self._wait(self._asking.authorize_calls(question, deadline_seconds=deadline_seconds))
 
     def extend_call(

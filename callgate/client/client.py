@@ -185,10 +185,11 @@ class Client:
     async def authorize_calls(
         self, question: pb.AuthorizeCallsRequest, *, deadline_seconds: float | None = None
     ) -> pb.AuthorizeCallsResponse:
-        """Ask about several legs in one step. Their ids and sequences are the caller's to give."""
+        """Ask about several legs in one step. Their call ids are the caller's to give."""
+        asked = self._desk.filled_legs(question)
         return await self.ask(
             f"{_AUTHORIZATION}/AuthorizeCalls",
-            question,
+            asked,
             pb.AuthorizeCallsResponse,
             key=question.legs[0].call_id if question.legs else "",
             deadline_seconds=deadline_seconds,

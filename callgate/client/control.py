@@ -104,9 +104,10 @@ class Control:
     async def authorize_calls(
         self, question: pb.AuthorizeCallsRequest, *, deadline_seconds: float | None = None
     ) -> pb.AuthorizeCallsResponse:
-        """Ask about several legs in one step. Their ids and sequences are the caller's to give."""
-        answer = (await self._ask("authorize_calls", question, deadline_seconds)).authorize_calls
-        for leg, leg_answer in zip(question.legs, answer.answers, strict=True):
+        """Ask about several legs in one step. Their call ids are the caller's to give."""
+        asked = self._desk.filled_legs(question)
+        answer = (await self._ask("authorize_calls", asked, deadline_seconds)).authorize_calls
+        for leg, leg_answer in zip(asked.legs, answer.answers, strict=True):
             self._begun(leg, leg_answer)
         return answer
 

@@ -65,6 +65,15 @@ class Desk:
             filled.sequence = question.sequence or 1
         return filled
 
+    def filled_legs(self, question: pb.AuthorizeCallsRequest) -> pb.AuthorizeCallsRequest:
+        """Fill in the gateway and the sequence of each leg; its call id is the caller's to know."""
+        filled = pb.AuthorizeCallsRequest()
+        filled.CopyFrom(question)
+        for leg in filled.legs:
+            leg.gateway_id = leg.gateway_id or self.gateway_id
+            leg.sequence = leg.sequence or 1
+        return filled
+
     async def admit(
         self, question: pb.AuthorizeCallRequest
     ) -> tuple[pb.AuthorizeCallResponse, bool]:

@@ -43,6 +43,8 @@ class CallSession:
         self._granted = granted
         self._asked_engine = True
         self._sequence = question.sequence
+        # One question of a call may be unanswered at a time.
+        self._turn = asyncio.Lock()
         self._allowance = Allowance(desk.clock)
         self._pulse = Pulse(desk.clock)
         self._over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -62,6 +64,21 @@ class CallSession:
     def hung_up(self) -> None:
         """Say that the talk is over; what follows in the block is not counted."""
         self._allowance.hung_up()
+
+    async def ask_again(self, question: pb.AuthorizeCallRequest) -> None:
+        """Ask about the running call anew, say with the organizer whose PIN is known by now.
+
+        Raises `CallRefused`: the call has to end then, and what it talked is charged as it was
+        granted. Raises `NoAnswer` where nobody decided: it goes on as before.
+        """
+        async with self._turn:
+            asked = self._as_running(question)
+            answer = await self._desk.line.authorize_call(asked)
+            if not answer.HasField("grant"):
+                self._end_with(Ending(Why.REFUSED, reason=answer.refusal.reason))
+                raise CallRefused(answer)
+            self.question, self.answer = asked, answer
+            self._take(answer.grant, answer)
 
     # --- What it may know -------------------------------------------------------------------
 
@@ -228,7 +245,8 @@ class CallSession:
                 await self._until_known()
             while not self._over.done():
                 await self._pulse.until(self._allowance.report_in_seconds)
-                await self._report()
+                async with self._turn:
+                    await self._report()
         except CallRefused as refused:
             self._end_with(Ending(Why.REFUSED, reason=refused.refusal.reason))
         except CallgateError as error:
@@ -264,16 +282,21 @@ class CallSession:
 
     async def _announce(self) -> None:
         """Tell an engine whose store was lost that the call runs."""
-        announced = pb.AuthorizeCallRequest()
-        announced.CopyFrom(self.question)
-        announced.sequence = self._next()["sequence"]
-        announced.running_call.used_duration.seconds = self._allowance.used_seconds
-        announced.running_call.decision_id = self.answer.decision_id
+        announced = self._as_running(self.question)
         answer = await self._insist(lambda: self._desk.line.authorize_call(announced))
         if not answer.HasField("grant"):
             raise CallRefused(answer)
         self.answer = answer
         self._take(answer.grant, answer)
+
+    def _as_running(self, question: pb.AuthorizeCallRequest) -> pb.AuthorizeCallRequest:
+        asked = pb.AuthorizeCallRequest()
+        asked.CopyFrom(question)
+        asked.gateway_id, asked.call_id = self.question.gateway_id, self.question.call_id
+        asked.sequence = self._next()["sequence"]
+        asked.running_call.used_duration.seconds = self._allowance.used_seconds
+        asked.running_call.decision_id = self.answer.decision_id
+        return asked
 
     def _take(
         self, grant: pb.Grant, answer: pb.AuthorizeCallResponse | pb.ExtendCallResponse
