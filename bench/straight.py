@@ -165,7 +165,8 @@ def median(figures: Sequence[StoreFigures]) -> StoreFigures:
 
 
 def _check(asked: Asked, reply: Any) -> None:
-    state = reply[1][4] if reply[0] == b"OK" else b""
+    answer = reply.split(b"\x1c") if isinstance(reply, bytes) else ()
+    state = answer[4] if answer and answer[0] == b"OK" else b""
     if state != (b"refused" if asked.is_refused else b"live"):
         raise StoreRefusedIt(f"{asked} was answered {reply}")
 

@@ -17,14 +17,15 @@ import (
 )
 
 const (
-	function     = "callgate_v1_reserve"
-	partitions   = 256
-	pieceBytes   = 64
-	unit         = "\x1f"
-	group        = "\x1d"
-	batch        = 64
-	pipelines    = 2
-	replyStrings = 7
+	function    = "callgate_v1_reserve"
+	partitions  = 256
+	pieceBytes  = 64
+	unit        = "\x1f"
+	group       = "\x1d"
+	file        = "\x1c"
+	batch       = 64
+	pipelines   = 2
+	answerParts = 7
 )
 
 type question struct {
@@ -71,7 +72,7 @@ func (l *ledger) reserve(ctx context.Context, asked *question) (*decided, error)
 			return nil, ctx.Err()
 		}
 	}
-	reply, err := command.Slice()
+	reply, err := command.Text()
 	if err != nil {
 		return nil, err
 	}
@@ -160,15 +161,15 @@ func cut(context string) string {
 	return text.String()
 }
 
-func readReply(reply []any) (*decided, error) {
-	if len(reply) != 2 || reply[0] != "OK" {
-		return nil, fmt.Errorf("the ledger answered %v", reply)
+func readReply(reply string) (*decided, error) {
+	parts := strings.SplitN(reply, file, answerParts)
+	if parts[0] != "OK" {
+		return nil, fmt.Errorf("the ledger answered %q", reply)
 	}
-	leg, isList := reply[1].([]any)
-	if !isList || len(leg) != replyStrings {
+	if len(parts) != answerParts {
 		return nil, errors.New("a stored answer is damaged")
 	}
-	return &decided{leg[1].(string), leg[2].(string), leg[3].(string)}, nil
+	return &decided{parts[1], parts[2], parts[3]}, nil
 }
 
 // partitionTag names a tenant's partition.

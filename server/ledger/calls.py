@@ -107,7 +107,7 @@ class CallReader:
 
 
 def _known_call(tenant_id: str, reference: str, record: CallRecord) -> KnownCall | None:
-    stored = (record.decision_id, record.answer, record.held, record.state, record.facts)
+    stored = (record.decision_id, record.answer, record.held, record.state, record.facts, b"")
     call_id, purses_text, _ = record.facts.decode().split(wire.GROUP, 2)
     # A page that somebody made up may name a call of another tenant.
     if keys.call_reference(tenant_id, call_id) != reference:
@@ -115,7 +115,7 @@ def _known_call(tenant_id: str, reference: str, record: CallRecord) -> KnownCall
     return KnownCall(
         CallKey(tenant_id, record.gateway_id.decode(), call_id),
         int(record.asked.split(b" ", 1)[0]),
-        wire.read_answer([b"SUPERSEDED", *stored, b""]),
+        wire.read_answer(wire.FILE.join((b"SUPERSEDED", *stored))),
         purses_text,
     )
 

@@ -17,7 +17,7 @@ from server.ledger.library import RESERVE
 from server.ledger.questions import FLOOR_SECONDS
 from server.store import Store, StoreUnavailable, Template
 
-# "OK" and the parts of one answer; nothing is told of facts, for they are those just sent.
+# The status of a fresh answer; nothing is told of facts, for they are those just sent.
 _FRESH = b"OK"
 _UNIT = wire.UNIT
 _GATEWAYS_KEPT = 4_096
@@ -125,7 +125,7 @@ def _gateway(gateway_id: str) -> tuple[bytes, bytes]:
 
 def fresh_answer(reply: Any) -> FreshAnswer | None:
     """Read the reply to a new question; None where the long way has to deal with it."""
-    if type(reply) is not list or reply[0] != _FRESH:
+    if type(reply) is not bytes:
         return None
-    status, _, figures, held, state, told, _ = reply[1]
+    status, _, figures, held, state, told, _ = reply.split(wire.FILE, 6)
     return FreshAnswer(figures, held, state) if status == _FRESH and not told else None

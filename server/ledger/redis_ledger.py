@@ -127,9 +127,9 @@ class RedisLedger:
                 break
             reply = await ask(mode, aside, holders)
         raise_trouble(reply, tenant_id)
+        answers = [reply] if type(reply) is bytes else reply
         return [
-            wire.read_answer(part, request)
-            for part, request in zip(reply[1:], requests, strict=True)
+            wire.read_answer(text, request) for text, request in zip(answers, requests, strict=True)
         ]
 
     async def reserve_many(
@@ -211,7 +211,7 @@ class RedisLedger:
 
     async def _report(
         self, function: str, question: Question, used_seconds: int, *more: Argument
-    ) -> Sequence[bytes]:
+    ) -> bytes:
         tenant_id = question.call.tenant_id
         of_partition = keys.keys_of(tenant_id).all()
         call_key, aside_key = _leg_keys(question.call)

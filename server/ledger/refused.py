@@ -34,8 +34,10 @@ _TROUBLE: Mapping[bytes, Callable[[str], LedgerError]] = {
 }
 
 
-def raise_trouble(reply: Sequence[bytes], tenant_id: str) -> None:
+def raise_trouble(reply: bytes | Sequence[bytes], tenant_id: str) -> None:
     """Raise the error that a reply stands for, if it is no answer."""
+    if isinstance(reply, bytes):
+        return
     error = _TROUBLE.get(reply[0])
     if error is None:
         return

@@ -15,6 +15,9 @@ from server.ledger.trouble import LedgerDamaged
 
 # ASCII's own separators: no identifier may hold a control character.
 UNIT, PURSE, GROUP = "\x1f", "\x1e", "\x1d"
+# Between the parts of an answer.
+FILE = b"\x1c"
+_ANSWER_PARTS = 7
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # About 40 MB when full.
 _POOL_TEXTS_CACHED = 65_536
@@ -95,15 +98,17 @@ def announced_text(request: ReserveRequest) -> str:
     return f"{request.used_seconds}|{','.join(uses)}"
 
 
-def read_answer(reply: Sequence[bytes], request: ReserveRequest | None = None) -> Answer:
-    """Read one answer; a fresh one to `request` does not repeat its explanation.
+def read_answer(text: bytes, request: ReserveRequest | None = None) -> Answer:
+    """Read one answer as a function gives it.
 
-    Nor its context, where that is not another because the call is paid as it began.
+    A fresh one to `request` does not repeat its explanation, nor its context where that is not
+    another because the call is paid as it began.
 
     Raises `LedgerDamaged` where the stored answer is not what it must be.
     """
     try:
-        return _read_answer([part.decode() for part in reply[:6]], reply[6], request)
+        *parts, explanation = text.split(FILE, _ANSWER_PARTS - 1)
+        return _read_answer([part.decode() for part in parts], explanation, request)
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise LedgerDamaged("a stored answer") from error
 

@@ -170,14 +170,19 @@ local function plan_leg(plan, leg, forced)
   return plan_grant(plan, leg, c, forced)
 end
 
+-- Give the only answer as it is, and several as a list.
+local function answers_of(replies)
+  return #replies > 1 and replies or replies[1]
+end
+
 -- Plan all legs. Returns the reply, and the plan if there is one to commit.
 local function plan_reserve(keys, args, forced, values)
-  local legs, asked, replies, deep = {}, {}, { 'OK' }, false
+  local legs, asked, replies, deep = {}, {}, {}, false
   for i = 1, (#args - HEAD_ARGUMENTS) / LEG_ARGUMENTS do
     local leg = read_leg(keys, args, i, values)
     local reply = leg.record and args[4] ~= 'd' and earlier_answer(leg.record, leg.asked)
-    if reply and reply[1] == 'REUSED' then return reply end
-    legs[i], replies[i + 1] = leg, reply or nil
+    if reply == REUSED then return reply end
+    legs[i], replies[i] = leg, reply or nil
     if not reply then
       leg.call = call_of(leg)
       asked[#asked + 1] = leg.call
@@ -185,7 +190,7 @@ local function plan_reserve(keys, args, forced, values)
       deep = deep or leg.announced ~= ''
     end
   end
-  if #asked == 0 then return replies end
+  if #asked == 0 then return answers_of(replies) end
   local wanting = args[4] ~= 'd' and set_aside(keys, args, legs)
   if wanting then return wanting end
   local part, acct = load(keys, args[1], args[2], asked, deep, values)
@@ -194,7 +199,7 @@ local function plan_reserve(keys, args, forced, values)
   expire_lots(keys, acct, part, legs[1].decision)
   local plan = new_plan(acct, part)
   for i, leg in ipairs(legs) do
-    replies[i + 1] = replies[i + 1] or plan_leg(plan, leg, forced)
+    replies[i] = replies[i] or plan_leg(plan, leg, forced)
   end
-  return replies, plan
+  return answers_of(replies), plan
 end

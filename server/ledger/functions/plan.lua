@@ -1,9 +1,12 @@
 -- Answers, and plans of writes: all is formatted before the first command.
 
--- Give the stored answer of a record again.
+local REUSED = { 'REUSED' }
+
+-- Give the stored answer of a record again. An answer is one text, for each string of a reply has
+-- its price: status, decision, answer, held, state, facts and explanation, by file separators.
 local function stored_answer(record, status)
-  return { status, record.decision, record.answer, record.held, record.state, record.facts,
-    record.explanation }
+  return concat({ status, record.decision, record.answer, record.held, record.state, record.facts,
+    record.explanation }, '\28')
 end
 
 -- Say what was answered before, if this question or a later one was asked before.
@@ -14,7 +17,7 @@ local function earlier_answer(record, asked)
   sequence, last = whole(sequence, 'sequence'), whole(last, 'sequence')
   if sequence > last then return nil end
   if sequence < last then return stored_answer(record, 'SUPERSEDED') end
-  if content ~= asked_content then return { 'REUSED' } end
+  if content ~= asked_content then return REUSED end
   return stored_answer(record, 'REPEATED')
 end
 
@@ -76,7 +79,7 @@ local function record_call(plan, question, c, state, answer)
   }
   -- The answer tells the facts where they are not those of the question.
   local told = c.facts ~= question.facts and c.facts or ''
-  return { 'OK', decision, answer, held, state, told, '' }
+  return concat({ 'OK', decision, answer, held, state, told, '' }, '\28')
 end
 
 -- Plan the journal entry of a change of a call.

@@ -100,7 +100,7 @@ local function grant_first(keys, args, epoch, n, nonce)
   call('HSET', keys[1], 'meta', meta, grant.field, grant.text)
   call('SET', keys[4], record)
   try('SPUBLISH', keys[3], id)
-  return { 'OK', { 'OK', decision, answer, held, 'live', '', '' } }
+  return 'OK\28' .. decision .. '\28' .. answer .. '\28' .. held .. '\28live\28\28'
 end
 
 -- Keep a refusal of the rules to a first question; it moves nothing.
@@ -110,7 +110,8 @@ local function refuse_first(keys, args)
     .. '\n\n' .. answer .. '\n||' .. NOTHING_USED .. '\n\n' .. grant.unfunded .. '\n' .. args[FACTS]
     .. '\n'
   call('SET', keys[4], record, 'PX', REFUSAL_LIFETIME_MS)
-  return { 'OK', { 'OK', args[DECISION], answer, '||' .. NOTHING_USED, 'refused', '', '' } }
+  return 'OK\28' .. args[DECISION] .. '\28' .. answer .. '\28||' .. NOTHING_USED
+    .. '\28refused\28\28'
 end
 
 -- Set what is the same in every first answer: the time, and the money as it stands. Returns epoch,
@@ -166,7 +167,7 @@ end
 --          decision_id, reason of the rules or '', wanted_seconds, floor_seconds,
 --          "limit field" of running calls or '', facts, explanation, "used_seconds|uses" or '';
 --          last, if asked for: the gateways that ASIDE named, each ended by a group separator
---   reply  OK and per leg an answer | REUSED | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
+--   reply  an answer, or a list of one per leg | REUSED | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
 --          | ASIDE, per leg the gateway whose call is over and whose id is taken, or ''
 local function reserve(keys, args)
   if not call then bind() end
