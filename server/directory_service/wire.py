@@ -179,6 +179,12 @@ def _prefix(kind: EnumDescriptor) -> str:
     return kind.values_by_number[0].name.removesuffix("UNSPECIFIED")
 
 
+def _fill_table(message: Any, values: Mapping[str, Any], currency: str) -> None:
+    for name, value in values.items():
+        _from_file(message, message.DESCRIPTOR.fields_by_name[name], value, currency=currency)
+    message.SetInParent()
+
+
 def _from_file(message: Any, field: Any, value: Any, *, currency: str) -> None:
     held = getattr(message, field.name)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -191,9 +197,7 @@ def _from_file(message: Any, field: Any, value: Any, *, currency: str) -> None:
     elif field.message_type is Money.DESCRIPTOR:
         held.micros, held.currency_code = micros_of(value), currency
     elif field.message_type is not None:
-        for name, inner in value.items():
-            _from_file(held, held.DESCRIPTOR.fields_by_name[name], inner, currency=currency)
-        held.SetInParent()
+        _fill_table(held, value, currency)
     elif field.enum_type is not None:
         name = f"{_prefix(field.enum_type)}{value.upper()}"
         setattr(message, field.name, field.enum_type.values_by_name[name].number)
