@@ -72,10 +72,15 @@ class TenantFile:
 
 def read_tenant_file(path: Path, problems: Problems) -> TenantFile:
     """Read one file as far as it can be understood."""
-    file = TenantFile(path, problems)
     text = read_text(path, problems)
     if text is None:
-        return file
+        return TenantFile(path, problems)
+    return read_tenant_text(path, text, problems)
+
+
+def read_tenant_text(path: Path, text: str, problems: Problems) -> TenantFile:
+    """Read the text of a file as far as it can be understood."""
+    file = TenantFile(path, problems)
     try:
         file.values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -92,6 +97,15 @@ def read_tenant_values(path: Path, values: Mapping[str, Any], problems: Problems
     file = TenantFile(path, problems, dict(values))
     _read_sections(file)
     return file
+
+
+def add_user(file: TenantFile, user_id: str, values: Mapping[str, Any]) -> None:
+    """Read one more user, as its section of the file would be."""
+    if not re.match(ID_PATTERN, user_id):
+        file.note(("users", user_id), f"is no id; give {ID_WORDS}")
+    found = _read(file, values, UserSection, at=("users", user_id))
+    if found is not None:
+        file.users[user_id] = found
 
 
 def _read_sections(file: TenantFile) -> None:

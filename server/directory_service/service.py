@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+import grpc
 from sqlalchemy import Connection
 
 from callgate.v1 import directory_pb2 as pb
@@ -20,8 +21,9 @@ from server.directory.sections import ID_PATTERN, ID_WORDS
 from server.directory_service.changing import Changes, Wanted
 from server.directory_service.looking import Look, licences_response, restrictions_response
 from server.directory_service.source import Source
+from server.directory_service.transfer import Transfer
 from server.directory_service.wire import ITEMS, TENANT, Shape, mask_of
-from server.errors import Context, InvalidRequest, RoleMissing
+from server.errors import Context, InvalidRequest, RoleMissing, answering_failures
 from server.facts import FactsKeeper
 from server.observation.metrics import Metrics
 from server.translation import limits
@@ -50,6 +52,7 @@ class DirectoryService:
     source: Source
     facts: FactsKeeper
     audit: AuditTrail
+    transfer: Transfer
     metrics: Metrics
 
     # --- Tenants ------------------------------------------------------------------------------
@@ -132,7 +135,7 @@ class DirectoryService:
         return restrictions_response(await self.source.tables())
 
     def register(self, target: TransportServer) -> None:
-        """Serve all of it but what streams."""
+        """Serve all of it."""
         methods: dict[str, Method] = {
             "ListLicences": self.list_licences,
             "ListRestrictions": self.list_restrictions,
@@ -151,7 +154,17 @@ class DirectoryService:
                 f"Delete{shape.name}": partial(self.delete_item, kind),
             }
         served = {name: _unary(name, method) for name, method in methods.items()}
-        serve_unary(target, SERVICE, served, count_failure=self.metrics.count_failure)
+        streams = {"ImportDirectory": _unary("ImportDirectory", self.transfer.import_directory)}
+        count = self.metrics.count_failure
+        serve_unary(target, SERVICE, served, count_failure=count, streams=streams)
+        export: grpc.RpcMethodHandler[Any, Any] = grpc.unary_stream_rpc_method_handler(
+            answering_failures(self.transfer.export_directory, count),
+            request_deserializer=pb.ExportDirectoryRequest.FromString,
+            response_serializer=pb.ExportDirectoryResponse.SerializeToString,
+        )
+        handlers = {"ExportDirectory": export}
+        target.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        target.add_registered_method_handlers(SERVICE, handlers)
 
     # --- What all of them need ----------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -22,6 +22,9 @@ Result = TypeVar("Result")
 class Source(Protocol):
     """Reads and writes the rows of the directory; all raises `ArchiveUnavailable`."""
 
+    # Whether anything can be changed.
+    changes: ClassVar[bool]
+
     async def tables(self) -> CatalogueFiles:
         """Give the catalogue that the directory is checked by."""
 
@@ -34,6 +37,9 @@ class Source(Protocol):
         Raises `DirectoryInFiles`.
         """
 
+    def take_up(self) -> None:
+        """Take into use soon what was changed by another process."""
+
     async def close(self) -> None:
         """Close what only this one uses."""
 
@@ -43,6 +49,7 @@ class ArchiveSource:
     """The archive, which is the truth."""
 
     archived: ArchivedTenants
+    changes: ClassVar[bool] = True
 
     async def tables(self) -> CatalogueFiles:
         """Give the catalogue that tenants are built by."""
@@ -58,6 +65,10 @@ class ArchiveSource:
         await self.archived.search(at_once=True)
         return result
 
+    def take_up(self) -> None:
+        """Look for what was changed without waiting for the next look."""
+        self.archived.look_soon()
+
     async def close(self) -> None:
         """Close nothing: the archive's connections are those of the tenants in use."""
 
@@ -69,6 +80,7 @@ class FilesSource:
     copy: CopyOfFiles
     facts: FactsKeeper
     catalogue_folder: Path
+    changes: ClassVar[bool] = False
 
     async def tables(self) -> CatalogueFiles:
         """Read the few small tables that decisions need no more."""
@@ -86,6 +98,9 @@ class FilesSource:
     ) -> Result:
         """Refuse."""
         raise DirectoryInFiles
+
+    def take_up(self) -> None:
+        """Do nothing: files are looked at whenever somebody asks."""
 
     async def close(self) -> None:
         """Throw the copy away."""

@@ -51,6 +51,12 @@ class Problems:
         else:
             self._more += 1
 
+    def extend(self, others: Problems) -> None:
+        """Take over what was noted elsewhere."""
+        room = MAX_PROBLEMS - len(self._found)
+        self._found += others._found[:room]
+        self._more += others._more + max(0, len(others._found) - room)
+
     @property
     def count(self) -> int:
         """How many mistakes were noted."""

@@ -76,6 +76,7 @@ class ArchivedTenants:
         self._known: dict[str, _Known] = {}
         self._seen = 0
         self._reading = asyncio.Lock()
+        self._wanted = asyncio.Event()
         self._searched_at = -SEARCH_PAUSE_SECONDS
         self._in_use: InUse | None = None
         # Set once everything was read for the first time.
@@ -112,7 +113,14 @@ class ArchivedTenants:
         while True:
             with suppress(ArchiveUnavailable):
                 await self.catch_up()
-            await asyncio.sleep(self._poll_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._wanted.wait()
+            self._wanted.clear()
+
+    def look_soon(self) -> None:
+        """Look for changes without waiting for the next look."""
+        self._wanted.set()
 
     async def stop(self) -> None:
         """Announce nothing more, and close the connections to the archive."""
