@@ -133,6 +133,7 @@ HELP = {
     "facts_stale": "Questions decided with facts the ledger no longer agreed with, asked again.",
     "expired_reservations": "Reservations given back because nobody reported on them in time.",
     "facts_reload_failures": "Loads of catalogue or directory that were refused.",
+    "identities_reload_failures": "Looks for identities that failed.",
     "records_dropped_grants": "Decision records of grants dropped because too many were waiting.",
     "records_dropped_refusals": "Decision records of refusals and emergencies dropped likewise.",
     "records_failed_writes": "Times the decision records could not be written.",
