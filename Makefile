@@ -109,6 +109,10 @@ lock: .venv/ready ## Resolve pyproject.toml into requirements.lock anew, with ha
 	@UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --extra cli --group dev \
 	    --universal --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	    --quiet --output-file requirements.lock
+	@sed -e 's/ *--hash.*//' -e 's/ *\\$$//' requirements.lock | grep == > .venv/versions && \
+	UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --extra cli --group engine \
+	    --constraint .venv/versions --universal --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate --quiet --output-file packaging/requirements.lock
 
 wheel: .venv/ready ## Build the wheel of the client alone into dist/.
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -60,6 +60,12 @@ class Nursery:
         self._asking = threading.Lock()
         self._errors = tempfile.TemporaryFile(mode="w+", encoding="utf-8")  # noqa: SIM115 -- As long as the process.
 
+    @property
+    def pid(self) -> int:
+        """The process, once it was started."""
+        assert self._process is not None, "warm_up() comes first"
+        return self._process.pid
+
     def warm_up(self) -> None:
         """Start the process now, so that the first engine need not wait for it; returns at once."""
         if self._process is None:

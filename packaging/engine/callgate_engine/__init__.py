@@ -16,7 +16,7 @@ TREE = Path(__file__).resolve().parent / "tree"
 def main() -> NoReturn:
     """Become the engine, with the arguments of this command."""
     paths = [str(TREE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    # Safe: no folder `server` of where it is started is taken for the engine, by its children neither.
+    # Safe: a folder `server` where it is started is not taken for the engine, nor by its children.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
     arguments = [sys.executable, "-m", "server", *sys.argv[1:]]
     os.execve(sys.executable, arguments, environment)  # noqa: S606 -- No shell, on purpose.
