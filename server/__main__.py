@@ -79,6 +79,15 @@ def show_settings() -> None:
     click.echo(settings_page(), nl=False)
 
 
+@main.command("new-token")
+def new_token() -> None:
+    """Make a token for a file of identities: what to give away, and the line that knows it."""
+    from server.access.identities import digest_of, new_token
+
+    token = new_token()
+    click.echo(f"{token}\n\nsha256 = \"{digest_of(token)}\"")
+
+
 @main.command("check-data")
 @click.pass_obj
 def check_data(settings_file: Path | None) -> None:
