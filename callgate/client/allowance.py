@@ -11,6 +11,8 @@ from callgate.v1 import authorization_pb2 as pb
 
 # More time is asked for when this part of what was granted is used.
 ASKED_AT = 2 / 3
+# A last grant is asked about again, for money may have come in, until less than this is left.
+LEAST_FINAL_SECONDS = 10
 
 
 class Allowance:
@@ -83,7 +85,7 @@ class Allowance:
         """Return how long until the next report is due; infinite where none is."""
         if self._answered_at is None:
             return self._ring_report_at - self._clock.now()
-        if self.is_final:
+        if self.is_final and self.granted_seconds - self._report_at_used < LEAST_FINAL_SECONDS:
             return math.inf
         return self._report_at_used - self._used()
 

@@ -25,7 +25,7 @@ from callgate.client.stream import ItemLine
 from callgate.errors import CallEnded, CallgateError, CallUnknown, Mistake, NoAnswer, StreamReplaced
 from callgate.v1 import authorization_pb2 as pb
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 MAX_PUSHES = 10_000
 
 _log = logging.getLogger(__name__)

@@ -228,7 +228,7 @@ async def test_when_the_money_ends_the_leg_is_warned_and_ended_to_the_second(
 
 
 async def test_a_toll_free_caller_is_refused_where_there_is_no_balance(engine: Engine) -> None:
-    """E4: the number's tenant has nothing left."""
+    """E3: the tenant of the number has nothing left."""
     async with staged(engine, "nothing") as stage:
         caller = Telephone(SEATTLE, pin="1234")
         entrance = Entrance(stage.control, {"1234": stage.meeting()})

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from callgate.client.desk import Why
+from callgate.client.desk import EMERGENCY_SECONDS, Why
 from callgate.client.own_rules import FailOpen
 from callgate.client.session import CallSession
-from callgate.errors import CallEnded, CallRefused, CallUnknown, NoAnswer
+from callgate.errors import CallEnded, CallRefused, CallUnknown, Forbidden, NoAnswer
 from callgate.v1 import authorization_pb2 as pb
 from gateway_desk import ITALY, HandClock, TellingLine, a_call, a_desk, settled
 
@@ -119,6 +119,7 @@ async def test_a_last_grant_ends_the_call_where_it_says(
     grant.final_action = pb.FINAL_ACTION_REDIRECT
     grant.redirect_to = "sip:no-credit@announcements"
     line.tell(Authorize, pb.AuthorizeCallResponse(grant=grant, payer=pb.Payer(tenant_id="contoso")))
+    line.tell(Extend, pb.ExtendCallResponse(grant=grant))
 
     async with CallSession(a_desk(line, clock), a_call()) as call:
         call.answered()
@@ -130,7 +131,24 @@ async def test_a_last_grant_ends_the_call_where_it_says(
     assert early is None
     assert ending.why is Why.FINAL
     assert ending.redirect_to == "sip:no-credit@announcements"
-    assert line.of(Extend) == []
+    # Once it was asked whether money had come in.
+    assert [one.used_duration.seconds for one in line.of(Extend)] == [40]
+
+
+async def test_a_last_grant_is_none_if_money_came_in_meanwhile(
+    line: TellingLine, clock: HandClock
+) -> None:
+    final = pb.AuthorizeCallResponse(grant=line.granted(0, final=True))
+    final.payer.tenant_id = "contoso"
+    line.tell(Authorize, final)
+
+    async with CallSession(a_desk(line, clock), a_call()) as call:
+        call.answered()
+        await clock.advance(61)
+        ending = call.ending
+
+    assert ending is None
+    assert not call.is_final
 
 
 async def test_a_refused_extension_ends_the_call_at_once(
@@ -277,6 +295,37 @@ async def test_an_emergency_passes_without_an_engine_and_is_never_reported(
     assert len(line.asked) == 1
 
 
+async def test_an_emergency_passes_even_if_the_engine_will_not_hear_of_it(
+    line: TellingLine, clock: HandClock
+) -> None:
+    line.tell(Authorize, Forbidden("an old token", code="UNAUTHENTICATED"))
+
+    async with CallSession(a_desk(line, clock), a_call(called_number="112")) as call:
+        passed = call.is_emergency
+
+    assert passed
+
+
+async def test_nobody_waits_long_for_an_engine_that_hangs_with_an_emergency(
+    line: TellingLine, clock: HandClock
+) -> None:
+    given: list[float | None] = []
+    ask = line.authorize_call
+
+    async def noting(
+        question: pb.AuthorizeCallRequest, *, deadline_seconds: float | None = None
+    ) -> pb.AuthorizeCallResponse:
+        given.append(deadline_seconds)
+        return await ask(question, deadline_seconds=deadline_seconds)
+
+    line.authorize_call = noting  # type: ignore[method-assign] # It notes how long it may take.
+    line.is_away = True
+    async with CallSession(a_desk(line, clock), a_call(called_number="112")):
+        pass
+
+    assert given == [EMERGENCY_SECONDS]
+
+
 @pytest.mark.parametrize("dialled", ["1122", "11", "+39112345678", "abc", ""])
 async def test_what_only_begins_like_an_emergency_is_none(
     line: TellingLine, clock: HandClock, dialled: str
@@ -335,9 +384,10 @@ async def test_an_order_to_end_is_obeyed(line: TellingLine, clock: HandClock) ->
 async def test_a_deadline_that_moved_makes_a_last_grant_one_to_ask_on(
     line: TellingLine, clock: HandClock
 ) -> None:
-    final = pb.AuthorizeCallResponse(grant=line.granted(0, final=True))
-    final.payer.tenant_id = "contoso"
+    grant = line.granted(0, final=True)
+    final = pb.AuthorizeCallResponse(grant=grant, payer=pb.Payer(tenant_id="contoso"))
     line.tell(Authorize, final)
+    line.tell(Extend, pb.ExtendCallResponse(grant=grant))
 
     async with CallSession(a_desk(line, clock), a_call()) as call:
         call.answered()
@@ -351,7 +401,7 @@ async def test_a_deadline_that_moved_makes_a_last_grant_one_to_ask_on(
 
     assert ending is None
     assert granted == 110
-    assert [one.sequence for one in line.of(Extend)] == [6]
+    assert [one.sequence for one in line.of(Extend)] == [2, 6]
 
 
 async def test_a_leg_that_was_granted_with_others_is_run_without_being_asked_for_again(
