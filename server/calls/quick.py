@@ -18,20 +18,24 @@ from typing import Any, Final, NamedTuple
 
 from callgate.v1.authorization_pb2 import AuthorizeCallRequest
 from policy.emergency import is_beyond_emergency
-from policy.facts import CallKind, Tenant, User
+from policy.facts import Call, CallKind, Tenant, User
 from policy.numbering import read_number
 from server.access import may_touch
 from server.calls.verdicts import Verdict, Verdicts
 from server.decider import Decider
 from server.errors import InvalidRequest
 from server.ledger import LedgerUnavailable
-from server.ledger.prepared import FreshAnswer, fresh_answer
+from server.ledger.prepared import fresh_answer, read_fresh
 from server.ledger.redis_ledger import RedisLedger
 from server.observation.alike import AlikeCall
 from server.store import StoreUnavailable
 from server.translation import limits
 from server.translation.advice import Advice
+from server.translation.answer import authorize_response
+from server.translation.context import unpack
 from server.translation.fingerprint import fingerprint_of, meaning
+from server.translation.question import CallQuestion
+from server.translation.wire import serialize_answer
 from server.transport.deadlines import Deadlines
 
 _NS_PER_US = 1_000
@@ -66,14 +70,16 @@ class Asking(AlikeCall, ABC):
     Attributes:
         deadline: When it is too late, in the loop's time.
         number: Its number among those that wait.
+        packed: The context of its answer, but for what its verdict has of it.
     """
 
-    __slots__ = ("deadline", "number", "quick", "started_ns", "verdict")
+    __slots__ = ("deadline", "number", "packed", "quick", "started_ns", "verdict")
 
     quick: Quick
     verdict: Verdict
     started_ns: int
     number: int
+    packed: tuple[str, ...]
     deadline: float | None
 
     @abstractmethod
@@ -116,6 +122,7 @@ class Quick:
     def __init__(self, decider: Decider, ledger: RedisLedger, advice: Advice) -> None:
         self._decider = decider
         self._ledger = ledger
+        self._advice = advice
         self._verdicts = Verdicts(decider.facts, advice)
         self.pending: dict[int, Asking] = {}
         self._count = 0
@@ -145,11 +152,14 @@ class Quick:
             asking.fail(LedgerUnavailable(str(reply)))
             return
         fresh = fresh_answer(reply)
-        response = None if fresh is None else self._response(asking, fresh)
-        if response is None:
+        if fresh is None:
             asking.leave()
+            return
+        figures, verdict = fresh.figures.split(b" "), asking.verdict
+        if fresh.state == verdict.usual_state and figures[3:6] == verdict.usual_figures:
+            asking.answer(self._usual(asking, figures, fresh.held))
         else:
-            asking.answer(response)
+            asking.answer(self._unusual(asking, reply))
 
     def _decide(self, asking: Asking, tenant: Tenant, user: User, *, kind: Kind) -> bool:
         """Find the verdict and ask the ledger by it."""
@@ -167,6 +177,7 @@ class Quick:
         context = verdict.context_of(asking, user)
         if context is None:
             return False
+        asking.packed = context
         slice_seconds = decider.slice_seconds
         command = verdict.reserve.command(
             asking,
@@ -192,17 +203,14 @@ class Quick:
         self.pending[asking.number] = asking
         self._deadlines.watch(deadline)
 
-    def _response(self, asking: Asking, fresh: FreshAnswer) -> bytes | None:
-        """Write the answer, and keep a record of it; None for one out of the ordinary."""
+    def _usual(self, asking: Asking, figures: list[bytes], held: bytes) -> bytes:
+        """Write the answer, and keep a record of it."""
         verdict = asking.verdict
-        figures = fresh.figures.split(b" ")
-        if fresh.state != verdict.usual_state or figures[3:6] != verdict.usual_figures:
-            return None
         kept = verdict.answer
         of_call = kept.of_call(asking.decision_id, asking.account_id, asking.called_number)
         asking.decided_ms = decided_ms = int(figures[0])
         if verdict.reason is None:
-            asking.hold = hold = kept.hold(fresh.held)
+            asking.hold = hold = kept.hold(held)
             response = kept.granted(of_call, decided_ms, hold, figures=figures)
         else:
             asking.hold = None
@@ -213,10 +221,32 @@ class Quick:
         self._decider.records.keep_alike(asking)
         return response
 
+    def _unusual(self, asking: Asking, reply: bytes) -> bytes:
+        """Write a last grant, or what the ledger refused, as the long way does."""
+        call = Call(
+            CallKind(asking.kind),
+            asking.tenant_id,
+            asking.dialled,
+            asking.calling_number,
+            (asking.user_id,),
+            "",
+            asking.location,
+            asking.requested_seconds,
+        )
+        context = (*asking.packed, *asking.verdict.paying)
+        told = read_fresh(reply, context), unpack(context), False
+        question = CallQuestion(
+            call, asking.gateway_id, asking.call_id, asking.sequence, dry_run=False, explain=False
+        )
+        decided = self._decider.keep(question, call, told, started_ns=asking.started_ns)
+        return serialize_answer(
+            authorize_response(
+                decided.answer, decided.context, asking.tenant_id, advice=self._advice
+            )
+        )
 
-def _reads(
-    asking: Asking, request: AuthorizeCallRequest, *, tenant: Tenant, user: User
-) -> bool:
+
+def _reads(asking: Asking, request: AuthorizeCallRequest, *, tenant: Tenant, user: User) -> bool:
     """Read a question within the limits of `call_question`; False where it is not a usual one.
 
     Raises `InvalidRequest`.

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol
 
 from policy.decision import Admission, Refusal
 from server.ledger import keys, wire
+from server.ledger.answers import Answer
 from server.ledger.library import RESERVE
-from server.ledger.questions import FLOOR_SECONDS
+from server.ledger.questions import FLOOR_SECONDS, CallKey, Question, ReserveRequest
 from server.store import Store, StoreUnavailable, Template
 
 # The status of a fresh answer; nothing is told of facts, for they are those just sent.
@@ -129,3 +130,9 @@ def fresh_answer(reply: Any) -> FreshAnswer | None:
         return None
     status, _, figures, held, state, told, _ = reply.split(wire.FILE, 6)
     return FreshAnswer(figures, held, state) if status == _FRESH and not told else None
+
+
+def read_fresh(reply: bytes, context: tuple[str, ...]) -> Answer:
+    """Read the whole of an answer that is fresh; `context` is what was sent with the question."""
+    nothing = Question(CallKey("", "", ""), 0, "", "", "")
+    return wire.read_answer(reply, ReserveRequest(nothing, (), None, 0, context))
