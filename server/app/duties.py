@@ -7,9 +7,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from server.app.parts import Engine, partitions
+from server.app.parts import Engine
 from server.duties import go_on
-from server.keeper.expiry import Expiry
 
 
 def start_duties(engine: Engine, stack: AsyncExitStack) -> None:
@@ -19,13 +18,11 @@ def start_duties(engine: Engine, stack: AsyncExitStack) -> None:
 
 
 def _duties(engine: Engine) -> dict[str, Callable[[], Awaitable[None]]]:
-    expiry = Expiry(engine.ledger, lambda: partitions(engine.facts), engine.metrics)
     return {
         "Reading the clock": engine.clock.keep,
         "Watching the ledger": engine.watch.run,
         "Watching the load": engine.load.run,
         "Watching the journals": engine.fill.run,
-        "Expiring reservations": expiry.run,
         "Following the journals": engine.watching.tailer.run,
         "Looking after bridges' streams": engine.standings.run,
         "Watching the identities": engine.identities.run,

@@ -53,7 +53,6 @@ def _counters(engine: Engine) -> dict[str, Gauge]:
     return {
         "questions_shed": lambda: engine.load.shed,
         "facts_stale": lambda: metrics.facts_stale,
-        "expired_reservations": lambda: metrics.expired_reservations,
         "facts_reload_failures": lambda: metrics.facts_reload_failures,
         "records_dropped_grants": lambda: records.dropped_grants,
         "records_dropped_refusals": lambda: records.dropped_refusals,

@@ -37,7 +37,6 @@ class Metrics:
         self.failures: Counter[str] = Counter()
         self.facts_stale = 0
         self.facts_reload_failures = 0
-        self.expired_reservations = 0
         self.durations = [0] * (len(_BUCKETS_US) + 1)
         self.duration_sum_us = 0
 
@@ -131,7 +130,6 @@ HELP = {
     "waiting_for_ledger": "Commands that wait for the ledger's reply.",
     "waiting_limit": "How many may wait before new calls are shed; it shrinks when they take long.",
     "facts_stale": "Questions decided with facts the ledger no longer agreed with, asked again.",
-    "expired_reservations": "Reservations given back because nobody reported on them in time.",
     "facts_reload_failures": "Loads of catalogue or directory that were refused.",
     "identities_reload_failures": "Looks for identities that failed.",
     "records_dropped_grants": "Decision records of grants dropped because too many were waiting.",
@@ -140,6 +138,5 @@ HELP = {
     "records_waiting": "Decision records that wait to be written.",
     "bridges": "Streams of bridges that are open here.",
     "bridges_replaced": "Streams of bridges that ended because a newer one took over.",
-    "identities_reload_failures": "Loads of identities that were refused.",
     "ledger_up": "1 while the ledger answers and takes writes, else 0.",
 }

@@ -9,7 +9,7 @@ from ledgers import ask, by_the_second, credits_, pool
 from server.archive import CallState
 from server.keeper.drain import ArchiveBehind, PartitionLost, following
 from server.ledger import TopUp
-from server.ledger.keys import partition_of
+from server.ledger.keys import partition_keys, partition_of
 
 
 async def test_the_archive_knows_an_account_as_the_ledger_does(house: House) -> None:
@@ -185,3 +185,18 @@ async def test_a_partition_with_much_to_drain_keeps_no_other_one_waiting(
 
     assert (await house.image()).account.funded_micros == 6_000_009
     assert keeper.figures.waiting[PARTITION] == 0
+
+
+async def test_what_lapsed_beside_a_damaged_partition_is_given_back(house: House) -> None:
+    await house.open()
+    await house.reserve("call-1", 1, by_the_second())
+    damaged = partition_keys((PARTITION - 1) % 256)
+    await house.store.command("COPY", partition_keys(PARTITION).journal, damaged.journal)
+    await house.store.command("SET", damaged.expiry, "x")
+    house.clock.pass_seconds(3_600)
+    keeper = house.keeper()
+    await keeper.discover()
+
+    await keeper.expire()
+
+    assert keeper.figures.expired_reservations == 1

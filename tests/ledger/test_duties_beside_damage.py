@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from ledgers import TENANT, ManualClock, an_account, ask
-from server.keeper.expiry import Expiry
+from ledgers import TENANT, an_account
 from server.keeper.fill import JournalFill
 from server.ledger.journal import JournalReader
 from server.ledger.keys import partition_keys, partition_of
 from server.ledger.redis_ledger import RedisLedger
-from server.observation.metrics import Metrics
 from server.store import Store
 
 SOUND = partition_of(TENANT)
 DAMAGED = (SOUND + 1) % 256
-HOUR_SECONDS = 3_600
-
-
-async def test_what_lapsed_elsewhere_is_given_back(
-    redis_ledger: RedisLedger, store: Store, clock: ManualClock
-) -> None:
-    await redis_ledger.open_account(an_account(1_000_000))
-    await redis_ledger.reserve(ask())
-    await store.command("SET", partition_keys(DAMAGED).expiry, "x")
-    clock.pass_seconds(HOUR_SECONDS)
-    metrics = Metrics()
-
-    await Expiry(redis_ledger, lambda: (DAMAGED, SOUND), metrics).work()
-
-    assert metrics.expired_reservations == 1
 
 
 async def test_a_journal_that_cannot_be_read_takes_no_calls_and_others_do(
