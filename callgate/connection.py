@@ -18,6 +18,8 @@ from callgate.v1 import (
     authorization_pb2_grpc,
     credits_pb2,
     credits_pb2_grpc,
+    notices_pb2,
+    notices_pb2_grpc,
 )
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -74,6 +76,7 @@ class Connection:
         self._access = access_pb2_grpc.AccessServiceStub(self._channel)
         self._authorization = authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
         self._credits = credits_pb2_grpc.CreditServiceStub(self._channel)
+        self._notices = notices_pb2_grpc.NoticeServiceStub(self._channel)
 
     def authorize_call(
         self, question: authorization_pb2.AuthorizeCallRequest
@@ -140,6 +143,30 @@ class Connection:
     ) -> access_pb2.ListAuditEntriesResponse:
         """List administrative changes, the newest first, page by page."""
         return self._ask(self._access.ListAuditEntries, question)
+
+    def list_notices(
+        self, question: notices_pb2.ListNoticesRequest
+    ) -> notices_pb2.ListNoticesResponse:
+        """List what a tenant was told, the newest first, page by page."""
+        return self._ask(self._notices.ListNotices, question)
+
+    def preview_notice(
+        self, question: notices_pb2.PreviewNoticeRequest
+    ) -> notices_pb2.PreviewNoticeResponse:
+        """Write a notice as it would be sent."""
+        return self._ask(self._notices.PreviewNotice, question)
+
+    def resend_notice(
+        self, question: notices_pb2.ResendNoticeRequest
+    ) -> notices_pb2.ResendNoticeResponse:
+        """Send a notice once more."""
+        return self._ask(self._notices.ResendNotice, question)
+
+    def get_webhook_key(
+        self, question: notices_pb2.GetWebhookKeyRequest
+    ) -> notices_pb2.GetWebhookKeyResponse:
+        """Read the key of a tenant's webhook."""
+        return self._ask(self._notices.GetWebhookKey, question)
 
     def close(self) -> None:
         """Close the channel; a question still under way ends without an answer."""

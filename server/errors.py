@@ -21,6 +21,7 @@ from google.rpc.status_pb2 import Status
 from server.archive import ArchiveUnavailable
 from server.directory import trouble as directory
 from server.archive.identities import IdentityChanged, IdentityExists, IdentityMissing
+from server.archive.notice_list import NobodyToTell, NoticeUnknown
 from server.funding.trouble import (
     ChargeUnknown,
     FundingBusy,
@@ -195,6 +196,14 @@ TABLE: Mapping[type[Exception], Failure] = {
         "IDENTITIES_NOT_KEPT",
         'This engine does not ask for identities of the archive: name "archive" in its setting '
         "identities.",
+    ),
+    NoticeUnknown: Failure(
+        grpc.StatusCode.NOT_FOUND, "NOTICE_UNKNOWN", "The tenant has no such notice."
+    ),
+    NobodyToTell: Failure(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "NOBODY_TO_TELL",
+        "The tenant's facts name neither recipients nor a webhook.",
     ),
     IdentityMissing: Failure(
         grpc.StatusCode.NOT_FOUND,

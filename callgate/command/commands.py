@@ -19,6 +19,7 @@ from callgate.command.engine import (
     json_option,
     print_answer,
 )
+from callgate.command.notices import notices
 from callgate.command.question import DEFAULT_GATEWAY, KIND_NAMES, Given, question_of
 from callgate.command.route import route
 from callgate.command.tokens import tokens
@@ -113,5 +114,5 @@ def emergency_numbers(location: str, as_json: bool, address: str) -> None:
     print_answer(answer, as_json, lambda: emergency_numbers_text(answer))
 
 
-for _command in (audit, call, calls, route, tokens, watch):
+for _command in (audit, call, calls, notices, route, tokens, watch):
     callgate.add_command(_command)

@@ -111,6 +111,12 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "ImportDirectory": ADMINISTERING,
         "ExportDirectory": OVERSEEING,
     },
+    "callgate.v1.NoticeService": {
+        "ListNotices": OVERSEEING,
+        "PreviewNotice": OVERSEEING,
+        "ResendNotice": ADMINISTERING,
+        "GetWebhookKey": ADMINISTERING,
+    },
     "callgate.v1.ServerInfoService": {
         "GetServerInfo": KNOWN,
     },

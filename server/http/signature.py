@@ -48,6 +48,11 @@ class WebhookKey:
             raise ValueError(f"a key has {LEAST_KEY_BYTES} to {MOST_KEY_BYTES} bytes")
         return cls(secret)
 
+    @property
+    def text(self) -> str:
+        """The key as `read` takes it, for who shares it."""
+        return KEY_PREFIX + base64.b64encode(self.secret).decode()
+
     def sign(self, event_id: str, body: bytes, *, now_ms: int) -> dict[str, str]:
         """Make the headers that go with an event."""
         timestamp = str(now_ms // 1_000)

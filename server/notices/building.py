@@ -27,8 +27,13 @@ def make_courier(settings: Settings, database: Database, now_ms: Callable[[], in
         now_ms=now_ms,
         postman=postman,
         outgoing=OutgoingHttp(settings.outgoing_hosts),
-        webhook_key=kept_key(settings.webhook_key, settings.data_folder, KEY_FILE),
+        webhook_key=webhook_key_of(settings),
     )
+
+
+def webhook_key_of(settings: Settings) -> bytes:
+    """Give what tenants' keys are made of. Raises OSError where it cannot be kept."""
+    return kept_key(settings.webhook_key, settings.data_folder, KEY_FILE)
 
 
 def duties_of(courier: Courier) -> Iterator[tuple[Callable[[], Awaitable[None]], float]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -112,3 +113,19 @@ def _authenticate(
     )
     # Not handled: else nobody would answer a wrong password.
     return AuthResult(success=good, handled=good)
+
+
+@contextmanager
+def sink_in_a_thread() -> Iterator[MailSink]:
+    """Run a sink on a loop of its own, for tests that wait for other processes."""
+    sink, loop = MailSink(), asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(sink.start(), loop).result(5)
+        yield sink
+    finally:
+        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()

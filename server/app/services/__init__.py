@@ -17,6 +17,7 @@ from server.app.services.authorizing import register_authorization
 from server.app.services.credits import register_credits
 from server.app.services.debits import register_debits
 from server.app.services.directory import register_directory
+from server.app.services.notices import register_notices
 from server.app.services.server_info import register_server_info
 from server.transport import TransportServer
 
@@ -28,6 +29,7 @@ _SERVICES: tuple[Callable[[Engine, TransportServer], str], ...] = (
     register_directory,
     register_server_info,
     register_access,
+    register_notices,
 )
 
 

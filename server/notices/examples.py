@@ -1,0 +1,70 @@
+"""Figures for a preview: what a notice of each kind could be about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.archive.notice_settings import NoticeSettings
+from server.archive.outbox import Facts, NoticeKind
+from server.notices.rendering import Told
+
+NOTICE_ID = "example"
+_UNIT = 1_000_000
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+# Where a tenant has not chosen a line.
+_LOW_MICROS = 10 * _UNIT
+
+
+def example(
+    kind: NoticeKind, tenant_id: str, settings: NoticeSettings, *, currency: str, now_ms: int
+) -> Told:
+    """Make up a notice of this kind, for a tenant as its facts are."""
+    return Told(
+        notice_id=NOTICE_ID,
+        kind=kind,
+        tenant_id=tenant_id,
+        time_ms=now_ms,
+        facts={"currency": currency, **_facts(kind, settings, now_ms)},
+        language=settings.language,
+        time_zone=settings.time_zone,
+        target=settings.recipients[0] if settings.recipients else "nobody",
+    )
+
+
+def _facts(kind: NoticeKind, settings: NoticeSettings, now_ms: int) -> Facts:
+    low_micros = settings.low_balance_micros or _LOW_MICROS
+    pool: dict[str, Any] = {
+        "pool_id": "US:MCOPSTN1",
+        "counter": "domestic",
+        "period": "2027-01",
+        "size_seconds": 18_000_000,
+    }
+    examples: dict[NoticeKind, Facts] = {
+        NoticeKind.RECHARGE_SUCCEEDED: {"amount_micros": 50 * _UNIT},
+        NoticeKind.RECHARGE_FAILED: {
+            "amount_micros": 50 * _UNIT,
+            "reason": "card_declined",
+            "next_try_ms": now_ms + _HOUR_MS,
+        },
+        NoticeKind.BALANCE_LOW: {
+            "balance_micros": low_micros - 200_000,
+            "threshold_micros": low_micros,
+        },
+        NoticeKind.BALANCE_ZERO: {
+            "balance_micros": 0,
+            "post_paid_follows": settings.post_paid_follows,
+        },
+        NoticeKind.POOL_80: {**pool, "used_seconds": 14_400_000},
+        NoticeKind.POOL_100: {**pool, "used_seconds": 18_000_000},
+        NoticeKind.CREDITS_EXPIRING: {
+            "left_micros": 12 * _UNIT,
+            "expire_ms": now_ms + settings.expiring_days * _DAY_MS,
+        },
+        NoticeKind.CREDITS_EXPIRED: {
+            "expired_micros": 12 * _UNIT,
+            "lots": 1,
+            "balance_micros": 38 * _UNIT,
+        },
+    }
+    return examples[kind]
