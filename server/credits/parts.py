@@ -43,10 +43,10 @@ class CreditParts:
     rules: PurchaseRules
     now_ms: Callable[[], int]
 
-    def tenant(self, tenant_id: str) -> Tenant:
+    def tenant(self, tenant_id: str, field: str = "tenant_id") -> Tenant:
         """Find the tenant of a question. Raises `InvalidRequest` and `TenantForbidden`."""
         known = self.accounts.facts.current.directory
-        return find_tenant_by_id(limits.tenant_id(tenant_id), known)
+        return find_tenant_by_id(limits.tenant_id(tenant_id, field), known)
 
     def lot_expire_ms(self, wanted: Any, given: bool) -> int:
         """Say when a new lot expires: as wanted, or after the usual time."""

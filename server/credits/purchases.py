@@ -106,7 +106,7 @@ class Purchases:
     def _two_tenants(self, request: pb.TransferRequest) -> tuple[Tenant, Tenant]:
         tenant, receiver = (
             self.parts.tenant(request.tenant_id),
-            self.parts.tenant(request.to_tenant_id),
+            self.parts.tenant(request.to_tenant_id, "to_tenant_id"),
         )
         if tenant.tenant_id == receiver.tenant_id:
             raise InvalidRequest("to_tenant_id", "another tenant than tenant_id")

@@ -81,6 +81,7 @@ class FundingSettings:
     ) -> pb.ResolveChargeResponse:
         """Write down what an operator found out about a charge."""
         tenant, why = self.parts.tenant(request.tenant_id), note(request.note)
+        limits.an_id("charge_id", request.charge_id)
         async with in_time(context.time_remaining()):
             charge = await self.parts.database.write(
                 lambda c: self._resolve(c, tenant, request, why=why)
@@ -103,6 +104,8 @@ class FundingSettings:
             most = amount_micros(request.max_balance, tenant.currency, field="max_balance", least=0)
             changes["max_balance_micros"] = most or None
         if request.HasField("payment_customer"):
+            # It may name anybody's means of payment, also another tenant's.
+            require_operator()
             customer = note(request.payment_customer, "payment_customer")
             changes["payment_customer"] = customer[:_CUSTOMER_CHARACTERS]
         return changes

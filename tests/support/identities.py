@@ -18,12 +18,22 @@ from grpc_status import rpc_status
 
 from callgate import v1
 from server.access.identities import digest_of
+from server.access.roles import Role
 
 DEADLINE_SECONDS = 5.0
 # Tokens of tests are no secrets; each is as long as a real one.
 TOKENS = {
     name: f"cg_{name}".ljust(46, "x")
-    for name in ("bridge", "administrator", "operator", "reader", "other-bridge", "nobody", "last")
+    for name in (
+        "bridge",
+        "administrator",
+        "operator",
+        "reader",
+        "other-bridge",
+        "nobody",
+        "last",
+        "insider",
+    )
 }
 
 
@@ -52,7 +62,7 @@ def identity(name: str, *roles: str, tenants: str, **more: Any) -> str:
 
 
 def an_identities_file(folder: Path) -> Path:
-    """Write identities of contoso, one of each role, and a bridge of fabrikam's."""
+    """Write identities of contoso, one of each role and one of all, and a bridge of fabrikam's."""
     contoso, fabrikam = '["contoso"]', '["fabrikam"]'
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "identities.toml"
@@ -61,6 +71,7 @@ def an_identities_file(folder: Path) -> Path:
         + identity("administrator", "tenant-administrator", tenants=contoso)
         + identity("reader", "reader", tenants=contoso)
         + identity("operator", "operator", tenants='"all"')
+        + identity("insider", *(str(role) for role in Role), tenants=contoso)
         + identity("other-bridge", "bridge", tenants=fabrikam),
         encoding="utf-8",
     )
@@ -129,6 +140,7 @@ def filled(descriptor: Descriptor, **values: Any) -> Message:
 
 _PLAUSIBLE: dict[str, Any] = {
     "tenant_id": "contoso",
+    "to_tenant_id": "contoso",
     "tenant_ids": ["contoso"],
     "gateway_id": "sbc-1",
     "call_id": "somebody's@example",
@@ -137,6 +149,9 @@ _PLAUSIBLE: dict[str, Any] = {
     "user_id": "adele",
     "identity_id": "somebody",
     "item_id": 1,
+    "currency_code": "USD",
+    "micros": 20_000_000,
+    "note": "a test",
     "location": "",
     "calling_number": "",
 }
@@ -145,20 +160,30 @@ _MAX_DEPTH = 4
 
 def _fill(message: Any, values: dict[str, Any], *, depth: int) -> None:
     for field in message.DESCRIPTOR.fields:
-        if field.name in values and field.type != FieldDescriptor.TYPE_MESSAGE:
-            value = values[field.name]
-            if field.is_repeated:
-                getattr(message, field.name).extend(value if isinstance(value, list) else [value])
-            else:
-                setattr(message, field.name, value)
-        elif field.type == FieldDescriptor.TYPE_ENUM and field.containing_oneof is None:
-            # The first choice that says something.
-            if field.is_repeated:
-                getattr(message, field.name).append(1)
-            else:
-                setattr(message, field.name, 1)
-        elif field.type == FieldDescriptor.TYPE_MESSAGE and depth < _MAX_DEPTH:
+        if field.type != FieldDescriptor.TYPE_MESSAGE:
+            _fill_plain(message, field, values.get(field.name, _guess(field)))
+        elif depth < _MAX_DEPTH:
             _fill_message(message, field, values, depth=depth)
+
+
+def _fill_plain(message: Any, field: FieldDescriptor, value: Any) -> None:
+    if value is None:
+        return
+    if field.is_repeated:
+        getattr(message, field.name).extend(value if isinstance(value, list) else [value])
+    else:
+        setattr(message, field.name, value)
+
+
+def _guess(field: FieldDescriptor) -> Any:
+    choice = field.containing_oneof
+    if choice is not None and choice.fields[0].name != field.name:
+        return None
+    if field.type == FieldDescriptor.TYPE_ENUM:
+        return 1  # The first choice that says something.
+    if field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("_id"):
+        return None if field.is_repeated else "some-id"
+    return None
 
 
 def _fill_message(
@@ -179,3 +204,37 @@ def _fill_message(
         sub = getattr(message, field.name)
         sub.SetInParent()
         _fill(sub, values, depth=depth + 1)
+
+
+# The names on the way to a field, and which of them stand for lists.
+IdPath = tuple[tuple[str, bool], ...]
+
+
+def paths(message: Any) -> Iterator[IdPath]:
+    """List every id that a message holds, at any depth."""
+    for field, value in message.ListFields():
+        here = (field.name, field.is_repeated)
+        if field.type == FieldDescriptor.TYPE_STRING and field.name.endswith(("_id", "_ids")):
+            yield (here,)
+        elif field.type == FieldDescriptor.TYPE_MESSAGE and not _is_map(field):
+            first = value[0] if field.is_repeated else value
+            yield from ((here, *below) for below in paths(first))
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return bool(field.message_type and field.message_type.GetOptions().map_entry)
+
+
+def with_id(message: Message, path: IdPath, value: str) -> Message:
+    """Copy a message with another id in one place."""
+    changed = type(message)()
+    changed.CopyFrom(message)
+    at: Any = changed
+    *above, (name, is_list) = path
+    for step, step_is_list in above:
+        at = getattr(at, step)[0] if step_is_list else getattr(at, step)
+    if is_list:
+        getattr(at, name)[:] = [value]
+    else:
+        setattr(at, name, value)
+    return changed
