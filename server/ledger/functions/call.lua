@@ -1,7 +1,8 @@
 -- A call: read out of its record, and formatted for it.
 
--- The lines of a record: state, gateway, last question, decision, the one that began the call where
--- it is another, answer, held, field of running calls, unfunded, facts; an explanation has the rest.
+-- The lines of a record: state, gateway, last question, decision, the one that began the call
+-- where it is another, answer, held, field of running calls, unfunded, facts; the rest is an
+-- explanation.
 local RECORD = '^(%l+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n'
   .. '([^\n]*)\n([^\n]*)\n(.*)$'
 
@@ -9,8 +10,8 @@ local RECORD = '^(%l+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]
 local function read_record(key)
   local text = call('GET', key)
   if not text then return nil end
-  local state, gateway, asked, decision, opened, answer, held, counted, unfunded, facts, explanation =
-    match(text, RECORD)
+  local state, gateway, asked, decision, opened, answer, held, counted, unfunded, facts,
+    explanation = match(text, RECORD)
   if not state then damaged('a call') end
   return {
     text = text, state = state, gateway = gateway, asked = asked, decision = decision,
