@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 import grpc.aio
@@ -18,6 +19,8 @@ from callgate.v1 import (
     authorization_pb2_grpc,
     credits_pb2,
     credits_pb2_grpc,
+    directory_pb2,
+    directory_pb2_grpc,
     notices_pb2,
     notices_pb2_grpc,
 )
@@ -76,6 +79,7 @@ class Connection:
         self._access = access_pb2_grpc.AccessServiceStub(self._channel)
         self._authorization = authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
         self._credits = credits_pb2_grpc.CreditServiceStub(self._channel)
+        self._directory = directory_pb2_grpc.DirectoryServiceStub(self._channel)
         self._notices = notices_pb2_grpc.NoticeServiceStub(self._channel)
 
     def authorize_call(
@@ -168,6 +172,22 @@ class Connection:
         """Read the key of a tenant's webhook."""
         return self._ask(self._notices.GetWebhookKey, question)
 
+    def ask_directory(self, method: str, question: Message) -> Any:
+        """Ask the DirectoryService by the name of a method."""
+        return self._ask(getattr(self._directory, method), question)
+
+    def import_directory(
+        self, messages: Iterator[directory_pb2.ImportDirectoryRequest]
+    ) -> Iterator[directory_pb2.ImportDirectoryResponse]:
+        """Import a file, and hear how it goes, for as long as it takes."""
+        return self._stream(self._directory.ImportDirectory(messages, metadata=self._metadata))
+
+    def export_directory(
+        self, question: directory_pb2.ExportDirectoryRequest
+    ) -> Iterator[directory_pb2.ExportDirectoryResponse]:
+        """Read a tenant as a file, in chunks."""
+        return self._stream(self._directory.ExportDirectory(question, metadata=self._metadata))
+
     def close(self) -> None:
         """Close the channel; a question still under way ends without an answer."""
         self._channel.close()
@@ -182,6 +202,12 @@ class Connection:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _stream(self, stream: Iterator[_Answer]) -> Iterator[_Answer]:
+        try:
+            yield from stream
+        except grpc.RpcError as error:
+            raise error_of(error) from error
 
     def _ask(
         self, method: grpc.UnaryUnaryMultiCallable[_Question, _Answer], question: _Question

@@ -11,6 +11,7 @@ from callgate.command.answer import balance_text, decision_text, emergency_numbe
 from callgate.command.audit import audit
 from callgate.command.call import call
 from callgate.command.calls import calls
+from callgate.command.directory import COMMANDS
 from callgate.command.engine import (
     EPILOG,
     REFUSED,
@@ -23,6 +24,7 @@ from callgate.command.notices import notices
 from callgate.command.question import DEFAULT_GATEWAY, KIND_NAMES, Given, question_of
 from callgate.command.route import route
 from callgate.command.tokens import tokens
+from callgate.command.transfer import export, import_
 from callgate.command.watch import watch
 from callgate.v1.authorization_pb2 import GetEmergencyNumbersRequest
 from callgate.v1.credits_pb2 import GetBalanceRequest
@@ -114,5 +116,5 @@ def emergency_numbers(location: str, as_json: bool, address: str) -> None:
     print_answer(answer, as_json, lambda: emergency_numbers_text(answer))
 
 
-for _command in (audit, call, calls, notices, route, tokens, watch):
+for _command in (*COMMANDS, export, import_, audit, call, calls, notices, route, tokens, watch):
     callgate.add_command(_command)

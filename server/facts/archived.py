@@ -30,7 +30,7 @@ from server.facts.at_rest import collector_at_rest
 
 PAGE_ROWS = 1_000
 # Each about a millisecond of the loop.
-ITEMS_PER_SLICE = 50
+ITEMS_PER_SLICE = 100
 PAUSE_SECONDS = 0.001
 # More changes than this at once are announced a little later, when all processes have built them.
 FEW_CHANGES = 2_000
