@@ -20,7 +20,7 @@ from ledgers import ManualClock
 from server.ledger.keys import call_reference, expiry_member, partition_of
 from server.ledger.memory_ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
+from server.store import Store, Timeouts
 from stores import empty
 from unsteady import PatientStore
 
@@ -108,7 +108,9 @@ async def simulate(
     first: int, seeds: int, servers: Mapping[str, OwnRedis], tell: Callable[[str], None]
 ) -> None:
     """Play `seeds` histories, beginning with seed `first`; `tell` of the progress."""
-    stores = {name: PatientStore(server.url) for name, server in servers.items()}
+    # However busy the machine is: what was done and not answered in time would be done again.
+    patience = Timeouts(reply_seconds=60.0)
+    stores = {name: PatientStore(server.url, patience) for name, server in servers.items()}
     for store in stores.values():
         await RedisLedger(store, ManualClock()).install()
     played: Counter[str] = Counter()
