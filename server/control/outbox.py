@@ -9,6 +9,7 @@ from itertools import islice
 
 from callgate.v1 import authorization_pb2 as pb
 from server.errors import BridgeTooSlow
+from server.translation.control import written_item
 
 # Items of one message.
 MAX_ITEMS = 256
@@ -22,14 +23,14 @@ class Outbox:
     """Bounded: answers by the questions let in, pushes by `MAX_PUSHES`."""
 
     def __init__(self) -> None:
-        self._answers: deque[tuple[pb.ControlItem, Callable[[], None] | None]] = deque()
+        self._answers: deque[tuple[bytes, Callable[[], None] | None]] = deque()
         self._pushes: dict[tuple[str, str, str], pb.ControlItem] = {}
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._closing = False
 
-    def answer(self, item: pb.ControlItem, taken: Callable[[], None] | None = None) -> None:
-        """Add an answer; `taken` is called when it is about to be written."""
+    def answer(self, item: bytes, taken: Callable[[], None] | None = None) -> None:
+        """Add an answer, as it is written; `taken` is called when it is about to be written."""
         self._answers.append((item, taken))
         self._filled.set()
 
@@ -47,7 +48,7 @@ class Outbox:
         self._closing = True
         self._filled.set()
 
-    async def take(self) -> list[pb.ControlItem]:
+    async def take(self) -> list[bytes]:
         """Wait for something, and take at most a message full; empty after the last.
 
         Answers go first: somebody waits for them.
@@ -58,14 +59,14 @@ class Outbox:
                 await self._filled.wait()
         # One turn of the loop: what is answered in it shares the message. Nobody waits for it.
         await asyncio.sleep(0)
-        items: list[pb.ControlItem] = []
+        items: list[bytes] = []
         while self._answers and len(items) < MAX_ITEMS:
             item, taken = self._answers.popleft()
             items.append(item)
             if taken is not None:
                 taken()
         keys = list(islice(self._pushes, MAX_ITEMS - len(items)))
-        items += [self._pushes.pop(key) for key in keys]
+        items += [written_item(self._pushes.pop(key)) for key in keys]
         self._emptied.set()
         return items
 

@@ -4,25 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
+
+from typing_extensions import override
 
 from callgate.v1 import authorization_pb2 as pb
 from server.access import find_tenant_by_id
+from server.calls.quick import Asking, Quick
 from server.calls.verbs import Verbs
 from server.control.running import RunningCalls
 from server.errors import InvalidRequest, counted_status
 from server.ledger import CallKey, CallOver
 from server.translation import limits
-from server.translation.control import Deadline, deadline_item, error_item
+from server.translation.control import (
+    Deadline,
+    answer_item,
+    deadline_item,
+    error_item,
+    written_item,
+)
 
 _LIVE = "live"
+
+
+class Answers(Protocol):
+    """Where answers go to, and questions that have to take a while."""
+
+    def answered(self, item_id: int, item: bytes) -> None:
+        """Take the answer to a question, as it is written."""
+
+    def ask_long(self, question: pb.ControlQuestion) -> None:
+        """Answer a question in a task of its own."""
+
+
+class ItemAsking(Asking):
+    """A question that came as an item of a stream."""
+
+    __slots__ = ("_answers", "_count_failure", "_question")
+
+    def __init__(
+        self, question: pb.ControlQuestion, answers: Answers, count_failure: Callable[[str], None]
+    ) -> None:
+        self._question = question
+        self._answers = answers
+        self._count_failure = count_failure
+
+    @override
+    def remaining_seconds(self) -> float | None:
+        return None
+
+    @override
+    def answer(self, response: bytes) -> None:
+        item_id, answers = self._question.item_id, self._answers
+        del self._question, self._answers
+        answers.answered(item_id, answer_item(item_id, response))
+
+    @override
+    def leave(self) -> None:
+        self._answers.ask_long(self._question)
+
+    @override
+    def fail(self, error: Exception) -> None:
+        item_id = self._question.item_id
+        failure, _ = counted_status(error, self._count_failure)
+        self._answers.answered(item_id, written_item(error_item(item_id, failure, error)))
 
 
 class Questions:
     """Answers the questions of one stream."""
 
-    def __init__(self, verbs: Verbs, gateway_id: str, running: RunningCalls) -> None:
+    def __init__(
+        self, verbs: Verbs, quick: Quick, gateway_id: str, *, running: RunningCalls
+    ) -> None:
         self._verbs = verbs
+        self._quick = quick
         self._gateway_id = gateway_id
         self._running = running
         self._count_failure = verbs.decider.metrics.count_failure
@@ -42,6 +97,16 @@ class Questions:
         if granted is None:
             return None
         return pb.ControlItem(item_id=question.item_id, authorize_call=granted)
+
+    def ask_quickly(self, question: pb.ControlQuestion, answers: Answers) -> bool:
+        """Ask about a call like one before; False for every other question, and when it is much."""
+        if question.WhichOneof("question") != "authorize_call":
+            return False
+        request = question.authorize_call
+        if request.gateway_id not in {"", self._gateway_id} or self._verbs.load.sheds(request):
+            return False
+        request.gateway_id = self._gateway_id
+        return self._quick.ask(request, ItemAsking(question, answers, self._count_failure))
 
     async def answer(self, question: pb.ControlQuestion) -> pb.ControlItem:
         """Answer one question, by its number."""

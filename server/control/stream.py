@@ -12,6 +12,7 @@ import grpc.aio
 
 from callgate.v1 import authorization_pb2 as pb
 from server.access import check_admitted, current, find_tenant_by_id
+from server.calls.quick import Quick
 from server.calls.verbs import Verbs
 from server.control.follow import Follow, Following
 from server.control.outbox import Outbox
@@ -19,7 +20,7 @@ from server.control.questions import Questions
 from server.control.running import RunningCalls
 from server.control.standing import Standing, Standings
 from server.errors import BridgeTooSlow, Context, InvalidRequest, StreamReplaced
-from server.translation.control import MAX_QUESTIONS, check_questions, read_hello
+from server.translation.control import MAX_QUESTIONS, check_questions, read_hello, written_item
 
 # Questions of one stream that may be unanswered; the next message is read when there is room.
 MAX_UNANSWERED = 1_024
@@ -36,6 +37,7 @@ class Control:
     verbs: Verbs
     standings: Standings
     following: Following
+    quick: Quick
 
     async def serve(self, context: Context, on_move: Callable[[Callable[[], None]], None]) -> None:
         """Serve one stream. `on_move` is told what to call when it should go elsewhere.
@@ -58,7 +60,10 @@ class Control:
         telling = asyncio.create_task(self.standings.look(standing))
         outbox, running = Outbox(), RunningCalls()
         stream = BridgeStream(
-            context, Questions(self.verbs, hello.gateway_id, running), outbox, standing=standing
+            context,
+            Questions(self.verbs, self.quick, hello.gateway_id, running=running),
+            outbox,
+            standing=standing,
         )
         on_move(stream.move)
         follow = Follow(self.following, hello, running, outbox=outbox)
@@ -69,7 +74,9 @@ class Control:
             await _cancel((telling,))
 
     async def _grant_emergencies(self, first: pb.ControlCallsRequest, context: Context) -> None:
-        questions = Questions(self.verbs, first.hello.gateway_id, RunningCalls())
+        questions = Questions(
+            self.verbs, self.quick, first.hello.gateway_id, running=RunningCalls()
+        )
         granted = [questions.emergency(question) for question in first.questions[:MAX_QUESTIONS]]
         items = [item for item in granted if item is not None]
         if items:
@@ -86,7 +93,10 @@ class BridgeStream:
         self._questions = questions
         self._outbox = outbox
         self._standing = standing
-        self._unanswered: dict[int, asyncio.Task[None]] = {}
+        # None for those that need no task.
+        self._unanswered: dict[int, asyncio.Task[None] | None] = {}
+        self._all_answered = asyncio.Event()
+        self._has_ended = False
         self._slots = asyncio.Semaphore(MAX_UNANSWERED)
         self._moving = asyncio.Event()
 
@@ -109,11 +119,27 @@ class BridgeStream:
                 raise StreamReplaced
             await _cancel((reading, pushing))
             while self._unanswered:
-                await asyncio.wait(list(self._unanswered.values()))
+                self._all_answered.clear()
+                await self._all_answered.wait()
             self._outbox.close()
             await writing
         finally:
-            await _cancel((reading, writing, *others, *self._unanswered.values()))
+            self._has_ended = True
+            answering = [task for task in self._unanswered.values() if task is not None]
+            await _cancel((reading, writing, *others, *answering))
+
+    def answered(self, item_id: int, item: bytes) -> None:
+        """Take the answer to a question, as it is written."""
+        # Its number is free, and there is room for another question, when the answer is written.
+        self._outbox.answer(item, self._slots.release)
+        del self._unanswered[item_id]
+        if not self._unanswered:
+            self._all_answered.set()
+
+    def ask_long(self, question: pb.ControlQuestion) -> None:
+        """Answer a question in a task of its own."""
+        if not self._has_ended:
+            self._unanswered[question.item_id] = asyncio.create_task(self._answer(question))
 
     async def _read(self, message: pb.ControlCallsRequest) -> None:
         while True:
@@ -133,20 +159,19 @@ class BridgeStream:
             questions = [one for one in questions if not self._granted_at_once(one)]
         for question in questions:
             await self._slots.acquire()
-            item_id = question.item_id
-            self._unanswered[item_id] = asyncio.create_task(self._answer(question))
+            self._unanswered[question.item_id] = None
+            if not self._questions.ask_quickly(question, self):
+                self.ask_long(question)
 
     def _granted_at_once(self, question: pb.ControlQuestion) -> bool:
         emergency = self._questions.emergency(question)
         if emergency is not None:
-            self._outbox.answer(emergency)
+            self._outbox.answer(written_item(emergency))
         return emergency is not None
 
     async def _answer(self, question: pb.ControlQuestion) -> None:
         item = await self._questions.answer(question)
-        # Its number is free, and there is room for another question, when the answer is written.
-        self._outbox.answer(item, self._slots.release)
-        del self._unanswered[question.item_id]
+        self.answered(question.item_id, written_item(item))
 
     async def _write(self) -> None:
         while True:
@@ -155,7 +180,7 @@ class BridgeStream:
                 return
             try:
                 async with asyncio.timeout(WRITE_SECONDS):
-                    await self._context.write(pb.ControlCallsResponse(items=items))
+                    await self._context.write(b"".join(items))
             except TimeoutError as error:
                 raise BridgeTooSlow from error
 

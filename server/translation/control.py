@@ -11,10 +11,15 @@ from server.ledger import Use
 from server.translation import limits
 from server.translation.advice import Advice
 from server.translation.context import unpack
+from server.translation.kept_answer import varint
 from server.translation.parts import add_usage, set_money, set_time
 
 MAX_QUESTIONS = 256
 MAX_TENANTS = 1_000
+# Tags: of an item in a message, and in it of its number and of such an answer.
+_ITEM = varint(pb.ControlCallsResponse.ITEMS_FIELD_NUMBER << 3 | 2)
+_ITEM_ID = varint(pb.ControlItem.ITEM_ID_FIELD_NUMBER << 3)
+_AUTHORIZE_CALL = varint(pb.ControlItem.AUTHORIZE_CALL_FIELD_NUMBER << 3 | 2)
 
 
 class Hello(NamedTuple):
@@ -31,6 +36,18 @@ class Deadline(NamedTuple):
     report_by_ms: int
     final: bool
     sequence: int
+
+
+def answer_item(item_id: int, response: bytes) -> bytes:
+    """Write an answer to AuthorizeCall, which is written itself, as an item of a message."""
+    item = _ITEM_ID + varint(item_id) + _AUTHORIZE_CALL + varint(len(response)) + response
+    return _ITEM + varint(len(item)) + item
+
+
+def written_item(item: pb.ControlItem) -> bytes:
+    """Write an item as it stands in a message; the same item is the same bytes."""
+    written = item.SerializeToString(deterministic=True)
+    return _ITEM + varint(len(written)) + written
 
 
 def read_hello(request: pb.ControlCallsRequest) -> Hello:

@@ -25,12 +25,13 @@ def register_authorization(engine: Engine, transport: TransportServer) -> str:
     """Register it; returns its full name."""
     decider = _decider(engine)
     verbs = _verbs(engine, decider)
+    quick = Quick(decider, engine.ledger, verbs.advice)
     control = Control(
         verbs,
         engine.standings,
         Following(engine.watching.tailer, engine.rooms, decider, verbs.advice),
+        quick,
     )
-    quick = Quick(decider, engine.ledger, verbs.advice)
     Authorization(verbs, control, quick, engine.metrics).register(transport)
     return SERVICE
 
