@@ -23,6 +23,8 @@ from callgate.connection import Connection
 from callgate.errors import Mistake, NoAnswer
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.credits_pb2 import GetBalanceRequest
+from integrations.demo_money import play_money
+from integrations.mailbox import Mailbox, mailbox
 from integrations.own_engine import EngineDidNotStart, OwnEngine, own_engine, store_frozen
 
 MINUTES, CREDITS, EMERGENCY = "granted: minutes", "granted: credits", "granted: emergency"
@@ -147,7 +149,7 @@ def main() -> int:
     show("Starting an engine of our own, with the sample tenants ...")
     wrong: list[str] = []
     try:
-        with own_engine() as engine:
+        with mailbox() as box, own_engine(settings_of(box)) as engine:
             show(f"It answers at {engine.address}.")
             for number, scene in enumerate(SCENES, 1):
                 wrong += play(number, scene, engine)
@@ -155,10 +157,20 @@ def main() -> int:
                 wrong += play(len(SCENES) + 1, STORE_AWAY, engine)
             wait_for_the_store(engine)
             wrong += play(len(SCENES) + 2, STORE_BACK, engine)
+            wrong += play_money(engine.address, box, show, number=len(SCENES) + 3)
     except EngineDidNotStart as error:
         print(error, file=sys.stderr)
         return 1
     return told(wrong)
+
+
+def settings_of(box: Mailbox) -> dict[str, str]:
+    """Let the engine mail to a box of ours, and recharge without moving any money."""
+    return {
+        "CALLGATE_SMTP_URL": box.url,
+        "CALLGATE_SMTP_FROM": "callgate@demo.invalid",
+        "CALLGATE_PAYMENTS": "rehearsal",
+    }
 
 
 def wait_for_the_store(engine: OwnEngine) -> None:
@@ -178,7 +190,7 @@ def told(wrong: list[str]) -> int:
     """Say how the demo went."""
     if not wrong:
         questions = sum(len(scene.questions) for scene in (*SCENES, STORE_AWAY, STORE_BACK))
-        show(f"\nAll {questions} answers are the expected ones; the engine is stopped.")
+        show(f"\nAll {questions} answers, and the money, are as expected; the engine is stopped.")
         return 0
     print("\nNot as expected:", *wrong, sep="\n  ", file=sys.stderr)
     return 1

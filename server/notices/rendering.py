@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
@@ -14,6 +15,8 @@ from server.notices.wording.language import Wording
 
 MAX_FIELD_CHARACTERS = 200
 MAX_SUBJECT_CHARACTERS = 150
+# Of the text; HTML wraps by itself.
+LINE_CHARACTERS = 76
 # Also what turns the direction of writing round, or breaks a line where nobody sees it.
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]+")
 _UNITS = ("_micros", "_ms", "_seconds")
@@ -116,7 +119,11 @@ def _fill(text: str, fields: Mapping[str, str]) -> str:
 def _text(paragraphs: list[str], rows: list[tuple[str, str]], footer: str) -> str:
     width = max((len(label) for label, _ in rows), default=0) + 2
     table = "\n".join(f"{label + ':':<{width}}{value}" for label, value in rows)
-    return "\n\n".join([*paragraphs, table, f"-- \n{footer}"]) + "\n"
+    wrapped = [
+        textwrap.fill(paragraph, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+        for paragraph in paragraphs
+    ]
+    return "\n\n".join([*wrapped, table, f"-- \n{footer}"]) + "\n"
 
 
 def _html(
