@@ -10,6 +10,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import unquote
 
+from server.access.certificates import end_ms
 from server.access.identities import Identities, digest_of
 from server.access.identity import Access, refusing
 from server.access.roles import Rule
@@ -61,10 +62,7 @@ class Door:
         shown = self.header(context, "authorization")
         if shown is not None:
             return self._by_token(context, shown)
-        if not self.by_certificate:
-            return None
-        names = context.peer_identities() or ()
-        return self.identities().by_certificate(name.decode("utf-8", "replace") for name in names)
+        return self._by_certificate(context) if self.by_certificate else None
 
     def may_go_on(self, context: Context, rule: Rule, access: Access) -> bool:
         """Tell whether a stream that somebody opened is still theirs to have."""
@@ -76,11 +74,26 @@ class Door:
             and not rule.roles.isdisjoint(now.roles)
         )
 
+    def _by_certificate(self, context: Context) -> Access | None:
+        names = context.peer_identities() or ()
+        access = self.identities().by_certificate(name.decode("utf-8", "replace") for name in names)
+        # A connection may outlive what it was opened with.
+        if access is None or _certificate_end_ms(context) <= self.now_ms():
+            return None
+        return access
+
     def _by_token(self, context: Context, shown: str) -> Access | None:
         if self.tokens_from is TokensFrom.THIS_MACHINE and not _is_of_this_machine(context.peer()):
             return None
         digest = _digest_of_header(shown)
         return None if digest is None else self.identities().by_digest(digest, self.now_ms())
+
+
+def _certificate_end_ms(context: Context) -> int:
+    for name, values in context.auth_context().items():
+        if name == "x509_pem_cert":
+            return end_ms(bytes(next(iter(values))))
+    return 0
 
 
 # A gateway shows the same token with each of its questions.

@@ -72,6 +72,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "FreezeAccount": OPERATING,
         "UnfreezeAccount": OPERATING,
         "CloseAccount": OPERATING,
+        "SetCreditLimit": OPERATING,
         "ResolveCharge": OPERATING,
     },
     "callgate.v1.DebitService": {

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from identities import TOKENS, identity
+from server.access.certificates import end_ms
 from server.access.door import Door, TokensFrom
 from server.access.file import read_identities
 from server.access.identities import Identities, Identity, KnownToken, digest_of, new_token
@@ -21,6 +22,9 @@ from server.archive import ArchiveUnavailable
 from server.errors import IdentityUnknown, RoleMissing
 from server.factfiles.problems import InvalidFacts
 
+CERTIFICATE = Path(__file__).parents[1] / "support" / "certificates" / "client.crt"
+# As openssl tells it: Oct 29 17:55:49 2126 GMT.
+CERTIFICATE_END_MS = 4_948_970_149_000
 NOW_MS = 1_800_000_000_000
 TOKEN = TOKENS["bridge"]
 BRIDGE = Identity(
@@ -48,6 +52,9 @@ class Context:
 
     def peer_identities(self) -> tuple[bytes, ...]:
         return tuple(name.encode() for name in self._names)
+
+    def auth_context(self) -> dict[str, tuple[bytes, ...]]:
+        return {"x509_pem_cert": (CERTIFICATE.read_bytes(),)} if self._names else {}
 
 
 def a_door(
@@ -98,6 +105,14 @@ def test_a_certificate_says_who_asks_where_no_token_is_shown() -> None:
     assert known(door, Context(None, "unknown.example")) is None
     assert known(door, Context(None)) is None
     assert known(door, Context("Bearer cg_wrong", "sbc-2.example")) is None
+
+
+def test_a_certificate_is_good_until_its_end_however_old_its_connection() -> None:
+    shown = Context(None, "sbc-1.example")
+
+    assert end_ms(CERTIFICATE.read_bytes()) == CERTIFICATE_END_MS
+    assert known(a_door(now_ms=CERTIFICATE_END_MS - 1), shown) == "bridge"
+    assert known(a_door(now_ms=CERTIFICATE_END_MS), shown) is None
 
 
 def test_a_certificate_that_names_two_identities_names_none() -> None:
