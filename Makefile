@@ -35,7 +35,7 @@ demo: .venv/ready ## Start everything, ask a dozen telling questions, show the a
 
 # --- Check it -------------------------------------------------------------------------------
 
-.PHONY: check test static rehearse cases simulate torture
+.PHONY: check test static rehearse cases simulate torture soak
 check: test static ## Run every test and every static check; to be green before a commit.
 
 # A run that hangs is ended by a signal that makes Python tell where it hung. Two at a time, a file
@@ -63,6 +63,9 @@ simulate: .venv/ready ## Compare the ledger with its model over SEEDS=300 random
 
 torture: .venv/ready ## Kill everything KILLS=100 times during CALLS=5000 calls, then count the money (SEED=n, STORE=cluster or sentinel).
 	@$(BIN)/python tests/torture/command.py --calls $(CALLS) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
+
+soak: .venv/ready ## Begin and end CALLS=100000 calls, looking at what server, keeper and store hold of them.
+	@$(BIN)/python tests/soak/soak_command.py $(if $(filter file,$(origin CALLS)),,--calls $(CALLS))
 
 .PHONY: $(CHECKS)
 format-check: .venv/ready ## Check that the code is formatted (`make format` formats it).

@@ -47,7 +47,10 @@ def framed(message: bytes) -> bytes:
 
 
 class Http2:
-    """One connection. `ended` is told each stream's data and last headers, `arrived` all data."""
+    """One connection. `ended` is told each stream's data and last headers, `arrived` all data.
+
+    Calls have a deadline of `timeout_seconds`, or none.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Http2:
         *,
         ended: Callable[[int, bytes, Headers], None],
         arrived: Callable[[bytes], None] | None = None,
+        timeout_seconds: int | None = 20,
     ) -> None:
         self._ended = ended
         self._arrived = arrived
@@ -68,7 +72,7 @@ class Http2:
         self._in = b""
         self._decoder = Decoder()
         self._known_blocks: dict[bytes, Headers] = {}
-        headers = _request_headers(where, path)
+        headers = _request_headers(where, path, timeout_seconds)
         encoder = Encoder()
         # From the second on, every field is an index into the table, and the bytes are the same.
         self._blocks = [encoder.encode(headers), encoder.encode(headers)]
@@ -222,7 +226,7 @@ def _frame(  # noqa: PLR0917 - As above.
     return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
 
 
-def _request_headers(where: Where, path: str) -> list[tuple[str, str]]:
+def _request_headers(where: Where, path: str, timeout_seconds: int | None) -> list[tuple[str, str]]:
     return [
         (":method", "POST"),
         (":scheme", "https" if where.authority_file else "http"),
@@ -231,7 +235,7 @@ def _request_headers(where: Where, path: str) -> list[tuple[str, str]]:
         ("content-type", "application/grpc"),
         ("te", "trailers"),
         ("user-agent", "callgate-bench"),
-        ("grpc-timeout", "20S"),
+        *([] if timeout_seconds is None else [("grpc-timeout", f"{timeout_seconds}S")]),
     ]
 
 

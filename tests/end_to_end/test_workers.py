@@ -18,6 +18,7 @@ from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from callgate.v1.server_info_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from callgate.v1.server_info_pb2_grpc import ServerInfoServiceStub
 from engines import Engine, OwnRedis, a_question, running_engine, wait_until
+from workers import workers_of
 
 CONNECTIONS = 16
 _OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
@@ -29,18 +30,6 @@ def redis(tmp_path: Path) -> Iterator[OwnRedis]:
     redis.start()
     yield redis
     redis.kill()
-
-
-def workers_of(engine: Engine) -> dict[int, int]:
-    """Find the workers of an engine: their processes, by number."""
-    parent = engine.process.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    found = {}
-    for child in children:
-        words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        if b"worker" in words:
-            found[int(words[words.index(b"worker") + 1])] = int(child)
-    return found
 
 
 def ask_over_many_connections(address: str) -> int:

@@ -1,0 +1,21 @@
+"""A little of the soak: calls begun and ended leave nothing behind but what is archived."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from soak import soak
+
+CALLS = 600
+
+
+def test_calls_that_are_over_leave_nothing_but_their_records() -> None:
+    told: list[str] = []
+
+    # The name of a socket has to be short.
+    with tempfile.TemporaryDirectory(prefix="cg-") as folder:
+        result = soak(Path(folder), CALLS, looks=3, tell=told.append)
+
+    assert "memory is flat" in result
+    assert len(told) == 3
