@@ -795,6 +795,66 @@ class CloseAccountResponse(_message.Message):
 Global___CloseAccountResponse: _TypeAlias = CloseAccountResponse  # noqa: Y015
 
 @_typing.final
+class SetCreditLimitRequest(_message.Message):
+    """How far below zero."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CREDIT_LIMIT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    request_id: _builtins.str
+    """Names this request, as in TopUp."""
+    note: _builtins.str
+    """Why, for the audit trail."""
+    @_builtins.property
+    def credit_limit(self) -> _money_pb2.Money:
+        """How far, in the tenant's currency."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        credit_limit: _money_pb2.Money | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credit_limit", b"credit_limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_limit", b"credit_limit", "note", b"note", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCreditLimitRequest: _TypeAlias = SetCreditLimitRequest  # noqa: Y015
+
+@_typing.final
+class SetCreditLimitResponse(_message.Message):
+    """It is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDIT_LIMIT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def credit_limit(self) -> _money_pb2.Money:
+        """How far."""
+
+    def __init__(
+        self,
+        *,
+        credit_limit: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credit_limit", b"credit_limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_limit", b"credit_limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCreditLimitResponse: _TypeAlias = SetCreditLimitResponse  # noqa: Y015
+
+@_typing.final
 class Funding(_message.Message):
     """How a tenant buys credits."""
 

@@ -34,11 +34,11 @@ class CreditServiceStub:
     again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
 
     FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
-    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
-    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
-    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
-    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
+    `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
+    `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`, `REFUND_TOO_LARGE`, `FUNDING_CHANGED`,
+    `CHARGE_SETTLED`; its metadata has the figures. To ask again after mending it, take a new id.
+    PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
     def __init__(self, channel):
@@ -97,6 +97,11 @@ class CreditServiceStub:
                 request_serializer=callgate_dot_v1_dot_credits__pb2.CloseAccountRequest.SerializeToString,
                 response_deserializer=callgate_dot_v1_dot_credits__pb2.CloseAccountResponse.FromString,
                 _registered_method=True)
+        self.SetCreditLimit = channel.unary_unary(
+                '/callgate.v1.CreditService/SetCreditLimit',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.SetCreditLimitRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.SetCreditLimitResponse.FromString,
+                _registered_method=True)
         self.GetFunding = channel.unary_unary(
                 '/callgate.v1.CreditService/GetFunding',
                 request_serializer=callgate_dot_v1_dot_credits__pb2.GetFundingRequest.SerializeToString,
@@ -133,11 +138,11 @@ class CreditServiceServicer:
     again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
 
     FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
-    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
-    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
-    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
-    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
+    `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
+    `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`, `REFUND_TOO_LARGE`, `FUNDING_CHANGED`,
+    `CHARGE_SETTLED`; its metadata has the figures. To ask again after mending it, take a new id.
+    PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
     def GetBalance(self, request, context):
@@ -216,6 +221,14 @@ class CreditServiceServicer:
     def CloseAccount(self, request, context):
         """Freezes an account for good: no top-up, no recharge, no unfreezing. What is left stays until it is
         debited, transferred or voided, or expires.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetCreditLimit(self, request, context):
+        """Lets an account go so far below zero, where its directory entry allows less; 0 takes it back. An account
+        that was never funded has a balance from then on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -309,6 +322,11 @@ def add_CreditServiceServicer_to_server(servicer, server):
                     request_deserializer=callgate_dot_v1_dot_credits__pb2.CloseAccountRequest.FromString,
                     response_serializer=callgate_dot_v1_dot_credits__pb2.CloseAccountResponse.SerializeToString,
             ),
+            'SetCreditLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCreditLimit,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.SetCreditLimitRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.SetCreditLimitResponse.SerializeToString,
+            ),
             'GetFunding': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFunding,
                     request_deserializer=callgate_dot_v1_dot_credits__pb2.GetFundingRequest.FromString,
@@ -351,11 +369,11 @@ class CreditService:
     again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
 
     FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
-    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
-    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
-    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
-    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
+    `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
+    `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`, `REFUND_TOO_LARGE`, `FUNDING_CHANGED`,
+    `CHARGE_SETTLED`; its metadata has the figures. To ask again after mending it, take a new id.
+    PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
     @staticmethod
@@ -618,6 +636,33 @@ class CreditService:
             '/callgate.v1.CreditService/CloseAccount',
             callgate_dot_v1_dot_credits__pb2.CloseAccountRequest.SerializeToString,
             callgate_dot_v1_dot_credits__pb2.CloseAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCreditLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/SetCreditLimit',
+            callgate_dot_v1_dot_credits__pb2.SetCreditLimitRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.SetCreditLimitResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,11 +35,11 @@ class CreditServiceStub:
     again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
 
     FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
-    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
-    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
-    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
-    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
+    `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
+    `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`, `REFUND_TOO_LARGE`, `FUNDING_CHANGED`,
+    `CHARGE_SETTLED`; its metadata has the figures. To ask again after mending it, take a new id.
+    PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
     @_typing.overload
@@ -84,6 +84,10 @@ class CreditServiceStub:
     """Freezes an account for good: no top-up, no recharge, no unfreezing. What is left stays until it is
     debited, transferred or voided, or expires.
     """
+    SetCreditLimit: _grpc.UnaryUnaryMultiCallable[_credits_pb2.SetCreditLimitRequest, _credits_pb2.SetCreditLimitResponse]
+    """Lets an account go so far below zero, where its directory entry allows less; 0 takes it back. An account
+    that was never funded has a balance from then on.
+    """
     GetFunding: _grpc.UnaryUnaryMultiCallable[_credits_pb2.GetFundingRequest, _credits_pb2.GetFundingResponse]
     """Returns how a tenant buys credits: auto-recharge, billing address, limits."""
     UpdateFunding: _grpc.UnaryUnaryMultiCallable[_credits_pb2.UpdateFundingRequest, _credits_pb2.UpdateFundingResponse]
@@ -105,11 +109,11 @@ class CreditServiceAsyncStub(CreditServiceStub):
     again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
 
     FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
-    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
-    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
-    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
-    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
+    `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
+    `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`, `REFUND_TOO_LARGE`, `FUNDING_CHANGED`,
+    `CHARGE_SETTLED`; its metadata has the figures. To ask again after mending it, take a new id.
+    PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -151,6 +155,10 @@ class CreditServiceAsyncStub(CreditServiceStub):
     """Freezes an account for good: no top-up, no recharge, no unfreezing. What is left stays until it is
     debited, transferred or voided, or expires.
     """
+    SetCreditLimit: _aio.UnaryUnaryMultiCallable[_credits_pb2.SetCreditLimitRequest, _credits_pb2.SetCreditLimitResponse]  # type: ignore[assignment]
+    """Lets an account go so far below zero, where its directory entry allows less; 0 takes it back. An account
+    that was never funded has a balance from then on.
+    """
     GetFunding: _aio.UnaryUnaryMultiCallable[_credits_pb2.GetFundingRequest, _credits_pb2.GetFundingResponse]  # type: ignore[assignment]
     """Returns how a tenant buys credits: auto-recharge, billing address, limits."""
     UpdateFunding: _aio.UnaryUnaryMultiCallable[_credits_pb2.UpdateFundingRequest, _credits_pb2.UpdateFundingResponse]  # type: ignore[assignment]
@@ -171,11 +179,11 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
     again. UNAVAILABLE: nothing is known to have happened; ask again with the same id.
 
     FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
-    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `CREDITS_NOT_SOLD` (not in its
-    country), `REGION_MISMATCH`, `BELOW_MINIMUM`, `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`,
-    `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata: `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`; its metadata has the figures. To ask again after mending it, take a
-    new id. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
+    `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
+    `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
+    `shortfall_micros`), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`, `REFUND_TOO_LARGE`, `FUNDING_CHANGED`,
+    `CHARGE_SETTLED`; its metadata has the figures. To ask again after mending it, take a new id.
+    PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
     @_abc_1.abstractmethod
@@ -274,6 +282,16 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credits_pb2.CloseAccountResponse, _abc.Awaitable[_credits_pb2.CloseAccountResponse]]:
         """Freezes an account for good: no top-up, no recharge, no unfreezing. What is left stays until it is
         debited, transferred or voided, or expires.
+        """
+
+    @_abc_1.abstractmethod
+    def SetCreditLimit(
+        self,
+        request: _credits_pb2.SetCreditLimitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.SetCreditLimitResponse, _abc.Awaitable[_credits_pb2.SetCreditLimitResponse]]:
+        """Lets an account go so far below zero, where its directory entry allows less; 0 takes it back. An account
+        that was never funded has a balance from then on.
         """
 
     @_abc_1.abstractmethod

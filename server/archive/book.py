@@ -22,6 +22,7 @@ class AccountRow:
     digest: str
     version: int = 0
     frozen: bool = False
+    credit_limit_micros: int = 0
     has_balance: bool = False
     funded_micros: int = 0
     post_paid_micros: int = 0

@@ -154,6 +154,13 @@ class AccountFrozen:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditLimitSet:
+    """An account may go so far below zero, whatever its facts say."""
+
+    micros: int
+
+
+@dataclass(frozen=True, slots=True)
 class LotsTaken:
     """Lots lost what nobody used: (lot id, micros, whether it was voided rather than expired)."""
 
@@ -169,6 +176,7 @@ Change = (
     CallChange
     | AccountDescribed
     | AccountFrozen
+    | CreditLimitSet
     | LotAdded
     | LotVoided
     | LotsTaken

@@ -12,6 +12,7 @@ from server.archive.changes import (
     AccountFrozen,
     CallChange,
     CallState,
+    CreditLimitSet,
     Entry,
     PartitionReopened,
     PurseUse,
@@ -29,6 +30,10 @@ def fold_entry(book: Book, entry: Entry, origin: Origin) -> None:
             _describe_account(book, entry.tenant_id, entry.change, partition=origin.partition)
         case AccountFrozen(frozen=frozen):
             book.accounts[entry.tenant_id].frozen = frozen
+        case CreditLimitSet(micros=micros):
+            account = book.accounts[entry.tenant_id]
+            account.credit_limit_micros = micros
+            account.has_balance = account.has_balance or micros > 0
         case PartitionReopened():
             pass
         case _:

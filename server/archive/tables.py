@@ -71,6 +71,8 @@ ACCOUNTS = Table(
     Column("version", BigInteger, nullable=False),
     # Whether nothing more is granted, because somebody said so.
     Column("frozen", Boolean, nullable=False),
+    # How far below zero it may go because somebody said so; what its facts say comes on top.
+    Column("credit_limit_micros", BigInteger, nullable=False, server_default="0"),
     # Whether money ever came in; before, there is no balance, not one of zero.
     Column("has_balance", Boolean, nullable=False),
     Column("funded_micros", BigInteger, nullable=False),

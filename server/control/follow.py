@@ -115,7 +115,7 @@ class Follow:
             if movement.kind in CALL_KINDS:
                 if movement.gateway_id == self._hello.gateway_id:
                     self._take_call(movement)
-            elif movement.kind == "topped_up":
+            elif movement.kind in {"topped_up", "limit_set"}:
                 self._topped_up.add(batch.tenant_id)
             elif movement.kind == "described":
                 await self._ask_rules(batch.tenant_id, movement.fields["digest"])

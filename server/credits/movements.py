@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from callgate.v1 import credits_pb2 as pb
 from server.archive import FundingRow
-from server.credits.parts import CreditParts, asked_for
+from server.credits.parts import CreditParts, asked_for, require_balance
 from server.errors import Context, InvalidRequest
 from server.funding.applying import Kind
 from server.funding.refunds import CALL, DEBIT, Reference, refund_parts
@@ -22,7 +22,7 @@ from server.translation.parts import set_money
 
 @dataclass(frozen=True, slots=True)
 class Movements:
-    """Answers VoidLot, Debit, Refund, FreezeAccount, UnfreezeAccount and CloseAccount."""
+    """Answers what moves money out or back, and says whether and how far an account may go."""
 
     parts: CreditParts
 
@@ -97,6 +97,22 @@ class Movements:
         asked = asked_for(tenant, request.request_id, Kind.CLOSE, content=content, body=body)
         await self.parts.ask(_also_when_closed(asked, body), context.time_remaining())
         return pb.CloseAccountResponse()
+
+    async def set_credit_limit(
+        self, request: pb.SetCreditLimitRequest, context: Context
+    ) -> pb.SetCreditLimitResponse:
+        """Let an account go so far below zero."""
+        tenant = self.parts.tenant(request.tenant_id)
+        require_balance(tenant)
+        micros = amount_micros(request.credit_limit, tenant.currency, field="credit_limit", least=0)
+        content = {"micros": str(micros), "note": note(request.note)}
+        asked = asked_for(
+            tenant, request.request_id, Kind.CREDIT_LIMIT, content=content, body={"micros": micros}
+        )
+        await self.parts.ask(asked, context.time_remaining())
+        response = pb.SetCreditLimitResponse()
+        set_money(response.credit_limit, micros, tenant.currency)
+        return response
 
     async def _set_frozen(
         self,

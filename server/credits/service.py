@@ -45,6 +45,7 @@ class Credits:
             "FreezeAccount": movements.freeze,
             "UnfreezeAccount": movements.unfreeze,
             "CloseAccount": movements.close,
+            "SetCreditLimit": movements.set_credit_limit,
             "GetFunding": settings.get_funding,
             "UpdateFunding": settings.update_funding,
             "ListCharges": settings.list_charges,

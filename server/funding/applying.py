@@ -41,10 +41,12 @@ class Kind(StrEnum):
     TRANSFER = "transfer"
     FREEZE = "freeze"
     CLOSE = "close"
+    CREDIT_LIMIT = "credit_limit"
 
 
 # These say how the account is, not what moves: only the newest one counts.
-STANDING_KINDS = (Kind.FREEZE.value, Kind.CLOSE.value)
+FREEZING_KINDS = (Kind.FREEZE.value, Kind.CLOSE.value)
+LIMITING_KINDS = (Kind.CREDIT_LIMIT.value,)
 
 
 @contextmanager
@@ -85,6 +87,7 @@ class Applying:
             Kind.TRANSFER: self._transfer,
             Kind.FREEZE: self._freeze,
             Kind.CLOSE: self._freeze,
+            Kind.CREDIT_LIMIT: self._limit,
         }
         await steps[request.kind](request)
         return dict(request.body)
@@ -142,3 +145,6 @@ class Applying:
 
     async def _freeze(self, request: FundingRequest) -> None:
         await self.ledger.freeze(request.tenant_id, frozen=request.body["frozen"])
+
+    async def _limit(self, request: FundingRequest) -> None:
+        await self.ledger.set_credit_limit(request.tenant_id, request.body["micros"])

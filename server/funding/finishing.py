@@ -23,7 +23,7 @@ from server.archive.requests import (
     not_archived,
     note_archived,
 )
-from server.funding.applying import STANDING_KINDS, Kind, in_time, passing_over
+from server.funding.applying import FREEZING_KINDS, LIMITING_KINDS, Kind, in_time, passing_over
 from server.funding.treasury import CLAIM_MS, Treasury
 from server.funding.trouble import FundingRefused
 from server.ledger import Ledger, TopUp
@@ -137,13 +137,17 @@ def _is_voided(connection: Connection, tenant_id: str, lot_id: str) -> bool:
 
 
 def _stands(connection: Connection, request: FundingRequest) -> bool:
-    if request.kind not in STANDING_KINDS:
+    """Say whether an account is as the newest request of a kind says; older ones are past."""
+    accounts, tenant_id = tables.ACCOUNTS.c, request.tenant_id
+    if request.kind in FREEZING_KINDS:
+        kinds: tuple[str, ...] = FREEZING_KINDS
+        column, wanted = accounts.frozen, request.body["frozen"]
+    elif request.kind in LIMITING_KINDS:
+        kinds = LIMITING_KINDS
+        column, wanted = accounts.credit_limit_micros, request.body["micros"]
+    else:
         return True
-    if newest_of(connection, request.tenant_id, STANDING_KINDS) != request.request_id:
-        # A newer one says otherwise, or the same.
+    if newest_of(connection, tenant_id, kinds) != request.request_id:
         return True
-    accounts = tables.ACCOUNTS.c
-    frozen = connection.scalar(
-        select(accounts.frozen).where(accounts.tenant_id == request.tenant_id)
-    )
-    return frozen is request.body["frozen"]
+    found = connection.scalar(select(column).where(accounts.tenant_id == tenant_id))
+    return bool(found == wanted)

@@ -15,6 +15,7 @@ from server.archive import (
     CallDescription,
     CallState,
     Change,
+    CreditLimitSet,
     DirectDebit,
     Entry,
     LotAdded,
@@ -192,6 +193,7 @@ def _read_described(fields: Mapping[str, str]) -> AccountDescribed:
 _READERS: Mapping[str, Callable[[Mapping[str, str]], Change]] = {
     "opened": _read_described,
     "described": _read_described,
+    "limit_set": lambda fields: CreditLimitSet(int(fields["micros"])),
     "frozen": lambda fields: AccountFrozen(fields["frozen"] == "1"),
     "topped_up": lambda fields: LotAdded(
         fields["lot"], int(fields["micros"]), int(fields["expire_ms"])

@@ -186,6 +186,7 @@ def restored(image: AccountImage) -> RestoredAccount:
         lots=tuple(map(_restored_lot, filter(_has_something, image.lots))),
         tallies=image.tallies,
         frozen=account.frozen,
+        credit_limit_micros=account.credit_limit_micros,
         known=(*map(_known_lot, image.lots), *image.movements),
     )
 

@@ -122,6 +122,12 @@ class Ledger(Protocol):
         Raises `AccountUnknown`.
         """
 
+    async def set_credit_limit(self, tenant_id: str, micros: int) -> None:
+        """Let an account go so far below zero, where its facts allow less; 0 as they allow.
+
+        An account that was never funded has a balance from then on. Raises `AccountUnknown`.
+        """
+
     async def read_balance(self, tenant_id: str) -> Balance:
         """Read one account. Raises `AccountUnknown`."""
 

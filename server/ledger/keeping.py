@@ -41,6 +41,7 @@ class RestoredAccount:
     digest: str
     version: int
     frozen: bool
+    credit_limit_micros: int
     lots: tuple[RestoredLot, ...]
     tallies: tuple[tuple[str, int], ...]
     known: tuple[tuple[str, str], ...]
@@ -166,13 +167,14 @@ def _account_values(account: RestoredAccount) -> list[str]:
     balance, name = account.balance, keys.tenant_name(account.balance.tenant_id)
     due_ms = min((lot.expire_ms for lot in account.lots), default=0)
     available = "-" if balance.available_micros is None else balance.available_micros
+    limit = f" {account.credit_limit_micros}" if account.credit_limit_micros else ""
     totals = (
         *(balance.funded_micros, balance.debited_micros, balance.refunded_micros),
         *(balance.expired_micros, balance.voided_micros, balance.owed_micros),
     )
     values = {
         f"about/{name}": f"{balance.currency} {account.prepaid:d} {account.version}",
-        f"flags/{name}": f"{account.digest} {account.frozen:d} {due_ms}",
+        f"flags/{name}": f"{account.digest} {account.frozen:d} {due_ms}{limit}",
         f"money/{name}": f"{available} 0 {balance.post_paid_micros}",
         f"totals/{name}": " ".join(map(str, totals)),
         f"lots/{name}": "\x1e".join(map(_lot_text, account.lots)),

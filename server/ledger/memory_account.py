@@ -35,6 +35,7 @@ class Account:
     prepaid: bool
     version: int = 1
     frozen: bool = False
+    credit_limit_micros: int = 0
     available_micros: int | None = None
     reserved_micros: int = 0
     post_paid_micros: int = 0

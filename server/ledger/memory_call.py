@@ -202,7 +202,8 @@ class Purses:
         by_limit: float = math.inf
         if not purse.post_paid:
             available = self._account.available_micros
-            by_balance = -math.inf if available is None else available + purse.overdraft_micros
+            below_zero = max(purse.overdraft_micros, self._account.credit_limit_micros)
+            by_balance = -math.inf if available is None else available + below_zero
         if purse.spend_limit is not None:
             tally = self._spend_tally(purse)
             assert tally is not None

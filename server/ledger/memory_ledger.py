@@ -176,7 +176,8 @@ class MemoryLedger:
         if step is None:
             return
         available = step.account.available_micros
-        least = 0 if available is None else available + debit.overdraft_micros
+        below_zero = max(debit.overdraft_micros, step.account.credit_limit_micros)
+        least = 0 if available is None else available + below_zero
         if debit.micros > least:
             self._commit(step)
             raise FundsMissing(debit.micros - least)
@@ -205,6 +206,21 @@ class MemoryLedger:
             step.account.frozen = frozen
             step.note("frozen")
             self._commit(step)
+
+    async def set_credit_limit(self, tenant_id: str, micros: int) -> None:
+        """Let an account go so far below zero, where its facts allow less."""
+        wire.require_whole(credit_limit_micros=micros)
+        if tenant_id not in self._accounts:
+            raise AccountUnknown(tenant_id)
+        step = Step(deepcopy(self._accounts[tenant_id]), self._now_ms(tenant_id))
+        account = step.account
+        if account.credit_limit_micros == micros:
+            return
+        account.credit_limit_micros = micros
+        if micros > 0:
+            account.available_micros = account.available_micros or 0
+        step.note("limit_set")
+        self._commit(step)
 
     def _open_money(self, tenant_id: str, change_id: str, what: tuple[str, ...]) -> Step | None:
         # None where this very change was made before.

@@ -191,6 +191,11 @@ class RedisLedger:
         """Grant nothing more of an account, or again."""
         await self._money("freeze", tenant_id, int(frozen))
 
+    async def set_credit_limit(self, tenant_id: str, micros: int) -> None:
+        """Let an account go so far below zero, where its facts allow less."""
+        wire.require_whole(credit_limit_micros=micros)
+        await self._money("set_limit", tenant_id, micros)
+
     async def _money(self, function: str, tenant_id: str, *more: Argument) -> None:
         reply = await self._call(
             function,

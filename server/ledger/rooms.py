@@ -56,6 +56,7 @@ class Rooms:
 
     available_micros: int | None
     tallies: Mapping[str, tuple[int, int]]
+    credit_limit_micros: int = 0
 
 
 class RoomReader:
@@ -67,19 +68,25 @@ class RoomReader:
     async def read(self, tenant_id: str, sources: Iterable[Source]) -> Rooms:
         """Read what these sources draw on, in one step."""
         fields = sorted({field for source in sources for field in _fields(source)})
-        money = f"money/{keys.tenant_name(tenant_id)}"
+        name = keys.tenant_name(tenant_id)
+        account = (f"money/{name}", f"flags/{name}")
         async with named_trouble():
             found = await self._store.command(
-                "HMGET", keys.keys_of(tenant_id).accounts, money, *fields
+                "HMGET", keys.keys_of(tenant_id).accounts, *account, *fields
             )
-        if found[0] is None:
+        if found[0] is None or found[1] is None:
             raise AccountUnknown(tenant_id)
         try:
             available = found[0].decode().split(" ")[0]
             tallies = {
-                field: _tally(text) for field, text in zip(fields, found[1:], strict=True) if text
+                field: _tally(text) for field, text in zip(fields, found[2:], strict=True) if text
             }
-            return Rooms(None if available == _NO_BALANCE else int(available), tallies)
+            _, _, _, *limit = found[1].decode().split(" ")
+            return Rooms(
+                None if available == _NO_BALANCE else int(available),
+                tallies,
+                int(limit[0]) if limit else 0,
+            )
         except ValueError as error:
             raise LedgerDamaged(f"the account of {tenant_id}") from error
 
@@ -121,7 +128,8 @@ def _pool_room(pool: Pool, rooms: Rooms) -> int:
 def _credits_room(source: Credits, rooms: Rooms, had: int, *, begun: bool) -> int:
     micros: int | None = None
     if not source.post_paid:
-        micros = (rooms.available_micros or 0) + source.overdraft_micros
+        below_zero = max(source.overdraft_micros, rooms.credit_limit_micros)
+        micros = (rooms.available_micros or 0) + below_zero
     if source.limit_micros is not None:
         spendable = source.limit_micros - sum(rooms.tallies.get(source.limit_field, (0, 0)))
         micros = spendable if micros is None else min(micros, spendable)

@@ -24,6 +24,7 @@ _KINDS = {
     "lots_expired": pb.JOURNAL_ENTRY_KIND_LOT_EXPIRY,
     "opened": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "described": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
+    "limit_set": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "frozen": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "lot_voided": pb.JOURNAL_ENTRY_KIND_LOT_EXPIRY,
     "debited": pb.JOURNAL_ENTRY_KIND_DEBIT,

@@ -13,10 +13,13 @@ from callgate.v1 import credits_pb2 as pb
 from callgate.v1.credits_pb2_grpc import CreditServiceStub
 from callgate.v1.money_pb2 import Money
 from engines import Engine, a_question, failure_of, running_engine, wait_until
+from watching import CREDITS_CALL
 
 UNIT = 1_000_000
 # Prepaid, in USD; the sample gives it a balance of its own.
 TENANT = "contoso"
+# Another one like it.
+OTHER = "fourthcoffee"
 
 
 @pytest.fixture(scope="module")
@@ -190,17 +193,14 @@ def test_a_refund_goes_back_to_the_lot_that_paid(teller: CreditServiceStub) -> N
 
 
 def test_what_a_call_holds_cannot_be_debited(engine: Engine, teller: CreditServiceStub) -> None:
-    available = teller.GetBalance(pb.GetBalanceRequest(tenant_id=TENANT)).available
-    answer = engine.ask(a_question("+390612345678", user_id="lidia"))
-    held = teller.GetBalance(pb.GetBalanceRequest(tenant_id=TENANT)).reserved
+    assert engine.ask(a_question(CREDITS_CALL)).HasField("grant")
+    now = teller.GetBalance(pb.GetBalanceRequest(tenant_id=TENANT))
 
-    request = pb.DebitRequest(tenant_id=TENANT, request_id="d-all", amount=available)
-    failed = failure_of(lambda: teller.Debit(request)) if held.micros else None
+    request = pb.DebitRequest(tenant_id=TENANT, request_id="d-all", amount=now.balance)
+    failed = failure_of(lambda: teller.Debit(request))
 
-    assert answer.WhichOneof("outcome") is not None
-    if failed is not None:
-        assert failed.reason == "FUNDS_MISSING"
-        assert failed.metadata["shortfall_micros"] == str(held.micros)
+    assert failed.reason == "FUNDS_MISSING"
+    assert failed.metadata["shortfall_micros"] == str(now.reserved.micros) != "0"
 
 
 def test_a_statement_adds_up_line_by_line_and_page_by_page(teller: CreditServiceStub) -> None:
@@ -241,3 +241,87 @@ def test_the_balance_at_a_past_time_is_what_the_statement_says(teller: CreditSer
 def _in(tenant: str, teller: CreditServiceStub, units: int) -> Money:
     currency = teller.GetBalance(pb.GetBalanceRequest(tenant_id=tenant)).balance.currency_code
     return Money(micros=units * UNIT, currency_code=currency)
+
+
+def test_a_transfer_moves_only_what_no_call_holds(
+    engine: Engine, teller: CreditServiceStub
+) -> None:
+    """A9: a call holds something; the rest moves as a debit and a top-up joined by one record."""
+    teller.TopUp(top_up("t-a9", 20))
+    answer = engine.ask(a_question(CREDITS_CALL))
+    before = teller.GetBalance(pb.GetBalanceRequest(tenant_id=TENANT))
+    there = balance(teller, OTHER)
+    assert answer.HasField("grant")
+    assert before.reserved.micros > 0
+
+    def transfer(request_id: str, micros: int) -> pb.TransferResponse:
+        amount = Money(micros=micros, currency_code="USD")
+        return teller.Transfer(
+            pb.TransferRequest(
+                tenant_id=TENANT, request_id=request_id, to_tenant_id=OTHER, amount=amount
+            )
+        )
+
+    failed = failure_of(lambda: transfer("a9-all", before.balance.micros))
+    answers = [transfer("a9-rest", before.available.micros) for _ in range(2)]
+
+    after = teller.GetBalance(pb.GetBalanceRequest(tenant_id=TENANT))
+    assert failed.reason == "FUNDS_MISSING"
+    assert answers[0] == answers[1]
+    assert after.available.micros == 0
+    assert after.reserved == before.reserved
+    assert balance(teller, OTHER) == there + before.available.micros
+
+
+def test_a_credit_limit_lets_calls_go_on_below_zero(
+    engine: Engine, teller: CreditServiceStub
+) -> None:
+    refused = engine.ask(a_question(CREDITS_CALL))
+    request = pb.SetCreditLimitRequest(tenant_id=TENANT, request_id="l-1", credit_limit=usd(5))
+    teller.SetCreditLimit(request)
+
+    granted = engine.ask(a_question(CREDITS_CALL))
+
+    assert refused.HasField("refusal")
+    assert granted.HasField("grant")
+
+
+def test_a_frozen_account_grants_nothing_and_a_closed_one_takes_nothing(
+    engine: Engine, teller: CreditServiceStub
+) -> None:
+    """D5: new calls are refused at once; closing is for good."""
+    teller.FreezeAccount(pb.FreezeAccountRequest(tenant_id=OTHER, request_id="f-1"))
+    teller.UnfreezeAccount(pb.UnfreezeAccountRequest(tenant_id=OTHER, request_id="f-2"))
+    teller.CloseAccount(pb.CloseAccountRequest(tenant_id=OTHER, request_id="f-3", note="moved"))
+
+    request = top_up("t-closed", 20, tenant_id=OTHER)
+    refused = failure_of(lambda: teller.TopUp(request))
+    unfreeze = pb.UnfreezeAccountRequest(tenant_id=OTHER, request_id="f-4")
+    stuck = failure_of(lambda: teller.UnfreezeAccount(unfreeze))
+
+    assert refused.reason == stuck.reason == "ACCOUNT_CLOSED"
+    assert teller.GetFunding(pb.GetFundingRequest(tenant_id=OTHER)).funding.closed
+
+
+def test_auto_recharge_fills_a_balance_up_by_itself(teller: CreditServiceStub) -> None:
+    """The keeper of a real engine charges and credits; the charge is listed."""
+    recharge = pb.AutoRecharge(enabled=True, trigger=usd(5), amount=usd(20))
+    change = pb.UpdateFundingRequest(
+        tenant_id=TENANT, auto_recharge=recharge, payment_customer="pays"
+    )
+    etag = teller.UpdateFunding(change).funding.etag
+
+    def charges() -> list[pb.Charge]:
+        return list(teller.ListCharges(pb.ListChargesRequest(tenant_id=TENANT)).charges)
+
+    wait_until(lambda: charges()[0].state == pb.CHARGE_STATE_CREDITED, seconds=15)
+    late = failure_of(
+        lambda: teller.UpdateFunding(
+            pb.UpdateFundingRequest(tenant_id=TENANT, payment_customer="x", etag="0" * 8)
+        )
+    )
+
+    assert balance(teller) >= 20 * UNIT
+    assert charges()[0].crossing == 1
+    assert late.reason == "FUNDING_CHANGED"
+    assert teller.GetFunding(pb.GetFundingRequest(tenant_id=TENANT)).funding.etag == etag

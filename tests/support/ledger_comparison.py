@@ -38,7 +38,8 @@ def model_state(model: MemoryLedger, tenant: str) -> dict[str, Any]:
         f"{lot.expire_ms} {lot.bought_ms} {lot.left_micros} {lot.voided:d} {lot.lot_id}"
         for lot in account.oldest_lots()
     ]
-    return {"sums": sums, "tallies": tallies | running, "lots": lots, "frozen": account.frozen}
+    flags = (account.frozen, account.credit_limit_micros)
+    return {"sums": sums, "tallies": tallies | running, "lots": lots, "flags": flags}
 
 
 async def redis_state(ledger: RedisLedger, tenant: str) -> dict[str, Any]:
@@ -55,8 +56,9 @@ async def redis_state(ledger: RedisLedger, tenant: str) -> dict[str, Any]:
         if re.match(f"(pool/.*|spend/.*|running)/{tenant}/", name) and value not in {"0", "0 0"}
     }
     lots = [record for record in fields.get(f"lots/{tenant}", "").split("\x1e") if record]
-    frozen = fields[f"flags/{tenant}"].split(" ")[1] == "1"
-    return {"sums": sums, "tallies": tallies, "lots": lots, "frozen": frozen}
+    _, frozen, _, *limit = fields[f"flags/{tenant}"].split(" ")
+    flags = (frozen == "1", int(limit[0]) if limit else 0)
+    return {"sums": sums, "tallies": tallies, "lots": lots, "flags": flags}
 
 
 async def indexed_calls(ledger: RedisLedger, tenant: str) -> set[str]:

@@ -139,6 +139,7 @@ def _image(account: Account) -> RestoredAccount:
         digest=account.digest,
         version=account.version,
         frozen=account.frozen,
+        credit_limit_micros=account.credit_limit_micros,
         lots=tuple(
             RestoredLot(lot.lot_id, lot.expire_ms, lot.bought_ms, lot.left_micros, lot.voided)
             for lot in account.oldest_lots()

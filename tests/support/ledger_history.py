@@ -73,6 +73,8 @@ class History:
             (self._debit, 4),
             (self._refund, 4),
             (self._freeze, 1),
+            (self._limit, 1),
+            (self._recharge, 4),
         )
         self.clock.pass_seconds(self.random.choice((0, 0, 1, 5, 20, 60, 200, 900)))
         weights = [weight for _, weight in makers]
@@ -180,6 +182,23 @@ class History:
     def _freeze(self) -> tuple[str, Step]:
         tenant, frozen = self.random.choice(TENANTS), self.random.random() < 0.5
         return f"freeze {tenant} {frozen}", lambda ledger: ledger.freeze(tenant, frozen=frozen)
+
+    def _limit(self) -> tuple[str, Step]:
+        tenant, micros = self.random.choice(TENANTS), self.random.choice((0, 15, 120))
+        return f"limit {tenant} {micros}", lambda ledger: ledger.set_credit_limit(tenant, micros)
+
+    def _recharge(self) -> tuple[str, Step]:
+        """Top up by what closes the gap, where the balance is below a trigger, as a keeper does."""
+        tenant, trigger = self.random.choice(TENANTS), self.random.choice((20, 90))
+        lot_id = f"recharge:{self.random.randint(1, 6)}"
+        expire_ms = self.clock.now_ms() + 4_000_000
+
+        async def step(ledger: Ledger) -> None:
+            balance = (await ledger.read_balance(tenant)).balance_micros or 0
+            if balance < trigger:
+                await ledger.top_up(TopUp(tenant, lot_id, trigger, expire_ms))
+
+        return f"recharge {tenant} below {trigger}", step
 
     def _request(self, tenant: str, call: str, *, dry_runs: bool = True) -> ReserveRequest:
         refusal = self.random.choice(_REASONS) if self.random.random() < 0.1 else None

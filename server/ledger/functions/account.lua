@@ -22,12 +22,12 @@ end
 -- Read an account's flags and held sums; nil where it was never opened.
 local function parse_account(tenant, flags, money)
   if not flags and not money then return nil end
-  local digest, frozen, lots_due_ms = match(flags or '', '^(%S+) ([01]) (%d+)$')
+  local digest, frozen, lots_due_ms, limit = match(flags or '', '^(%S+) ([01]) (%d+) ?(%d*)$')
   local available, reserved, post_paid = match(money or '', '^(%S+) (%d+) (%d+)$')
   if not digest or not available then damaged('an account') end
   return {
     tenant = tenant, digest = digest, frozen = frozen == '1',
-    lots_due_ms = whole(lots_due_ms, 'flags'),
+    lots_due_ms = whole(lots_due_ms, 'flags'), limit = limit ~= '' and whole(limit, 'flags') or 0,
     available = available ~= '-' and signed(available, 'money') or nil,
     reserved = whole(reserved, 'money'),
     post_paid = whole(post_paid, 'money'), flags_was = flags, money_was = money,
@@ -117,31 +117,33 @@ local function lots_text(acct)
   return concat(records, '\30')
 end
 
+-- Add a field to what changed, if it did.
+local function put(changes, field, value, was)
+  if value ~= was then
+    local n = #changes
+    changes[n + 1], changes[n + 2] = field, value
+  end
+end
+
 -- Format what changed in an account, as field, value, field, value ...
 local function account_changes(acct)
   local tenant, changes = acct.tenant, {}
-  local n = 0
-  local function put(field, value, was)
-    if value ~= was then
-      changes[n + 1], changes[n + 2] = field, value
-      n = n + 2
-    end
-  end
   if acct.lots then
-    put('lots/' .. tenant, lots_text(acct), acct.lots_was)
-    put('totals/' .. tenant, format('%d %d %d %d %d %d', exact(acct.funded), exact(acct.debited),
-      exact(acct.refunded),
-      exact(acct.expired), exact(acct.voided), exact(acct.owed)), acct.totals_was)
+    put(changes, 'lots/' .. tenant, lots_text(acct), acct.lots_was)
+    put(changes, 'totals/' .. tenant, format('%d %d %d %d %d %d', exact(acct.funded),
+      exact(acct.debited), exact(acct.refunded), exact(acct.expired), exact(acct.voided),
+      exact(acct.owed)), acct.totals_was)
   end
-  put('flags/' .. tenant, format('%s %d %d', acct.digest, acct.frozen and 1 or 0, acct.lots_due_ms),
-    acct.flags_was)
-  put('money/' .. tenant, (acct.available and digits(acct.available) or '-')
+  -- Most have no credit limit, and the quick way round knows none.
+  put(changes, 'flags/' .. tenant, format('%s %d %d', acct.digest, acct.frozen and 1 or 0,
+    acct.lots_due_ms) .. (acct.limit > 0 and ' ' .. digits(acct.limit) or ''), acct.flags_was)
+  put(changes, 'money/' .. tenant, (acct.available and digits(acct.available) or '-')
     .. format(' %d %d', exact(acct.reserved), exact(acct.post_paid)), acct.money_was)
   for field, tally in pairs(acct.tally) do
-    put(field, format('%d %d', exact(tally.done), exact(tally.held)), tally.was)
+    put(changes, field, format('%d %d', exact(tally.done), exact(tally.held)), tally.was)
   end
   for field, count in pairs(acct.running) do
-    if count ~= acct.running_was[field] then put(field, digits(count)) end
+    if count ~= acct.running_was[field] then put(changes, field, digits(count)) end
   end
   return changes
 end

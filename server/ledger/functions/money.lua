@@ -65,7 +65,8 @@ local function debit(keys, args)
   local plan, _, reply = open_money(keys, args, what)
   if not plan then return reply end
   local acct = plan.acct
-  local short = micros - (acct.available and acct.available + whole(args[6], 'overdraft') or 0)
+  local below_zero = max(whole(args[6], 'overdraft'), acct.limit)
+  local short = micros - (acct.available and acct.available + below_zero or 0)
   if short > 0 then
     if #plan.part.entries > 0 then commit(keys, plan) end
     return { 'SHORT', digits(short) }
@@ -146,6 +147,26 @@ local function freeze(keys, args)
   return { 'OK' }
 end
 
+-- set_limit: let an account go so far below zero, whatever its facts say.
+--   KEYS   accounts, expiry, journal
+--   ARGV   now_ms, nonce, tenant, micros
+--   reply  OK | NO_ACCOUNT
+local function set_limit(keys, args)
+  if not call then bind() end
+  local micros = whole(args[4], 'micros')
+  local part, acct = load(keys, args[1], args[3], {}, true)
+  if not acct then return { 'NO_ACCOUNT' } end
+  if acct.limit == micros then return { 'OK' } end
+  acct.limit = micros
+  -- What was never funded has a balance from here on: one of nothing, that may go below.
+  if micros > 0 then acct.available = acct.available or 0 end
+  note(part, 'limit_set', args[2], 'tenant=' .. acct.tenant .. '\nmicros=' .. digits(micros)
+    .. money_lines(acct))
+  commit(keys, new_plan(acct, part))
+  return { 'OK' }
+end
+
+redis.register_function('callgate_v1_set_limit', set_limit)
 redis.register_function('callgate_v1_top_up', top_up)
 redis.register_function('callgate_v1_void_lot', void_lot)
 redis.register_function('callgate_v1_debit', debit)

@@ -3,8 +3,8 @@
 -- The account that is opened where there was none.
 local function blank_account(tenant, digest)
   return {
-    tenant = tenant, digest = digest, frozen = false, lots_due_ms = 0, reserved = 0, post_paid = 0,
-    funded = 0, debited = 0,
+    tenant = tenant, digest = digest, frozen = false, lots_due_ms = 0, limit = 0, reserved = 0,
+    post_paid = 0, funded = 0, debited = 0,
     refunded = 0, expired = 0, voided = 0, owed = 0, lots = {}, tally = {}, running = {},
     running_was = {},
   }

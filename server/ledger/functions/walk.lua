@@ -30,7 +30,8 @@ end
 local function spendable(purse, acct)
   local by_balance, by_limit = math.huge, math.huge
   if not purse.post_paid then
-    by_balance = acct.available and acct.available + purse.overdraft or -math.huge
+    local below_zero = max(purse.overdraft, acct.limit)
+    by_balance = acct.available and acct.available + below_zero or -math.huge
   end
   if purse.limit then
     local tally = acct.tally[purse.field]

@@ -16,6 +16,8 @@ def upgrade() -> None:
     _make_funding()
     _make_requests()
     _make_charges()
+    limit = sa.Column("credit_limit_micros", sa.BigInteger(), nullable=False, server_default="0")
+    op.add_column("accounts", limit)
     # A statement reads the journal of one tenant by time.
     op.create_index("ix_journal_tenant_time", "journal", ["tenant_id", "time_ms"])
 
