@@ -116,6 +116,10 @@ class Pulse:
         self._next.set_result(None)
         self._next = asyncio.get_running_loop().create_future()
 
+    def next_beat(self) -> asyncio.Future[None]:
+        """Return what is done when something changes next; not to be cancelled."""
+        return self._next
+
     async def until(self, seconds_left: Callable[[], float]) -> None:
         """Wait until nothing is left of a time, looking again whenever something changed."""
         while True:

@@ -258,11 +258,12 @@ class Control:
 
     async def _use_one(self, attempt: int) -> None:
         connection = self._connections.pick(self._hello.gateway_id, attempt)
+        # It waits for the connection, so that it is there as soon as the engine is.
         stream = connection.channel.stream_stream(
             f"/{PACKAGE}.AuthorizationService/ControlCalls",
             request_serializer=pb.ControlCallsRequest.SerializeToString,
             response_deserializer=pb.ControlCallsResponse.FromString,
-        )(metadata=connection.metadata)
+        )(metadata=connection.metadata, wait_for_ready=True)
         await self._line.use(stream, self._announce_all)
 
     def _give_up(self, error: CallgateError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -130,6 +131,16 @@ class CallSession:
     def ending(self) -> Ending | None:
         """Why the call has to end; None as long as it may go on."""
         return self._over.result() if self._over.done() else None
+
+    async def limits(self) -> AsyncIterator[float]:
+        """Yield for how many seconds from now the call may go on, whenever that changed.
+
+        Infinite while it rings. For whoever keeps a timer of its own, such as a proxy.
+        """
+        while True:
+            changed = self._pulse.next_beat()
+            yield math.inf if self.is_emergency else self._allowance.left_seconds()
+            await asyncio.shield(changed)
 
     async def pushes(self) -> AsyncIterator[pb.ControlItem]:
         """Yield what the engine says of the call by itself; only for calls of a bridge's stream."""

@@ -67,11 +67,12 @@ async def _read(
     connections: Connections, question: WatchDebitsRequest, attempt: int
 ) -> AsyncIterator[WatchDebitsResponse]:
     connection = connections.pick(question.tenant_id, attempt)
+    # Who has begun waits for the connection; an engine that never answered is told of at once.
     stream = connection.channel.unary_stream(
         f"/{PACKAGE}.DebitService/WatchDebits",
         request_serializer=WatchDebitsRequest.SerializeToString,
         response_deserializer=WatchDebitsResponse.FromString,
-    )(question, metadata=connection.metadata)
+    )(question, metadata=connection.metadata, wait_for_ready=bool(question.cursor))
     try:
         async for response in stream:
             yield response
