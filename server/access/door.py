@@ -86,7 +86,10 @@ class Door:
         if self.tokens_from is TokensFrom.THIS_MACHINE and not _is_of_this_machine(context.peer()):
             return None
         digest = _digest_of_header(shown)
-        return None if digest is None else self.identities().by_digest(digest, self.now_ms())
+        access = None if digest is None else self.identities().by_digest(digest)
+        if access is None or (access.expire_ms is not None and access.expire_ms <= self.now_ms()):
+            return None
+        return access
 
 
 def _certificate_end_ms(context: Context) -> int:

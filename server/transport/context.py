@@ -78,11 +78,10 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
 
     def header(self, name: bytes) -> str | None:
         """Return what the caller sent under *name*, the last where that is several, or None."""
-        found = None
-        for key, value in self._stream.request.fields:
+        for key, value in reversed(self._stream.request.fields):
             if key == name:
-                found = value
-        return None if found is None else found.decode("latin-1")
+                return value.decode("latin-1")
+        return None
 
     @override
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
