@@ -133,8 +133,7 @@ class Transfer:
         toml = request.format == pb.DIRECTORY_FORMAT_TOML
 
         def write(connection: Connection) -> list[bytes]:
-            write_all = _toml if toml else _csv
-            return list(_chunks(write_all(connection, request.tenant_id)))
+            return list(_chunks(export_texts(connection, request.tenant_id, toml=toml)))
 
         for chunk in await self.source.read(write):
             await context.write(pb.ExportDirectoryResponse(chunk=chunk))
@@ -243,6 +242,12 @@ def _result(finished: Finished, work: Work) -> pb.ImportResult:
 def _check_format(wanted: int) -> None:
     if wanted not in FORMATS:
         raise InvalidRequest("format", "DIRECTORY_FORMAT_CSV or DIRECTORY_FORMAT_TOML")
+
+
+def export_texts(connection: Connection, tenant_id: str, *, toml: bool) -> Iterator[str]:
+    """Write a tenant's users as CSV, or all of it as TOML. Raises `TenantForbidden`."""
+    write_all = _toml if toml else _csv
+    return write_all(connection, tenant_id)
 
 
 def _csv(connection: Connection, tenant_id: str) -> Iterator[str]:

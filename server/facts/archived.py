@@ -146,9 +146,10 @@ class ArchivedTenants:
                 with collector_at_rest():
                     if not self._seen:
                         await self._take_all(changed)
-                    for row in await self.database.read(
-                        partial(rows.tenants_since, revision=self._seen)
-                    ):
+                        changed = await self.database.read(
+                            partial(rows.tenants_since, revision=revision)
+                        )
+                    for row in changed:
                         await self._take(row)
                 self._seen = revision
                 # What was built stays; the collector need not walk over it again and again.
