@@ -81,6 +81,9 @@ def _measure_growth(processes: Processes, load: LoadProcess, plan: Plan) -> dict
     if plan.prefixes:
         _say("Measuring with many prefixes ...")
         found |= growth.prefixes(plan.prefixes)
+    if plan.workers and machine.has_cores_for_workers():
+        _say("Measuring with several workers ...")
+        found |= growth.workers(plan.workers)
     if plan.users:
         _say("Measuring with many users ...")
         found |= growth.users(plan.users)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import straight
 from bench.facts import SAMPLE_CATALOGUE, Shape, write_catalogue, write_directory
 from bench.learned import learn
-from bench.load import Job
+from bench.load import Figures, Job
 from bench.machine import resident_bytes
 from bench.plan import IN_FLIGHT, Plan
 from bench.processes import LoadProcess, Processes, Served
 from bench.servers import engine_settings, first_answer_seconds, patiently
 
 _BYTES_PER_MEBIBYTE = 1 << 20
+_WORKERS_CONNECTIONS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Growth:
         self._processes = processes
         self._load = load
         self._plan = plan
+        self._other_load: LoadProcess | None = None
 
     def users(self, sizes: tuple[int, int]) -> dict[str, float | None]:
         """Compare few users with many; tell also what the many need."""
@@ -82,11 +86,63 @@ class Growth:
         self._stop(small, large)
         return found
 
-    def _engine(self, name: str, shape: Shape, catalogue: Path) -> Grown:
+    def workers(self, counts: tuple[int, int]) -> dict[str, float | None]:
+        """Compare one process with two, and with as many as there are cores for."""
+        most = min(counts[1], (os.cpu_count() or 1) - 2)
+        found: dict[int, list[Figures]] = {}
+        for count in sorted({counts[0], 2, most}):
+            grown = self._engine(f"workers{count}", Shape(), SAMPLE_CATALOGUE, workers=count)
+            found[count] = [
+                self._with_workers(grown, number) for number in range(-1, self._plan.passes)
+            ][1:]
+            self._stop(grown)
+        cost_us, rate = (
+            {
+                count: statistics.median(getattr(one, name) for one in all_)
+                for count, all_ in found.items()
+            }
+            for name in ("cpu_us_per_call", "calls_per_second")
+        )
+        return {
+            "growth_workers": cost_us[most] / cost_us[counts[0]],
+            "two_workers_speedup": rate[2] / rate[1],
+        }
+
+    def _with_workers(self, grown: Grown, number: int) -> Figures:
+        """Load with two processes at once, for one may be less than two workers can take."""
+        jobs = [
+            Job(
+                grown.served.where,
+                grown.served.pid,
+                grown.shape,
+                f"workers-{grown.served.pid}-{number}-{half}",
+                self._plan.growth_calls,
+                IN_FLIGHT * 2,
+                connections=_WORKERS_CONNECTIONS // 2,
+            )
+            for half in range(2)
+        ]
+        loads = [self._load, self._second_load()]
+        with ThreadPoolExecutor() as threads:
+            one, other = threads.map(patiently, loads, jobs)
+        return replace(
+            one,
+            calls=one.calls + other.calls,
+            # Each saw the CPU time of both.
+            cpu_us_per_call=(one.cpu_us_per_call + other.cpu_us_per_call) / 4,
+            calls_per_second=one.calls_per_second + other.calls_per_second,
+        )
+
+    def _second_load(self) -> LoadProcess:
+        if self._other_load is None:
+            self._other_load = self._processes.load(core=None)
+        return self._other_load
+
+    def _engine(self, name: str, shape: Shape, catalogue: Path, **settings: object) -> Grown:
         folder = self._processes.folder / f"of-{name}"
         store, store_pid = self._processes.store(f"store-{name}")
         directory = write_directory(folder / "directory", shape)
-        settings = engine_settings(folder, store, directory)
+        settings = engine_settings(folder, store, directory) | settings
         served = self._processes.engine(
             name, **settings, transport="nghttp2", catalogue_folder=catalogue
         )

@@ -46,6 +46,8 @@ class Job:
     national: bool = False
     # Whether answers decide; an echo's only have to belong to their questions.
     decides: bool = True
+    # How many the calls are spread over.
+    connections: int = CONNECTIONS
     # Items in one ControlCalls stream instead of calls.
     control: bool = False
 
@@ -122,7 +124,7 @@ def run(job: Job) -> Figures:
     if job.control:
         return _run_control(job)
     load, is_open = Load(job), job.calls_per_second > 0
-    count = CONNECTIONS if is_open else min(CONNECTIONS, job.in_flight)
+    count = job.connections if is_open else min(job.connections, job.in_flight)
     lines = [Line(load, job.where, asks_on=not is_open) for _ in range(count)]
     before_us, started_ns = cpu_us(job.server_pid), time.perf_counter_ns()
     if is_open:

@@ -9,21 +9,34 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 SERVER_CORE, LOAD_CORE = 0, 1
+_CORES_FOR_WORKERS = 4
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _US_PER_SECOND = 1e6
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PACKAGES = ("grpcio", "protobuf", "ngh2", "uvloop", "redis", "hiredis")
 
 
-def pinned(core: int) -> list[str]:
-    """Give the words that pin a command to a core, where there are two."""
-    return ["taskset", "-c", str(core)] if (os.cpu_count() or 1) > 1 else []
+def pinned(core: int | None) -> list[str]:
+    """Give the words that pin a command to a core, where there are two; None for any core."""
+    return ["taskset", "-c", str(core)] if core is not None and (os.cpu_count() or 1) > 1 else []
 
 
 def cpu_us(pid: int) -> float:
-    """Return the CPU time that a process has used, in microseconds (a tick is 10,000)."""
-    fields = _stat_fields(pid)
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND * _US_PER_SECOND
+    """Return the CPU time of a process and its children, in microseconds (a tick is 10,000).
+
+    The children are the workers of an engine that has several.
+    """
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    ticks = 0
+    for one in (pid, *map(int, children)):
+        fields = _stat_fields(one)
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / _TICKS_PER_SECOND * _US_PER_SECOND
+
+
+def has_cores_for_workers() -> bool:
+    """Tell whether two workers, the store and the load each have a core of their own."""
+    return (os.cpu_count() or 1) >= _CORES_FOR_WORKERS
 
 
 def resident_bytes(pid: int) -> int:

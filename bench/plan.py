@@ -22,6 +22,8 @@ class Plan:
     prefixes: tuple[int, int] | None = None
     running_calls: tuple[int, int] | None = None
     growth_calls: int = 0
+    # Fewest and most processes behind one port, measured where there are cores enough.
+    workers: tuple[int, int] | None = None
 
 
 QUICK = Plan(passes=3, seconds=0.3, warm_up_calls=200, straight_calls=3_000)
@@ -34,4 +36,5 @@ FULL = Plan(
     prefixes=(1_000, 250_000),
     running_calls=(1, 100_000),
     growth_calls=3_000,
+    workers=(1, 4),
 )

@@ -94,7 +94,9 @@ class Processes:
         """Start a server that says in its log where it listens."""
         started = time.perf_counter()
         ours = {f"CALLGATE_{key.upper()}": str(value) for key, value in settings.items()}
-        process = self._spawn(SERVER_CORE, command, name, settings=ours)
+        # Workers are there to use more than one core.
+        core = None if int(str(settings.get("workers", 1))) > 1 else SERVER_CORE
+        process = self._spawn(core, command, name, settings=ours)
         self._wait(process, name, lambda: _LISTENING.search(self._log(name)))
         found = _LISTENING.search(self._log(name))
         assert found is not None
@@ -105,12 +107,17 @@ class Processes:
         """End one of them early."""
         _end(self._by_pid[pid])
 
-    def load(self) -> LoadProcess:
+    def load(self, core: int | None = LOAD_CORE) -> LoadProcess:
         """Start what loads servers, on the other core."""
-        return LoadProcess(self._stack)
+        return LoadProcess(self._stack, core)
 
     def _spawn(
-        self, core: int, command: list[str], name: str, *, settings: dict[str, str] | None = None
+        self,
+        core: int | None,
+        command: list[str],
+        name: str,
+        *,
+        settings: dict[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         inherited = {key: value for key, value in os.environ.items() if "CALLGATE" not in key}
         with (self.folder / f"{name}.log").open("wb") as log:
@@ -139,9 +146,9 @@ class Processes:
 class LoadProcess:
     """Does one job at a time."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, core: int | None) -> None:
         self._process = subprocess.Popen(
-            [*pinned(LOAD_CORE), sys.executable, "-m", "bench.load"],
+            [*pinned(core), sys.executable, "-m", "bench.load"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
