@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from itertools import compress
 
 from server.ledger import LedgerDamaged, LedgerUnavailable
 from server.ledger.journal import JournalReader
@@ -43,10 +44,12 @@ class JournalFill:
     async def look(self) -> None:
         """Look once; while the ledger is away, what was seen last counts."""
         try:
-            full = [each for each in self._partitions() if await self._is_full(each)]
+            partitions = list(self._partitions())
+            # All at once: one after the other they would come between the calls of a whole second.
+            full = await asyncio.gather(*map(self._is_full, partitions))
         except LedgerUnavailable:
             return
-        self._full = frozenset(full)
+        self._full = frozenset(compress(partitions, full))
 
     async def _is_full(self, partition: int) -> bool:
         try:
