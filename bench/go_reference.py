@@ -45,7 +45,7 @@ def build() -> tuple[Path, dict[str, str]]:
         _go(folder, "build", "-o", str((BUILD / name).absolute()), package)
     _generate(folder)
     _go(folder, "build", "-o", str(program), ".")
-    # The gateway's side in Go is not measured; it is built with the rest so that it goes on to build.
+    # The gateway's side is not measured; it is built with the rest, so that it goes on to build.
     _go(folder, "build", "-o", str((BUILD / "callgate-client").absolute()), "./client")
     return program, versions
 

@@ -1,4 +1,4 @@
-"""The programs and the session of docs/client.md, as they stand there, against a running engine.
+"""The programs and the session of docs/client.md, as they stand there, on a running engine.
 
 The programs run where nothing is installed but the wheel and what it asks for.
 """
@@ -22,7 +22,8 @@ from engines import ROOT, Engine, running_engine
 from wheels import build_wheel
 
 PAGE = (ROOT / "docs/client.md").read_text("utf-8")
-PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+README = (ROOT / "README.md").read_text("utf-8")
+PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE + README, re.DOTALL)
 SESSION = re.findall(r"^\$ (buf curl .*)$", PAGE, re.MULTILINE)
 ADDRESS = "127.0.0.1:50051"
 RUN_SECONDS = 60
@@ -77,6 +78,7 @@ def run(program: str, folder: Path) -> str:
                 ("talking, at most 300 s", "ends because of None"),
                 ("movements; go on later from",),
                 ("placed by our own rules: True", "1 report waits"),
+                (),
             ),
             strict=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -16,7 +17,10 @@ from callgate import (
     CallRefused,
     Client,
     ClientOptions,
+    Clock,
+    Control,
     FailOpen,
+    FastClock,
     GetBalanceRequest,
     NewEpoch,
     NoAnswer,
@@ -62,7 +66,7 @@ def a_question(call_id: str = "", user_id: str = "adele") -> AuthorizeCallReques
     return question
 
 
-def options(gateway_id: str, clock: HandClock | None = None, **changes: object) -> ClientOptions:
+def options(gateway_id: str, clock: Clock | None = None, **changes: object) -> ClientOptions:
     return ClientOptions(gateway_id=gateway_id, clock=clock or HandClock(), **changes)  # type: ignore[arg-type] # As given.
 
 
@@ -150,6 +154,37 @@ async def test_a_call_placed_without_an_engine_is_charged_when_it_is_back(
 
     assert spooled
     assert debited(mortal) - debited_before == 200_000
+
+
+async def test_whenever_the_engine_is_killed_each_second_talked_is_paid_once(
+    mortal: Engine, tmp_path: Path
+) -> None:
+    """B1, C13: twenty calls, on a stream and by unary questions, set up and ended around a kill."""
+    clock, debited_before, chance = FastClock(30), debited(mortal), random.Random(7)
+    chosen = options("bridge-1", clock, state_folder=tmp_path, first_question=FailOpen(300))
+    used: list[int] = []
+
+    async def talk(line: Client | Control, number: int) -> None:
+        await asyncio.sleep(chance.uniform(0, 3))
+        async with line.call(a_question(f"killed-{number}")) as call:
+            call.answered()
+            await asyncio.sleep(chance.uniform(0, 4))
+            call.hung_up()
+            used.append(call.used_seconds)
+
+    async with Client(mortal.address, chosen) as client, client.control(["contoso"]) as control:
+        lines = (client, control)
+        talks = [asyncio.create_task(talk(lines[number % 2], number)) for number in range(20)]
+        await asyncio.sleep(2)
+        async with engine_away(mortal):
+            await asyncio.sleep(1)
+        await asyncio.gather(*talks)
+        await eventually(lambda: client.undelivered == 0, WAIT_SECONDS)
+
+    minutes = sum(-(-seconds // 60) for seconds in used)
+    assert len(used) == 20
+    assert debited(mortal) - debited_before == 100_000 * minutes
+    assert mortal.balance("contoso").reserved.micros == 0
 
 
 async def test_emergency_numbers_outlive_both_the_engine_and_the_gateway(
