@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -97,6 +98,7 @@ class BridgeStream:
         self._unanswered: dict[int, asyncio.Task[None] | None] = {}
         self._all_answered = asyncio.Event()
         self._has_ended = False
+        self._opened_by = copy_context()
         self._slots = asyncio.Semaphore(MAX_UNANSWERED)
         self._moving = asyncio.Event()
 
@@ -139,7 +141,10 @@ class BridgeStream:
     def ask_long(self, question: pb.ControlQuestion) -> None:
         """Answer a question in a task of its own."""
         if not self._has_ended:
-            self._unanswered[question.item_id] = asyncio.create_task(self._answer(question))
+            # The ledger's reply may be what leads here: who asks is still who opened the stream.
+            self._unanswered[question.item_id] = asyncio.create_task(
+                self._answer(question), context=self._opened_by.copy()
+            )
 
     async def _read(self, message: pb.ControlCallsRequest) -> None:
         while True:

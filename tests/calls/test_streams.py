@@ -194,7 +194,7 @@ async def test_streams_of_two_gateways_live_side_by_side(engine: Served) -> None
         (pb.ControlCallsRequest(hello=pb.ControlHello(gateway_id="a b")), "hello.gateway_id"),
         (
             pb.ControlCallsRequest(hello=pb.ControlHello(gateway_id="b", tenant_ids=["A"])),
-            "tenant_id",
+            "hello.tenant_ids[0]",
         ),
         (
             pb.ControlCallsRequest(
