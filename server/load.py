@@ -44,7 +44,6 @@ class Load:
         self._waiting = waiting
         self._most_behind_seconds = deadline_seconds * _PART_OF_DEADLINE
         self.limit: float = MOST_WAITING
-        self.shed = 0
 
     @property
     def waiting(self) -> int:
@@ -58,21 +57,17 @@ class Load:
         """
         if self._waiting.count() < self.limit:
             return False
-        if not is_beyond_emergency(request.called_number) or request.HasField("running_call"):
-            return False
-        self.shed += 1
-        return True
+        may_be_an_emergency = not is_beyond_emergency(request.called_number)
+        return not (may_be_an_emergency or request.HasField("running_call"))
 
     def check_call(self) -> None:
         """Let a question about a new call pass. Raises `Overloaded`."""
         if self._waiting.count() >= self.limit:
-            self.shed += 1
             raise Overloaded
 
     def check_report(self) -> None:
         """Let a report about a running call pass. Raises `Overloaded`."""
         if self._waiting.count() >= self.limit * REPORTS_FACTOR:
-            self.shed += 1
             raise Overloaded
 
     async def run(self) -> None:

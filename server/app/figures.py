@@ -51,7 +51,6 @@ def _page(engine: Engine) -> MetricsPage:
 def _counters(engine: Engine) -> dict[str, Gauge]:
     records, metrics = engine.records, engine.metrics
     return {
-        "questions_shed": lambda: engine.load.shed,
         "facts_stale": lambda: metrics.facts_stale,
         "facts_reload_failures": lambda: metrics.facts_reload_failures,
         "records_dropped_grants": lambda: records.dropped_grants,

@@ -126,7 +126,6 @@ HELP = {
     "reports": "Reports about running calls (extend, settle, release), by outcome and reason.",
     "failures": "Questions that got an error, by the reason of its ErrorInfo.",
     "decision_seconds": "From question to answer, emergencies left out.",
-    "questions_shed": "Questions turned away at once because too many waited already.",
     "waiting_for_ledger": "Commands that wait for the ledger's reply.",
     "waiting_limit": "How many may wait before new calls are shed; it shrinks when they take long.",
     "facts_stale": "Questions decided with facts the ledger no longer agreed with, asked again.",

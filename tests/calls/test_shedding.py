@@ -109,4 +109,4 @@ def test_a_short_line_is_never_shed_however_slow_all_is() -> None:
 
     line.load.check_call()
 
-    assert line.load.shed == 0
+    assert line.load.limit == LEAST_WAITING
