@@ -72,7 +72,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_fix(tmp_path: Path) -> None
         f"{file}: drain_seconds: -1 is not a whole number from 0 to 300",
         "CALLGATE_DEADLINE_MS: 'soon' is not a whole number from 10 to 60000",
         "listen: 0.0.0.0:50051 can be reached from other machines and there is no TLS "
-        "(tls_certificate, tls_key); listen on 127.0.0.1, or set insecure_listen = true if something else keeps strangers out",
+        "(tls_certificate, tls_key); listen on 127.0.0.1, or set insecure_listen = true if "
+        "something else keeps strangers out",
         'redirect_to: is needed with final_action = "redirect"; name an announcement',
     ]
 
@@ -128,8 +129,40 @@ def test_any_other_address_needs_leave(variable: str) -> None:
     assert load_settings(None, {**address, "CALLGATE_INSECURE_LISTEN": "true"}).insecure_listen
 
 
-def test_the_command_line_s_own_variable_is_let_be() -> None:
-    assert load_settings(None, {"CALLGATE_ADDRESS": "127.0.0.1:1"}) == Settings()
+def test_with_tls_and_identities_any_address_may_be_listened_on() -> None:
+    everybody = {"CALLGATE_LISTEN": "[::]:50051"}
+    tls = {"CALLGATE_TLS_CERTIFICATE": "server.crt", "CALLGATE_TLS_KEY": "server.key"}
+    identities = {"CALLGATE_IDENTITIES": "identities.toml,archive"}
+
+    (without_identities,) = mistakes(everybody | tls)
+    (without_tls,) = mistakes(everybody | identities)
+    settings = load_settings(None, everybody | tls | identities)
+
+    assert "nobody is asked for an identity (identities)" in without_identities
+    assert "there is no TLS (tls_certificate, tls_key)" in without_tls
+    assert settings.identities == ("identities.toml", "archive")
+    assert settings.tls_client_ca is None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"CALLGATE_TLS_CERTIFICATE": "a.crt"}, "tls_certificate, tls_key: one is of no use"),
+        ({"CALLGATE_TLS_KEY": "a.key"}, "tls_certificate, tls_key: one is of no use"),
+        ({"CALLGATE_TLS_CLIENT_CA": "ca.crt"}, "tls_client_ca: needs tls_certificate"),
+    ],
+    ids=["no key", "no certificate", "no TLS"],
+)
+def test_half_of_tls_is_a_mistake(given: dict[str, str], told: str) -> None:
+    (mistake,) = mistakes(given)
+
+    assert mistake.startswith(told)
+
+
+def test_the_command_line_s_own_variables_are_let_be() -> None:
+    theirs = ("ADDRESS", "CA", "CERT", "KEY", "TOKEN")
+
+    assert load_settings(None, {f"CALLGATE_{name}": "x" for name in theirs}) == Settings()
 
 
 def test_a_file_that_cannot_be_read_is_a_mistake_like_others(tmp_path: Path) -> None:
