@@ -29,8 +29,8 @@ class AuthorizationServiceStub:
     """Decides about calls, at every call set-up.
 
     A refusal is an answer: it comes back with status OK and a `refusal`. A gRPC error is a mistake
-    of the caller (INVALID_ARGUMENT, ALREADY_EXISTS, PERMISSION_DENIED: do not retry) or trouble on
-    our side (UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and
+    of the caller (INVALID_ARGUMENT, ALREADY_EXISTS, PERMISSION_DENIED, and UNAUTHENTICATED where the
+    engine asks who asks and does not know: do not retry) or trouble on our side (UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and
     `sequence`; the answer is then the first one, whatever was lost on the way). Every error carries
     a `google.rpc.ErrorInfo` of the domain "callgate.v1".
 
@@ -90,8 +90,8 @@ class AuthorizationServiceServicer:
     """Decides about calls, at every call set-up.
 
     A refusal is an answer: it comes back with status OK and a `refusal`. A gRPC error is a mistake
-    of the caller (INVALID_ARGUMENT, ALREADY_EXISTS, PERMISSION_DENIED: do not retry) or trouble on
-    our side (UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and
+    of the caller (INVALID_ARGUMENT, ALREADY_EXISTS, PERMISSION_DENIED, and UNAUTHENTICATED where the
+    engine asks who asks and does not know: do not retry) or trouble on our side (UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and
     `sequence`; the answer is then the first one, whatever was lost on the way). Every error carries
     a `google.rpc.ErrorInfo` of the domain "callgate.v1".
 
@@ -181,7 +181,8 @@ class AuthorizationServiceServicer:
 
         One stream per gateway: the newest wins, an older one ends with ABORTED `REPLACED` within a second or
         two, whichever server it is on. Many items a
-        message both ways; answers name their item and come in any order. A stream that ends costs nothing
+        message both ways; answers name their item and come in any order. A stream ends with UNAUTHENTICATED
+        `IDENTITY_ENDED` within 5 seconds of the end of the token or certificate that it was opened with. A stream that ends costs nothing
         but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
         partial announcement never ends a call.
         """
@@ -260,8 +261,8 @@ class AuthorizationService:
     """Decides about calls, at every call set-up.
 
     A refusal is an answer: it comes back with status OK and a `refusal`. A gRPC error is a mistake
-    of the caller (INVALID_ARGUMENT, ALREADY_EXISTS, PERMISSION_DENIED: do not retry) or trouble on
-    our side (UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and
+    of the caller (INVALID_ARGUMENT, ALREADY_EXISTS, PERMISSION_DENIED, and UNAUTHENTICATED where the
+    engine asks who asks and does not know: do not retry) or trouble on our side (UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and
     `sequence`; the answer is then the first one, whatever was lost on the way). Every error carries
     a `google.rpc.ErrorInfo` of the domain "callgate.v1".
 

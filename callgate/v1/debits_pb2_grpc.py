@@ -60,7 +60,8 @@ class DebitServiceServicer:
         `available_micros` unless there is no balance, `reserved_micros`, `debited_micros`): take it over and
         go on from its cursor. RESOURCE_EXHAUSTED `READER_TOO_SLOW`: this reader fell 1,000 entries behind what
         happens; resume from the last cursor received, which the metadata repeats (`cursor`). A slow reader
-        never delays a decision. UNAVAILABLE: resume.
+        never delays a decision. UNAVAILABLE: resume. UNAUTHENTICATED `IDENTITY_ENDED`: the token or certificate
+        it was opened with is over; resume with another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,8 @@ class DebitServiceStub:
     `available_micros` unless there is no balance, `reserved_micros`, `debited_micros`): take it over and
     go on from its cursor. RESOURCE_EXHAUSTED `READER_TOO_SLOW`: this reader fell 1,000 entries behind what
     happens; resume from the last cursor received, which the metadata repeats (`cursor`). A slow reader
-    never delays a decision. UNAVAILABLE: resume.
+    never delays a decision. UNAVAILABLE: resume. UNAUTHENTICATED `IDENTITY_ENDED`: the token or certificate
+    it was opened with is over; resume with another.
     """
 
 @_typing.type_check_only
@@ -69,7 +70,8 @@ class DebitServiceAsyncStub(DebitServiceStub):
     `available_micros` unless there is no balance, `reserved_micros`, `debited_micros`): take it over and
     go on from its cursor. RESOURCE_EXHAUSTED `READER_TOO_SLOW`: this reader fell 1,000 entries behind what
     happens; resume from the last cursor received, which the metadata repeats (`cursor`). A slow reader
-    never delays a decision. UNAVAILABLE: resume.
+    never delays a decision. UNAVAILABLE: resume. UNAUTHENTICATED `IDENTITY_ENDED`: the token or certificate
+    it was opened with is over; resume with another.
     """
 
 class DebitServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -94,7 +96,8 @@ class DebitServiceServicer(metaclass=_abc_1.ABCMeta):
         `available_micros` unless there is no balance, `reserved_micros`, `debited_micros`): take it over and
         go on from its cursor. RESOURCE_EXHAUSTED `READER_TOO_SLOW`: this reader fell 1,000 entries behind what
         happens; resume from the last cursor received, which the metadata repeats (`cursor`). A slow reader
-        never delays a decision. UNAVAILABLE: resume.
+        never delays a decision. UNAVAILABLE: resume. UNAUTHENTICATED `IDENTITY_ENDED`: the token or certificate
+        it was opened with is over; resume with another.
         """
 
 def add_DebitServiceServicer_to_server(servicer: DebitServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
