@@ -172,6 +172,10 @@ class Connection:
         """Read the key of a tenant's webhook."""
         return self._ask(self._notices.GetWebhookKey, question)
 
+    def ask_credits(self, method: str, question: Message) -> Any:
+        """Ask the CreditService by the name of a method."""
+        return self._ask(getattr(self._credits, method), question)
+
     def ask_directory(self, method: str, question: Message) -> Any:
         """Ask the DirectoryService by the name of a method."""
         return self._ask(getattr(self._directory, method), question)
