@@ -30,9 +30,10 @@ class AuthorizationServiceStub:
 
     A refusal is an answer: it comes back with status OK and a `refusal`. A gRPC error is a mistake
     of the caller (INVALID_ARGUMENT, ALREADY_EXISTS, PERMISSION_DENIED, and UNAUTHENTICATED where the
-    engine asks who asks and does not know: do not retry) or trouble on our side (UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and
-    `sequence`; the answer is then the first one, whatever was lost on the way). Every error carries
-    a `google.rpc.ErrorInfo` of the domain "callgate.v1".
+    engine asks who asks and does not know: do not retry) or trouble on our side (UNAVAILABLE,
+    RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and `sequence`; the answer is
+    then the first one, whatever was lost on the way). Every error carries a `google.rpc.ErrorInfo` of the
+    domain "callgate.v1".
 
     Without a deadline of the caller's the server uses its own (500 ms by default); a longer one is
     cut to it.
@@ -91,9 +92,10 @@ class AuthorizationServiceServicer:
 
     A refusal is an answer: it comes back with status OK and a `refusal`. A gRPC error is a mistake
     of the caller (INVALID_ARGUMENT, ALREADY_EXISTS, PERMISSION_DENIED, and UNAUTHENTICATED where the
-    engine asks who asks and does not know: do not retry) or trouble on our side (UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and
-    `sequence`; the answer is then the first one, whatever was lost on the way). Every error carries
-    a `google.rpc.ErrorInfo` of the domain "callgate.v1".
+    engine asks who asks and does not know: do not retry) or trouble on our side (UNAVAILABLE,
+    RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and `sequence`; the answer is
+    then the first one, whatever was lost on the way). Every error carries a `google.rpc.ErrorInfo` of the
+    domain "callgate.v1".
 
     Without a deadline of the caller's the server uses its own (500 ms by default); a longer one is
     cut to it.
@@ -262,9 +264,10 @@ class AuthorizationService:
 
     A refusal is an answer: it comes back with status OK and a `refusal`. A gRPC error is a mistake
     of the caller (INVALID_ARGUMENT, ALREADY_EXISTS, PERMISSION_DENIED, and UNAUTHENTICATED where the
-    engine asks who asks and does not know: do not retry) or trouble on our side (UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and
-    `sequence`; the answer is then the first one, whatever was lost on the way). Every error carries
-    a `google.rpc.ErrorInfo` of the domain "callgate.v1".
+    engine asks who asks and does not know: do not retry) or trouble on our side (UNAVAILABLE,
+    RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: retry with the *same* `call_id` and `sequence`; the answer is
+    then the first one, whatever was lost on the way). Every error carries a `google.rpc.ErrorInfo` of the
+    domain "callgate.v1".
 
     Without a deadline of the caller's the server uses its own (500 ms by default); a longer one is
     cut to it.
