@@ -112,6 +112,14 @@ class CallSession:
         """Wait until the call has to end. Raises `TimeoutError` where it may go on after that."""
         return self._background.wait(self._twin.over(), seconds)
 
+    def limits(self) -> Iterator[float]:
+        """Yield for how many seconds from now the call may go on, whenever that changed."""
+        return self._background.iterate(self._twin.limits())
+
+    def leave(self) -> None:
+        """Look after the call no more without ending it: it goes on, and somebody else reports."""
+        self._background.wait(self._twin.leave())
+
     def pushes(self) -> Iterator[pb.ControlItem]:
         """Yield what the engine says of the call by itself; only for calls of a bridge's stream."""
         return self._background.iterate(self._twin.pushes())

@@ -300,3 +300,8 @@ class _StreamCall(CallSession):
     ) -> None:
         self._on_stream.pop((self.tenant_id, self.call_id), None)
         await super().__aexit__(kind, error, traceback)
+
+    async def leave(self) -> None:
+        """Look after the call no more without ending it: it goes on, and somebody else reports."""
+        self._on_stream.pop((self.tenant_id, self.call_id), None)
+        await super().leave()

@@ -177,6 +177,12 @@ class CallSession:
             # Who cancels us does not cancel what the call costs.
             await self._desk.finish(self._end())
 
+    async def leave(self) -> None:
+        """Look after the call no more without ending it: it goes on, and somebody else reports."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def take_push(self, item: pb.ControlItem) -> None:
         """Take what the engine says of the call by itself, and do what it asks for."""
         match item.WhichOneof("item"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 
 import pytest
@@ -367,6 +368,37 @@ async def test_a_call_that_is_over_for_the_engine_ends(line: TellingLine, clock:
 
     assert ending is not None
     assert ending.why is Why.ENDED
+
+
+async def test_whoever_keeps_a_timer_is_told_of_every_limit(
+    line: TellingLine, clock: HandClock
+) -> None:
+    async with CallSession(a_desk(line, clock), a_call()) as call:
+        limits = call.limits()
+        ringing = await anext(limits)
+        answered = asyncio.ensure_future(anext(limits))
+        await settled()
+        call.answered()
+        at_first = await answered
+        extended = asyncio.ensure_future(anext(limits))
+        await clock.advance(40)
+
+    assert (ringing, at_first) == (math.inf, 60)
+    # 40 s were talked, and 100 s are granted by now.
+    assert await extended == 60
+
+
+async def test_a_call_that_is_left_goes_on_and_is_not_reported(
+    line: TellingLine, clock: HandClock
+) -> None:
+    call = CallSession(a_desk(line, clock), a_call())
+    await call.__aenter__()
+    call.answered()
+
+    await call.leave()
+    await clock.advance(1_000)
+
+    assert len(line.asked) == 1
 
 
 async def test_an_order_to_end_is_obeyed(line: TellingLine, clock: HandClock) -> None:
