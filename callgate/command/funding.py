@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -132,7 +132,7 @@ def _change(engine: Connection, tenant: str, given: dict[str, Any]) -> pb.Update
 
 
 def _change_recharge(
-    recharge_now: pb.AutoRecharge, enabled: bool | None, amounts: dict[str, Money]
+    recharge_now: pb.AutoRecharge, enabled: bool | None, amounts: Mapping[Any, Money]
 ) -> None:
     recharge_now.ClearField("rest_until_time")
     if enabled is not None:
