@@ -15,16 +15,12 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
 
 from server.archive.notice_settings import NoticeSettings, read_settings
-from server.archive.notice_tables import NOTICE_DELIVERIES, NOTICE_SETTINGS, NOTICES
-from server.archive.outbox import Facts, NoticeKind, NoticeState, insert_once
+from server.archive.notice_tables import NOTICE_DELIVERIES, NOTICES
+from server.archive.outbox import Facts, NoticeKind, NoticeState
 
-# Notices that are addressed in one transaction.
-_MOST_ADDRESSED = 200
-# A notice of a tenant whose facts nobody wrote down waits this long for them.
-UNKNOWN_TENANT_MS = 24 * 60 * 60 * 1_000
 _TROUBLE_CHARACTERS = 255
 
 _NOTICES, _DELIVERIES = NOTICES.c, NOTICE_DELIVERIES.c
@@ -74,60 +70,23 @@ class Claim:
     limit: int
 
 
-def address_notices(connection: Connection, now_ms: int) -> int:
-    """Make the deliveries of new notices, by what their tenants want now; count the notices."""
-    known = exists().where(NOTICE_SETTINGS.c.tenant_id == _NOTICES.tenant_id)
-    query = (
-        select(_NOTICES.notice_id, _NOTICES.tenant_id)
-        .where(
-            _NOTICES.state == NoticeState.NEW.value,
-            or_(known, _NOTICES.time_ms <= now_ms - UNKNOWN_TENANT_MS),
-        )
-        .order_by(_NOTICES.time_ms, _NOTICES.notice_id)
-        .limit(_MOST_ADDRESSED)
-        .with_for_update(skip_locked=True)
+def has_due(connection: Connection, channel: Channel, now_ms: int) -> bool:
+    """Say whether there is something to claim. Writes nothing."""
+    query = select(_DELIVERIES.notice_id).where(_is_due(channel, now_ms)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def let_claims_go(connection: Connection, now_ms: int) -> None:
+    """Let everybody's claims of what has not gone out be due at once.
+
+    That is safe at any time: who still holds one finds it gone before anything goes out. A new
+    courier does it for one that died.
+    """
+    connection.execute(
+        update(NOTICE_DELIVERIES)
+        .where(_DELIVERIES.state == DeliveryState.CLAIMED.value)
+        .values(state=DeliveryState.WAITING.value, due_ms=now_ms, claim="")
     )
-    rows = list(connection.execute(query))
-    settings = read_settings(connection, {row.tenant_id for row in rows})
-    for row in rows:
-        targets = targets_of(settings.get(row.tenant_id, NoticeSettings()))
-        state = NoticeState.ADDRESSED if targets else NoticeState.UNADDRESSED
-        add_deliveries(connection, row.notice_id, targets, due_ms=now_ms)
-        connection.execute(
-            update(NOTICES).where(_NOTICES.notice_id == row.notice_id).values(state=state.value)
-        )
-    return len(rows)
-
-
-def targets_of(settings: NoticeSettings) -> list[tuple[Channel, str]]:
-    """List where a tenant wants its notices."""
-    mails = [(Channel.MAIL, address) for address in dict.fromkeys(settings.recipients)]
-    return [*mails, (Channel.WEBHOOK, "")] if settings.webhook_url else mails
-
-
-def add_deliveries(
-    connection: Connection,
-    notice_id: str,
-    targets: Sequence[tuple[Channel, str]],
-    *,
-    due_ms: int,
-    number: int = 0,
-) -> None:
-    """Make deliveries, of the round of this number; those that are there stay as they are."""
-    for channel, target in targets:
-        values = {
-            "notice_id": notice_id,
-            "channel": channel.value,
-            "target": target,
-            "round": number,
-            "state": DeliveryState.WAITING.value,
-            "attempts": 0,
-            "due_ms": due_ms,
-            "claim": "",
-            "finish_ms": 0,
-            "trouble": "",
-        }
-        insert_once(connection, NOTICE_DELIVERIES, values)
 
 
 def claim_deliveries(connection: Connection, channel: Channel, claim: Claim) -> list[Delivery]:
@@ -136,11 +95,7 @@ def claim_deliveries(connection: Connection, channel: Channel, claim: Claim) -> 
         select(NOTICE_DELIVERIES, _NOTICES.tenant_id, _NOTICES.kind)
         .add_columns(_NOTICES.time_ms, _NOTICES.facts)
         .join(NOTICES, _NOTICES.notice_id == _DELIVERIES.notice_id)
-        .where(
-            _DELIVERIES.channel == channel.value,
-            _DELIVERIES.state.in_((DeliveryState.WAITING.value, DeliveryState.CLAIMED.value)),
-            _DELIVERIES.due_ms <= claim.now_ms,
-        )
+        .where(_is_due(channel, claim.now_ms))
         .order_by(_DELIVERIES.due_ms, _NOTICES.time_ms, _DELIVERIES.notice_id)
         .limit(claim.limit)
         .with_for_update(of=NOTICE_DELIVERIES, skip_locked=True)
@@ -201,14 +156,17 @@ def mark_failed(
     return _move(connection, delivery, token, given=given, values=values)
 
 
+def has_lapsed(connection: Connection, now_ms: int) -> bool:
+    """Say whether there is something for `give_up_uncertain`. Writes nothing."""
+    query = select(_DELIVERIES.notice_id).where(_is_lapsed(now_ms)).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def give_up_uncertain(connection: Connection, now_ms: int) -> int:
     """Leave alone what may have gone out when its sender died; count it."""
     done = connection.execute(
         update(NOTICE_DELIVERIES)
-        .where(
-            _DELIVERIES.state == DeliveryState.SENDING.value,
-            _DELIVERIES.due_ms <= now_ms,
-        )
+        .where(_is_lapsed(now_ms))
         .values(
             state=DeliveryState.UNCERTAIN.value,
             finish_ms=now_ms,
@@ -242,13 +200,6 @@ def count_deliveries(connection: Connection) -> Counter[tuple[str, str]]:
     return counts
 
 
-def next_round(connection: Connection, notice_id: str) -> int:
-    """Say which number the next round of a notice has."""
-    query = select(func.max(_DELIVERIES.round)).where(_DELIVERIES.notice_id == notice_id)
-    last = connection.scalar(query)
-    return 0 if last is None else last + 1
-
-
 def _move(
     connection: Connection,
     delivery: Delivery,
@@ -267,6 +218,18 @@ def _move(
         .values(**values)
     )
     return done.rowcount == 1
+
+
+def _is_due(channel: Channel, now_ms: int) -> ColumnElement[bool]:
+    return and_(
+        _DELIVERIES.channel == channel.value,
+        _DELIVERIES.state.in_((DeliveryState.WAITING.value, DeliveryState.CLAIMED.value)),
+        _DELIVERIES.due_ms <= now_ms,
+    )
+
+
+def _is_lapsed(now_ms: int) -> ColumnElement[bool]:
+    return and_(_DELIVERIES.state == DeliveryState.SENDING.value, _DELIVERIES.due_ms <= now_ms)
 
 
 def _is(row: Row[Any] | Delivery) -> tuple[Any, ...]:

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, or_, select
 
-from server.archive.deliveries import Channel, DeliveryState, add_deliveries, next_round, targets_of
+from server.archive.addressing import add_deliveries, next_round, targets_of
+from server.archive.deliveries import Channel, DeliveryState
 from server.archive.notice_settings import NoticeSettings, read_settings
 from server.archive.notice_tables import NOTICE_DELIVERIES, NOTICES
 from server.archive.outbox import Facts, NoticeKind

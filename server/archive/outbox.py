@@ -14,12 +14,12 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.archive.notice_tables import NOTICES, WEBHOOK_EVENTS
 
-_ID_DIGITS = 40
+_ID_DIGITS = 32
 
 # What the text of a notice is made of: texts, and whole numbers (micros, milliseconds, seconds).
 Facts = Mapping[str, Any]
@@ -85,6 +85,11 @@ def note_event(connection: Connection, source: str, event_id: str, *, now_ms: in
     """
     values = {"source": source, "event_id": event_id, "time_ms": now_ms}
     return insert_once(connection, WEBHOOK_EVENTS, values)
+
+
+def forget_events(connection: Connection, before_ms: int) -> None:
+    """Forget events that were taken before this time."""
+    connection.execute(delete(WEBHOOK_EVENTS).where(WEBHOOK_EVENTS.c.time_ms < before_ms))
 
 
 def insert_once(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:

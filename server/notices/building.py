@@ -13,7 +13,7 @@ from server.settings.kept_key import kept_key
 
 KEY_FILE = "webhooks.key"
 _ROUND_SECONDS = 0.5
-_EXPIRING_ROUND_SECONDS = 600.0
+_TIDY_ROUND_SECONDS = 600.0
 _COUNT_ROUND_SECONDS = 5.0
 
 
@@ -44,5 +44,5 @@ def duties_of(courier: Courier) -> Iterator[tuple[Callable[[], Awaitable[None]],
     yield courier.address, _ROUND_SECONDS
     yield courier.send_mails, _ROUND_SECONDS
     yield courier.send_webhooks, _ROUND_SECONDS
-    yield courier.look_for_expiring, _EXPIRING_ROUND_SECONDS
+    yield courier.tidy, _TIDY_ROUND_SECONDS
     yield courier.count, _COUNT_ROUND_SECONDS

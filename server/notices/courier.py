@@ -14,20 +14,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.archive import Database
+from server.archive.addressing import address_notices, has_new
 from server.archive.deliveries import (
     Channel,
     Claim,
     Delivery,
-    address_notices,
     claim_deliveries,
     count_deliveries,
     give_up_uncertain,
+    has_due,
+    has_lapsed,
     hurry_waiting,
+    let_claims_go,
     mark_failed,
     mark_sending,
     mark_sent,
     mark_waiting,
 )
+from server.archive.outbox import forget_events
 from server.http import OutgoingFailed, OutgoingHttp, UrlRefused
 from server.notices.event import event_body, tenant_key
 from server.notices.expiring import tell_expiring
@@ -49,6 +53,8 @@ MOST_ATTEMPTS = {Channel.MAIL: 4_300, Channel.WEBHOOK: 300}
 _TOKEN_BYTES = 16
 _LONGEST_EXPONENT = 20
 _GONE = 410
+# Providers repeat events for days; what an event does is done once all the same.
+EVENTS_KEPT_MS = 30 * 24 * 60 * 60 * 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -68,19 +74,28 @@ class Courier:
     figures: NoticeFigures = field(default_factory=NoticeFigures)
     # Whether the mail server did not answer when it was asked last.
     _mail_is_away: bool = True
+    # Whether claims of a courier that died were let go.
+    _begun: bool = False
 
     async def address(self) -> None:
         """Find whom new notices are for, and give up what may have gone out long ago."""
         now_ms = self.now_ms()
-        while await self.database.write(lambda c: address_notices(c, now_ms)):
-            pass
-        lost = await self.database.write(lambda c: give_up_uncertain(c, now_ms))
-        if lost:
+        if not self._begun:
+            await self.database.write(lambda c: let_claims_go(c, now_ms))
+            self._begun = True
+        while await self.database.read(lambda c: has_new(c, now_ms)):
+            if not await self.database.write(lambda c: address_notices(c, now_ms)):
+                # Somebody else is at them.
+                break
+        if await self.database.read(lambda c: has_lapsed(c, now_ms)):
+            lost = await self.database.write(lambda c: give_up_uncertain(c, now_ms))
             _log.error("%d mails may have gone out or not: their sender died.", lost)
 
-    async def look_for_expiring(self) -> None:
-        """Write notices of credits that expire soon."""
-        await self.database.write(lambda c: tell_expiring(c, self.now_ms()))
+    async def tidy(self) -> None:
+        """Write notices of credits that expire soon; forget events of others that are long over."""
+        now_ms = self.now_ms()
+        await self.database.write(lambda c: tell_expiring(c, now_ms))
+        await self.database.write(lambda c: forget_events(c, now_ms - EVENTS_KEPT_MS))
 
     async def count(self) -> None:
         """Count what waits."""
@@ -118,7 +133,10 @@ class Courier:
                     raise trouble
 
     async def _claim(self, channel: Channel, limit: int) -> tuple[str, list[Delivery]] | None:
-        token, now_ms = secrets.token_hex(_TOKEN_BYTES), self.now_ms()
+        now_ms = self.now_ms()
+        if not await self.database.read(lambda c: has_due(c, channel, now_ms)):
+            return None
+        token = secrets.token_hex(_TOKEN_BYTES)
         claim = Claim(token, now_ms, now_ms + LEASE_MS, limit)
         found = await self.database.write(lambda c: claim_deliveries(c, channel, claim))
         return (token, found) if found else None

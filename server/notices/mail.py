@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from server.notices.rendering import Told, render
 
 SENDER_NAME = "callgate"
-_TARGET_DIGITS = 12
+_TARGET_DIGITS = 8
 # Seven bits everywhere: no server on the way has to know more.
 _POLICY = SMTP.clone(cte_type="7bit")
 

@@ -14,8 +14,9 @@ from sqlalchemy import Connection
 from couriers import BILLING, PostRoom, post_room, sqlite_file, work
 from mail_sinks import MailSink, mail_sink, text_of
 from server.archive import Database
+from server.archive.addressing import UNKNOWN_TENANT_MS
 from server.archive.database import SQLITE_FILE
-from server.archive.deliveries import UNKNOWN_TENANT_MS, Channel
+from server.archive.deliveries import Channel
 from server.archive.notice_settings import NoticeSettings
 from server.archive.notice_tables import NOTICES
 from server.archive.outbox import NoticeKind
