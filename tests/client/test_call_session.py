@@ -370,6 +370,59 @@ async def test_a_call_that_is_over_for_the_engine_ends(line: TellingLine, clock:
     assert ending.why is Why.ENDED
 
 
+async def test_a_running_call_is_asked_about_again_with_what_is_known_by_now(
+    line: TellingLine, clock: HandClock
+) -> None:
+    arriving = a_call(service_number_call=pb.ServiceNumberCall())
+    known = pb.AuthorizeCallRequest()
+    known.CopyFrom(arriving)
+    known.service_number_call.organizer_id = "dan"
+
+    async with CallSession(a_desk(line, clock), arriving) as call:
+        call.answered()
+        await clock.advance(12)
+        await call.ask_again(known)
+        await clock.advance(45)
+
+    asked = line.of(Authorize)[1]
+    assert asked.service_number_call.organizer_id == "dan"
+    assert asked.running_call.used_duration.seconds == 12
+    assert [one.sequence for one in line.asked] == [1, 2, 3, 4]
+
+
+async def test_a_running_call_that_is_refused_when_asked_again_ends_and_is_settled(
+    line: TellingLine, clock: HandClock
+) -> None:
+    refusal = pb.Refusal(reason=pb.REASON_TOLL_FREE_NOT_ALLOWED)
+
+    async with CallSession(a_desk(line, clock), a_call()) as call:
+        call.answered()
+        await clock.advance(12)
+        line.tell(Authorize, pb.AuthorizeCallResponse(refusal=refusal))
+        with pytest.raises(CallRefused):
+            await call.ask_again(a_call())
+        ending = call.ending
+
+    assert ending is not None
+    assert ending.why is Why.REFUSED
+    assert [one.used_duration.seconds for one in line.of(Settle)] == [12]
+
+
+async def test_a_running_call_that_nobody_answers_for_goes_on_as_it_was_granted(
+    line: TellingLine, clock: HandClock
+) -> None:
+    async with CallSession(a_desk(line, clock), a_call()) as call:
+        call.answered()
+        line.is_away = True
+        with pytest.raises(NoAnswer):
+            await call.ask_again(a_call())
+        line.is_away = False
+        await clock.advance(41)
+        granted = call.granted_seconds
+
+    assert granted == 100
+
+
 async def test_whoever_keeps_a_timer_is_told_of_every_limit(
     line: TellingLine, clock: HandClock
 ) -> None:
