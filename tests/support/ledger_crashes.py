@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ HISTORIES_A_KILL = 5
 KILLS = 0.02
 SMALL_MS = 300_000
 # Asked twice, it has something else to say: what it gave back is given back.
-_NOT_TWICE = "expire"
+_NOT_TWICE = re.compile("(again )*expire")
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class Crashes:
 
     def loses_reply(self, step: str) -> bool:
         """Say whether the reply to a step is lost, so that it is asked again."""
-        lost = self.random.random() < LOST_REPLIES and not step.startswith(_NOT_TWICE)
+        lost = self.random.random() < LOST_REPLIES and not _NOT_TWICE.match(step)
         self.lost_replies += lost
         return lost
 
