@@ -75,8 +75,7 @@ class Door:
         )
 
     def _by_certificate(self, context: Context) -> Access | None:
-        names = context.peer_identities() or ()
-        access = self.identities().by_certificate(name.decode("utf-8", "replace") for name in names)
+        access = self.identities().by_certificate(tuple(context.peer_identities() or ()))
         # A connection may outlive what it was opened with.
         if access is None or _certificate_end_ms(context) <= self.now_ms():
             return None

@@ -13,6 +13,7 @@ from server.access.roles import Role
 # Says what it is, so that it is found where it should not be.
 TOKEN_PREFIX = "cg_"  # noqa: S105 -- The beginning of every token is no secret.
 _TOKEN_BYTES = 32
+_MAX_CERTIFICATES_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Identities:
         self.by_id = {one.identity_id: one for one in identities}
         self._by_digest: dict[str, Access] = {}
         self._by_certificate: dict[str, Access] = {}
+        # A connection shows the same names with each RPC.
+        self._by_names: dict[tuple[bytes, ...], Access | None] = {}
         for one in self.by_id.values():
             access = one.access
             for token in one.tokens:
@@ -67,16 +70,20 @@ class Identities:
         """Find whose token has a hash; it may be over."""
         return self._by_digest.get(digest)
 
-    def by_certificate(self, names: Iterable[str]) -> Access | None:
+    def by_certificate(self, names: tuple[bytes, ...]) -> Access | None:
         """Find who shows a certificate with these names; None where they name several."""
-        found = {access.identity_id: access for access in self._named(names)}
-        return next(iter(found.values())) if len(found) == 1 else None
+        try:
+            return self._by_names[names]
+        except KeyError:
+            if len(self._by_names) >= _MAX_CERTIFICATES_KEPT:
+                self._by_names.clear()
+            access = self._by_names[names] = self._named(names)
+            return access
 
-    def _named(self, names: Iterable[str]) -> Iterator[Access]:
-        for name in names:
-            access = self._by_certificate.get(name)
-            if access is not None:
-                yield access
+    def _named(self, names: tuple[bytes, ...]) -> Access | None:
+        shown = [self._by_certificate.get(name.decode("utf-8", "replace")) for name in names]
+        found = {access.identity_id: access for access in shown if access is not None}
+        return next(iter(found.values())) if len(found) == 1 else None
 
 
 def doubles(identities: Iterable[Identity]) -> Iterator[tuple[str, str]]:
