@@ -66,10 +66,19 @@ def mailbox() -> Iterator[Mailbox]:
     try:
         yield box
     finally:
-        smtp.close()
+        asyncio.run_coroutine_threadsafe(_end(smtp), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _end(smtp: asyncio.Server) -> None:
+    """Listen no longer, and end every conversation that is still open."""
+    smtp.close()
+    talking = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in talking:
+        task.cancel()
+    await asyncio.gather(*talking, return_exceptions=True)
 
 
 def text_of(mail: EmailMessage) -> str:

@@ -97,6 +97,15 @@ async def mail_sink(sink: MailSink | None = None) -> AsyncIterator[MailSink]:
         await sink.stop()
 
 
+async def _end(sink: MailSink) -> None:
+    """Be gone, with every conversation that is still open."""
+    await sink.stop()
+    talking = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in talking:
+        task.cancel()
+    await asyncio.gather(*talking, return_exceptions=True)
+
+
 def text_of(mail: EmailMessage, kind: str = "plain") -> str:
     """Read the text of a mail, or its HTML."""
     body = mail.get_body((kind,))
@@ -125,7 +134,7 @@ def sink_in_a_thread() -> Iterator[MailSink]:
         asyncio.run_coroutine_threadsafe(sink.start(), loop).result(5)
         yield sink
     finally:
-        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result(5)
+        asyncio.run_coroutine_threadsafe(_end(sink), loop).result(5)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
         loop.close()
