@@ -12,7 +12,7 @@ import msgspec
 from server.directory.bodies import ItemKind
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_INNER = ("licences_purchased", "inbound_block")
+_INNER = ("licences_purchased", "inbound_block", "notices")
 
 
 def write_tenant(head: str, items: Iterable[tuple[ItemKind, str, str]]) -> Iterator[str]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 from callgate.v1 import directory_pb2 as pb
 from callgate.v1.money_pb2 import Money
+from server.directory.bodies import head_body
+from server.directory.tenant_file import read_tenant_values
+from server.directory.writing import write_tenant
 from server.directory_service.wire import TENANT, fill, values_of
+from server.factfiles.problems import Problems
 
 SECTION = {
     "recipients": ["billing@contoso.example"],
@@ -45,3 +52,20 @@ def test_a_file_is_told_as_a_message() -> None:
     assert message.notices.low_balance == Money(micros=10_500_000, currency_code="USD")
     assert list(message.notices.recipients) == ["billing@contoso.example"]
     assert (message.notices.expiring_days, message.notices.language) == (14, "it")
+
+
+def test_what_the_archive_keeps_is_exported_as_a_file_says_it() -> None:
+    values = {
+        "id": "contoso",
+        "country": "US",
+        "currency": "USD",
+        "funding_model": "prepaid",
+        "notices": {"recipients": ["billing@contoso.example"], "language": "it"},
+    }
+    problems = Problems()
+    file = read_tenant_values(Path("contoso.toml"), values, problems)
+
+    written = "".join(write_tenant(head_body(file), []))
+
+    problems.raise_if_any()
+    assert tomllib.loads(written) == values
