@@ -79,6 +79,10 @@ class Follow:
         self._warned: set[tuple[str, str]] = set()
         # Tenants whose money came in since they were last estimated.
         self._topped_up: set[str] = set()
+        # By which facts the rules were asked last about the calls of each tenant, and when it was
+        # looked whether these are still the ones in use.
+        self._asked: dict[str, str] = {}
+        self._looked_at = -ESTIMATE_SECONDS
 
     async def run(self) -> None:
         """Push until the process is about to end. Raises `BridgeTooSlow`."""
@@ -102,6 +106,7 @@ class Follow:
                 batch = await follower.next(ESTIMATE_SECONDS)
                 if batch is not None:
                     await self._take(batch)
+                await self._look_at_facts()
                 await self._estimate()
                 self._order_the_last()
         finally:
@@ -147,8 +152,28 @@ class Follow:
             try:
                 tenant = await decider.catching_up.find(tenant_id, digest)
             except FactsBehind:
-                # The next report is decided by the new facts, or not at all.
+                # They are looked for meanwhile, and seen when they are in use.
                 return
+        await self._ask_rules_of(tenant)
+
+    async def _look_at_facts(self) -> None:
+        """Ask the rules by facts that came into use without a word of the journal's, or too late.
+
+        Once a second: the journal, where it is followed, tells of others at once.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at < ESTIMATE_SECONDS:
+            return
+        self._looked_at = now
+        tenants = self._following.decider.facts.current.directory.tenants
+        for tenant_id in self._hello.tenant_ids:
+            tenant = tenants.get(tenant_id)
+            if tenant is not None and tenant.digest != self._asked.get(tenant_id):
+                await self._ask_rules_of(tenant)
+
+    async def _ask_rules_of(self, tenant: Tenant) -> None:
+        tenant_id = tenant.tenant_id
+        self._asked[tenant_id] = tenant.digest
         for count, call in enumerate(self._running.of(tenant_id), 1):
             reason = self._objection(call, tenant)
             if reason is not None:
