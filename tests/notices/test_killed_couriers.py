@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from couriers import BILLING, PostRoom, post_room, sqlite_file
@@ -29,6 +30,10 @@ def start(url: str, sink: MailSink) -> subprocess.Popen[bytes]:
     )
 
 
+def has_more(sink: MailSink, before: int) -> bool:
+    return len(sink.mails) > before
+
+
 async def filled(url: str) -> PostRoom:
     room = await post_room(url)
     room.clock.time_ms = time.time_ns() // 1_000_000
@@ -44,7 +49,7 @@ def test_no_mail_comes_twice_and_none_is_lost_unseen(tmp_path: Path) -> None:
     with sink_in_a_thread() as sink:
         for _ in range(KILLS):
             courier, before = start(url, sink), len(sink.mails)
-            wait_until(lambda known=before: len(sink.mails) > known)  # type: ignore[misc]
+            wait_until(partial(has_more, sink, before))
             time.sleep(chance.uniform(0, 0.15))
             courier.kill()
             courier.wait()
