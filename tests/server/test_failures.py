@@ -28,6 +28,14 @@ from server.errors import (
     answering_failures,
     status_of,
 )
+from server.funding.trouble import (
+    ChargeUnknown,
+    FundingBusy,
+    FundingRefused,
+    FundingReused,
+    NotArchivedYet,
+    Why,
+)
 from server.ledger import (
     CallAnswered,
     CallOver,
@@ -57,6 +65,11 @@ CASES = [
     (LedgerDamaged("odd"), "DATA_LOSS", "LEDGER_DAMAGED", False),
     (AccountMissing("contoso", "The store in var"), "UNAVAILABLE", "ACCOUNT_UNKNOWN", True),
     (FactsBehind("contoso"), "UNAVAILABLE", "FACTS_BEHIND", True),
+    (FundingRefused(Why.MAX_BALANCE, "too much"), "FAILED_PRECONDITION", "MAX_BALANCE", False),
+    (FundingReused(), "ALREADY_EXISTS", "FUNDING_REUSED", False),
+    (FundingBusy(), "ABORTED", "FUNDING_BUSY", True),
+    (NotArchivedYet(), "UNAVAILABLE", "NOT_ARCHIVED_YET", True),
+    (ChargeUnknown(), "NOT_FOUND", "CHARGE_UNKNOWN", False),
     (directory.DirectoryInFiles(), "FAILED_PRECONDITION", "DIRECTORY_IN_FILES", False),
     (directory.DirectoryUnreadable("odd"), "UNAVAILABLE", "DIRECTORY_UNREADABLE", False),
     (directory.ResourceUnknown("user"), "NOT_FOUND", "RESOURCE_UNKNOWN", False),
