@@ -13,7 +13,7 @@ from policy.numbering import read_number
 from server.access.identity import ANYBODY, Access, admitted, check_tenant, current, may_touch
 from server.access.roles import Role
 from server.directory import Directory
-from server.errors import RoleMissing, TenantForbidden
+from server.errors import FactsBehind, RoleMissing, TenantForbidden
 
 __all__ = [
     "ANYBODY",
@@ -46,7 +46,8 @@ def find_tenant_by_id(tenant_id: str, directory: Directory) -> Tenant:
     tenant = directory.tenants.get(tenant_id)
     check_tenant(tenant_id)
     if tenant is None:
-        raise TenantForbidden
+        # Who may touch it learns nothing new: whether it exists is not known here yet.
+        raise TenantForbidden if directory.complete else FactsBehind(tenant_id)
     return tenant
 
 

@@ -91,7 +91,9 @@ class IdentityKeeper:
         self._poll_seconds = poll_seconds
         self._stamps: dict[str, object] = {}
         self._found: dict[str, list[Identity]] = {}
+        self._troubles: dict[str, str] = {}
         self._requested = asyncio.Event()
+        self._looking = asyncio.Lock()
         self.current = Identities()
 
     async def load(self) -> None:
@@ -122,26 +124,27 @@ class IdentityKeeper:
 
     async def look(self) -> None:
         """Look once for changes, and take them over."""
-        for source in self._sources:
-            try:
-                await self._read(source)
-            except (ArchiveError, InvalidFacts, OSError) as error:
-                self._failed(source, error)
-        self._join()
+        # One after the other, so that what was read first does not stand over what came later.
+        async with self._looking:
+            for source in self._sources:
+                try:
+                    await self._read(source)
+                    self._troubles.pop(source.name, None)
+                except (ArchiveError, InvalidFacts, OSError) as error:
+                    self._failed(source, error)
+            self._join()
 
     async def _read(self, source: Source) -> None:
         stamp = await source.stamp()
         if source.name in self._stamps and self._stamps[source.name] == stamp:
             return
-        # Noted first: what is wrong is told once, not at every look.
-        if source.name in self._found:
-            self._stamps[source.name] = stamp
         self._found[source.name] = await source.read()
         self._stamps[source.name] = stamp
 
     def _join(self) -> None:
         joined: dict[str, Identity] = {}
-        for found in self._found.values():
+        for source in self._sources:
+            found = self._found.get(source.name, ())
             joined = {one.identity_id: one for one in found} | joined
         if joined != self.current.by_id:
             self.current = Identities(joined.values())
@@ -149,5 +152,9 @@ class IdentityKeeper:
 
     def _failed(self, source: Source, error: Exception) -> None:
         self.failures += 1
+        if self._troubles.get(source.name) == str(error):
+            # What lasts is told once.
+            return
+        self._troubles[source.name] = str(error)
         for line in str(error).splitlines():
             _log.error("Identities not taken over from %s: %s", source.name, line)

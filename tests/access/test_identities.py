@@ -257,7 +257,7 @@ async def test_what_changes_in_a_file_is_taken_over_and_a_broken_one_changes_not
 
     assert set(first.by_id) == {"bridge"}
     assert broken is first
-    assert (keeper.failures, caplog.text.count("identities.bridge.roles")) == (1, 1)
+    assert (keeper.failures, caplog.text.count("identities.bridge.roles")) == (2, 1)
     assert set(keeper.current.by_id) == {"reader"}
 
 
@@ -288,6 +288,50 @@ async def test_an_archive_that_is_away_is_waited_for_with_what_was_known() -> No
 
     assert before == {"other"}
     assert both == set(keeper.current.by_id) == {"bridge", "other"}
+
+
+async def test_what_lasts_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "identities.toml"
+    path.write_text(identity("bridge", "bridge", tenants='"all"'))
+    keeper = IdentityKeeper([file_source(path)])
+    await keeper.load()
+
+    with caplog.at_level(logging.ERROR):
+        path.unlink()
+        await keeper.look()
+        await keeper.look()
+        path.write_text(identity("bridge", "bridge", tenants='"all"'))
+        await keeper.look()
+        path.unlink()
+        await keeper.look()
+
+    assert keeper.failures == 3
+    assert caplog.text.count("No such file") == 2
+    assert set(keeper.current.by_id) == {"bridge"}
+
+
+async def test_a_change_that_could_not_be_read_at_once_is_read_later() -> None:
+    changes, is_away, found = 1, False, [BRIDGE]
+
+    async def stamp() -> object:
+        return changes
+
+    async def read() -> list[Identity]:
+        if is_away:
+            raise ArchiveUnavailable("between the two")
+        return found
+
+    keeper = IdentityKeeper([Source("archive", stamp, read)])
+    await keeper.load()
+
+    changes, is_away, found = 2, True, [OTHER]
+    await keeper.look()
+    meanwhile = set(keeper.current.by_id)
+    is_away = False
+    await keeper.look()
+
+    assert meanwhile == {"bridge"}
+    assert set(keeper.current.by_id) == {"other"}
 
 
 async def test_of_two_sources_the_first_one_s_identity_counts() -> None:
