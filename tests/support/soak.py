@@ -88,18 +88,21 @@ def _play(
     engine: Engine, redis: OwnRedis, calls: int, *, looks: int, tell: Callable[[str], object]
 ) -> list[Look]:
     host, _, port = engine.address.rpartition(":")
-    bridge = SoakBridge(Where(host, int(port)), seed=1)
     taken: list[Look] = []
+    played = 0
     for number in range(1, looks + 1):
-        part = calls * number // looks - bridge.ended
+        part = calls * number // looks - played
+        # Each time another one: while it is looked, a connection may be silent for too long.
+        bridge = SoakBridge(Where(host, int(port)), seed=number)
         started = time.monotonic()
         bridge.play(part)
         seconds = time.monotonic() - started
+        bridge.close()
+        played += part
         _wait_for_keeper(redis)
-        look = _look(engine, redis, bridge.ended, part / seconds)
+        look = _look(engine, redis, played, part / seconds)
         taken.append(look)
         tell(str(look))
-    bridge.close()
     return taken
 
 
