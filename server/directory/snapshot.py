@@ -12,11 +12,13 @@ from policy.facts import Tenant
 class Directory:
     """All tenants now in use, each replaced whole. Only its keeper changes it.
 
-    `service_numbers` maps a service number in E.164 to the id of the tenant that has it.
+    `service_numbers` maps a service number in E.164 to the id of the tenant that has it. While it
+    is not `complete`, a tenant that is not here may exist all the same.
     """
 
     tenants: dict[str, Tenant] = field(default_factory=dict)
     service_numbers: dict[str, str] = field(default_factory=dict)
+    complete: bool = True
 
     @classmethod
     def of(cls, tenants: Iterable[Tenant]) -> Directory:

@@ -49,6 +49,9 @@ class InUse(Protocol):
     def expect(self, tenant: Tenant) -> None:
         """Have a tenant at hand that will be announced, by us or by another process."""
 
+    def all_read(self) -> None:
+        """Note that a tenant that is not here by now does not exist."""
+
     async def drop(self, tenant_id: str) -> None:
         """Forget a tenant."""
 
@@ -155,7 +158,10 @@ class ArchivedTenants:
                 # What was built stays; the collector need not walk over it again and again.
                 gc.freeze()
             await self._tell_again()
-            self.complete.set()
+            if not self.complete.is_set():
+                assert self._in_use is not None
+                self._in_use.all_read()
+                self.complete.set()
 
     async def _take_all(self, tenants: list[TenantRow]) -> None:
         """Read everything at once, where nothing is known yet: tenants may be many."""

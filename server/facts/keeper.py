@@ -107,6 +107,7 @@ class FactsKeeper:
             catalogue, tenants = read_facts(self._folders)
             self._current = Snapshot(catalogue, Directory.of(tenants.values()))
             if self.archived is not None:
+                self._current.directory.complete = False
                 self.archived.begin(read_tables(self._folders.catalogue, catalogue), self)
         gc.collect()
         # What was just read stays; the collector need not walk over it again and again.
@@ -247,6 +248,10 @@ class FactsKeeper:
     def expect(self, tenant: Tenant) -> None:
         """Have a tenant at hand that will be announced, by us or by another process."""
         self._coming[tenant.tenant_id] = tenant
+
+    def all_read(self) -> None:
+        """Note that a tenant that is not here by now does not exist."""
+        self.current.directory.complete = True
 
     async def drop(self, tenant_id: str) -> None:
         """Forget a tenant."""

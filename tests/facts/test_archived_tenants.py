@@ -19,7 +19,9 @@ from directories import (
 )
 from fact_files import FactFiles
 from policy.facts import Tenant
+from server.access import find_tenant_by_id
 from server.archive import Database
+from server.errors import FactsBehind, TenantForbidden
 from server.facts import FactsFolders, FactsKeeper
 from server.facts import archived as following
 from server.facts.archived import ArchivedTenants
@@ -137,6 +139,20 @@ async def test_a_change_of_another_process_is_found_by_its_digest(
     assert found is not None
     assert found.users["adele"].capabilities == frozenset()
     assert process.tenant() == found
+
+
+async def test_until_all_was_read_no_tenant_is_said_not_to_exist(
+    directory: ArchivedDirectory, files: FactFiles
+) -> None:
+    process = Process(directory.database, files, {})
+    with pytest.raises(FactsBehind):
+        find_tenant_by_id("contoso", process.facts.current.directory)
+
+    await process.archived.catch_up()
+
+    assert find_tenant_by_id("contoso", process.facts.current.directory)
+    with pytest.raises(TenantForbidden):
+        find_tenant_by_id("nobody", process.facts.current.directory)
 
 
 async def test_what_was_committed_and_told_to_nobody_is_told_by_the_next_reader(

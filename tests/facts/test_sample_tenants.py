@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,16 @@ def test_rome_costs_ten_cents_a_minute_until_the_next_row_comes_into_force(
 def test_service_numbers_are_found_whosever_they_are(directory: Directory) -> None:
     assert directory.service_numbers["+39800555010"] == "fabrikam"
     assert directory.service_numbers["+18005550100"] == "contoso"
+
+
+def test_every_published_licence_name_is_known(catalogue: CatalogueFiles) -> None:
+    lines = (DATA / "licences" / "sku_codes.csv").read_text("utf-8").splitlines()
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+
+    codes = {row["sku_part_name"] for row in rows}
+
+    assert len(codes) > 20
+    assert codes <= catalogue.skus.keys()
 
 
 def test_every_refusal_by_the_rules_stays_within_the_reasons() -> None:
