@@ -30,7 +30,7 @@ setup: .venv/ready ## Make .venv from requirements.lock; every other target does
 run: .venv/ready ## Start the server on the loopback address, with its own Valkey if no Redis is set.
 	@exec $(BIN)/python -m server
 
-demo: .venv/ready ## Start everything, ask a dozen telling questions, show the answers and stop.
+demo: .venv/ready ## Start everything, ask two dozen questions, use up credits, show answers and mails, stop.
 	@$(BIN)/python -m integrations.demo
 
 # --- Check it -------------------------------------------------------------------------------

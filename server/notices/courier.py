@@ -34,7 +34,7 @@ from server.archive.deliveries import (
 from server.archive.outbox import forget_events
 from server.http import OutgoingFailed, OutgoingHttp, UrlRefused
 from server.notices.event import event_body, tenant_key
-from server.notices.expiring import tell_expiring
+from server.notices.expiring import find_expiring, tell_expiring
 from server.notices.figures import NoticeFigures
 from server.notices.mail import mail_of
 from server.notices.postman import MailPostponed, MailRefused, MailServerAway, Postman, Round
@@ -94,7 +94,8 @@ class Courier:
     async def tidy(self) -> None:
         """Write notices of credits that expire soon; forget events of others that are long over."""
         now_ms = self.now_ms()
-        await self.database.write(lambda c: tell_expiring(c, now_ms))
+        found = await self.database.read(lambda c: find_expiring(c, now_ms))
+        await self.database.write(lambda c: tell_expiring(c, found))
         await self.database.write(lambda c: forget_events(c, now_ms - EVENTS_KEPT_MS))
 
     async def count(self) -> None:

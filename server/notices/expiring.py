@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, exists, select
 
 from server.archive import outbox, tables
@@ -16,8 +18,8 @@ _MOST_LOTS = 1_000
 _MS_PER_DAY = 86_400_000
 
 
-def tell_expiring(connection: Connection, now_ms: int) -> int:
-    """Write a notice for each lot that expires within the days its tenant chose; count them."""
+def find_expiring(connection: Connection, now_ms: int) -> list[Notice]:
+    """Find lots that expire within the days their tenants chose, and were not told of."""
     lots, accounts = tables.LOTS.c, tables.ACCOUNTS.c
     told = exists().where(
         NOTICES.c.tenant_id == lots.tenant_id,
@@ -38,7 +40,7 @@ def tell_expiring(connection: Connection, now_ms: int) -> int:
     )
     due = list(connection.execute(query))
     settings = read_settings(connection, {row.tenant_id for row in due})
-    count = 0
+    found: list[Notice] = []
     for row in due:
         chosen = settings.get(row.tenant_id)
         if chosen is None or row.expire_ms > now_ms + chosen.expiring_days * _MS_PER_DAY:
@@ -49,7 +51,11 @@ def tell_expiring(connection: Connection, now_ms: int) -> int:
             "expire_ms": row.expire_ms,
         }
         notice = Notice(NoticeKind.CREDITS_EXPIRING, row.tenant_id, row.lot_id, now_ms, facts)
-        count += outbox.add(connection, notice)
-        if count == _MOST_LOTS:
-            break
-    return count
+        found.append(notice)
+    return found[:_MOST_LOTS]
+
+
+def tell_expiring(connection: Connection, found: Iterable[Notice]) -> None:
+    """Write these notices; one that somebody else wrote meanwhile is there once."""
+    for notice in found:
+        outbox.add(connection, notice)

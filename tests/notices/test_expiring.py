@@ -7,7 +7,7 @@ from keepers import House, drained
 from ledgers import START_MS
 from server.archive.notice_settings import NoticeSettings, write_settings
 from server.ledger import TopUp
-from server.notices.expiring import tell_expiring
+from server.notices.expiring import find_expiring, tell_expiring
 
 DAY_MS = 86_400_000
 
@@ -21,7 +21,8 @@ async def test_each_lot_is_told_once_within_the_days_that_the_tenant_chose(house
     database = house.archive.database
 
     async def look(days: int) -> list[int]:
-        await database.write(lambda c: tell_expiring(c, START_MS + days * DAY_MS))
+        found = await database.read(lambda c: find_expiring(c, START_MS + days * DAY_MS))
+        await database.write(lambda c: tell_expiring(c, found))
         told = await told_of(database)
         assert {kind for kind, _ in told} <= {"credits_expiring"}
         return sorted(facts["left_micros"] for _, facts in told)
@@ -43,4 +44,4 @@ async def test_a_lot_that_was_used_or_voided_is_not_told(house: House) -> None:
     database = house.archive.database
     await database.write(lambda c: write_settings(c, {"contoso": NoticeSettings()}))
 
-    assert await database.write(lambda c: tell_expiring(c, START_MS)) == 0
+    assert await database.read(lambda c: find_expiring(c, START_MS)) == []
