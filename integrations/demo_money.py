@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grpc
+from click.testing import CliRunner
 from google.protobuf.duration_pb2 import Duration
 
 from callgate.command import words
+from callgate.command.commands import callgate
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1 import credits_pb2
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
@@ -33,21 +36,22 @@ def play_money(address: str, box: Mailbox, show: Show, *, number: int) -> list[s
     """Play the scenes from `number` on; return what was not as expected."""
     with grpc.insecure_channel(address) as channel:
         stubs = CreditServiceStub(channel), AuthorizationServiceStub(channel)
-        return MoneyStory(*stubs, box, show).play(number)
+        return MoneyStory(address, *stubs, box, show).play(number)
 
 
 @dataclass(slots=True)
 class MoneyStory:
     """Plays the scenes one after the other."""
 
+    address: str
     credits: CreditServiceStub
     calls: AuthorizationServiceStub
     box: Mailbox
     show: Show
     # What was not as expected.
     wrong: list[str] = field(default_factory=list)
-    # Subjects of the mails that were shown.
-    read: list[str] = field(default_factory=list)
+    # How many mails were shown.
+    read: int = 0
 
     def play(self, number: int) -> list[str]:
         """Play all of it, and return what was not as expected."""
@@ -93,30 +97,21 @@ class MoneyStory:
         self._expect_balance("20.00")
 
     def _buy(self, amount: str) -> None:
-        self.show(f"    {TENANT} buys {amount} {CURRENCY}")
-        self.credits.TopUp(
-            credits_pb2.TopUpRequest(
-                tenant_id=TENANT,
-                request_id=uuid.uuid4().hex,
-                amount=_money(amount),
-                note="the demo",
-            ),
-            timeout=_ANSWER_SECONDS,
-        )
+        self._type(f"top-up --tenant {TENANT} --amount {amount} --yes")
 
     def _recharge_by(self, customer: str) -> None:
-        rule = f"below 10.00 {CURRENCY}, recharge 26.00 {CURRENCY}"
-        self.show(f"    {rule}, from a card that {customer}")
-        self.credits.UpdateFunding(
-            credits_pb2.UpdateFundingRequest(
-                tenant_id=TENANT,
-                auto_recharge=credits_pb2.AutoRecharge(
-                    enabled=True, trigger=_money("10.00"), amount=_money("26.00")
-                ),
-                payment_customer=customer,
-            ),
-            timeout=_ANSWER_SECONDS,
-        )
+        rule = f"--on --trigger 10.00 --amount 26.00 --customer {customer}"
+        self._type(f"recharge --tenant {TENANT} {rule} --yes")
+
+    def _type(self, typed: str) -> None:
+        """Type a command, and show what it prints."""
+        self.show(f"    $ callgate {typed}")
+        given = [*shlex.split(typed), "--address", self.address]
+        ended = CliRunner().invoke(callgate, given)
+        for line in ended.output.splitlines():
+            self.show(f"      {line}".rstrip())
+        if ended.exit_code:
+            self.wrong.append(f"{typed}\n    ended with status {ended.exit_code}")
 
     def _talk(self, number: str, minutes: int) -> None:
         """Let the user call somebody and talk for so long, as the engine is told by a gateway."""
@@ -136,7 +131,7 @@ class MoneyStory:
         granted = answer.grant.granted_duration
         self._expect(
             f"{USER} calls {number}: granted {words.minutes(granted)}",
-            granted.seconds == talked.seconds,
+            right=granted.seconds == talked.seconds,
         )
         settled = self.calls.SettleCall(
             pb.SettleCallRequest(
@@ -168,37 +163,39 @@ class MoneyStory:
         refused = answer.HasField("refusal")
         outcome = f"refused: {words.reason(answer.refusal.reason)}" if refused else "granted"
         again = ", asked again" if sequence > 1 else ""
-        self._expect(f"{CALLER} calls toll-free {TOLL_FREE}{again}: {outcome}", outcome == expected)
+        self._expect(
+            f"{CALLER} calls toll-free {TOLL_FREE}{again}: {outcome}", right=outcome == expected
+        )
 
     def _expect_balance(self, amount: str) -> None:
         answer = self.credits.GetBalance(
             credits_pb2.GetBalanceRequest(tenant_id=TENANT), timeout=_ANSWER_SECONDS
         )
-        held = answer.reserved.micros
-        spare = answer.balance.micros
+        balance = answer.balance
         self._expect(
-            f"balance {words.money(answer.balance)}, {words.money(answer.reserved)} of it held",
-            spare == _money(amount).micros and held <= spare,
+            f"balance {words.money(balance)}, {words.money(answer.reserved)} of it held",
+            right=balance.micros == _money(amount).micros,
         )
 
     def _expect_mail(self, word: str) -> None:
         """Wait for the next mail, show it, and look for a word in its subject."""
-        come = len(self.read) + 1
+        come = self.read + 1
         if not self.box.wait_for(come, _MAIL_SECONDS):
-            self._expect(f"no mail within {_MAIL_SECONDS:.0f} s", False)
+            self._expect(f"no mail within {_MAIL_SECONDS:.0f} s", right=False)
             return
         mail = self.box.mails[come - 1]
-        self.read.append(mail["Subject"])
+        self.read = come
         self.show(f"      mail to {mail['To']}: {mail['Subject']}")
         for line in text_of(mail).split("\n-- ")[0].strip().splitlines():
             self.show(f"        | {line}".rstrip())
-        self._expect("", word in mail["Subject"])
+        if word not in mail["Subject"]:
+            self.wrong.append(f"the mail {mail['Subject']!r}: expected one with {word!r}")
 
-    def _expect(self, told: str, right: bool) -> None:
-        if told:
-            self.show(f"      {told}")
+    def _expect(self, told: str, *, right: bool) -> None:
+        """Show what is so, and note it where it is wrong."""
+        self.show(f"      {told}")
         if not right:
-            self.wrong.append(told or f"the mail: {self.read[-1]}")
+            self.wrong.append(told)
 
 
 def _money(amount: str) -> Money:

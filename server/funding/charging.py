@@ -198,6 +198,7 @@ def charge_notice(charge: ChargeRow, kind: NoticeKind, rest_until_ms: int) -> No
         "reason": charge.reason,
         "detail": charge.detail,
         "next_try_ms": rest_until_ms,
+        "expire_ms": charge.expire_ms,
     }
     return Notice(kind, charge.tenant_id, charge.charge_id, charge.finish_ms, facts)
 
