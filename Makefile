@@ -8,7 +8,7 @@ KILLS ?= 100
 TEST_SECONDS ?= 1200
 
 BIN := .venv/bin
-TYPED := callgate policy server tests $(wildcard integrations/*.py integrations/*/*.py bench/*.py)
+TYPED := callgate policy server tests $(wildcard integrations/*.py integrations/*/*.py integrations/*/*/*.py bench/*.py)
 PROTOS := $(wildcard proto/callgate/v1/*.proto)
 SERVICES = $(shell grep -l '^service ' $(PROTOS))
 # Run by `static`, all of them, in this order.
@@ -35,7 +35,7 @@ demo: .venv/ready ## Start everything, ask two dozen questions, use up credits, 
 
 # --- Check it -------------------------------------------------------------------------------
 
-.PHONY: check test static rehearse cases simulate torture soak
+.PHONY: check test test-sip static rehearse cases simulate torture soak
 check: test static ## Run every test and every static check; to be green before a commit.
 
 # A run that hangs is ended by a signal that makes Python tell where it hung. Two at a time, a file
@@ -51,6 +51,10 @@ static: .venv/ready ## Check format, lint, types, floors, protos and stubs; all 
 	done; \
 	if [ -n "$$failed" ]; then echo "static: these checks failed:$$failed" >&2; exit 1; fi; \
 	echo "static: all checks passed"
+
+test-sip: .venv/ready ## Play calls through a real Kamailio with SIPp; installs both from Debian's packages.
+	@tests/sip/setup
+	@TEST_SIP=1 $(BIN)/python -m pytest tests/sip -s $(ARGS)
 
 rehearse: .venv/ready ## Play the cases of FILES=data/cases against catalogue and directory.
 	@$(BIN)/python -m server test $(FILES)

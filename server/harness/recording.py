@@ -23,6 +23,7 @@ from server.transport.wrapped import Handler, WrappedServer, behaviour_of, with_
 _CONTRACT = "callgate.v1."
 # What a test does to the engine is no question of its callers.
 _NOT_RECORDED = "callgate.v1.HarnessService"
+_BRIDGES = "ControlCalls"
 _METHODS = {
     "authorize_call": "AuthorizeCall",
     "authorize_calls": "AuthorizeCalls",
@@ -73,7 +74,7 @@ class RecordedServer(WrappedServer):
             return handler
         behaviour = behaviour_of(handler)
         if handler.request_streaming or handler.response_streaming:
-            return with_behaviour(handler, self._stream(behaviour))
+            return with_behaviour(handler, self._stream(behaviour, method))
         return with_behaviour(handler, self._unary(behaviour, method))
 
     @override
@@ -83,7 +84,7 @@ class RecordedServer(WrappedServer):
     @override
     def on_move(self, context: Context, tell: Callable[[], None]) -> None:
         """Call *tell* once when the call should move to a new connection."""
-        inner = context.inner if isinstance(context, _RecordedStream) else context
+        inner = context.inner if isinstance(context, _Context) else context
         super().on_move(inner, tell)
 
     def _unary(self, serve: _Serving, method: str) -> _Serving:
@@ -99,9 +100,10 @@ class RecordedServer(WrappedServer):
 
         return recorded
 
-    def _stream(self, serve: _Serving) -> _Serving:
+    def _stream(self, serve: _Serving, method: str) -> _Serving:
         async def recorded(request: Any, context: Context) -> None:
-            seen = _RecordedStream(context, self.recording)
+            is_bridge = method == _BRIDGES
+            seen = _RecordedStream(context, self.recording) if is_bridge else _Context(context)
             serving = asyncio.ensure_future(serve(request, cast("Context", seen)))
             self._streams.add(serving)
             try:
@@ -156,9 +158,10 @@ class _RecordedStream(_Context):
 
     async def write(self, message: Any) -> None:
         """Write a message."""
-        if isinstance(message, pb.ControlCallsResponse):
-            for item in message.items:
-                self._answered(item)
+        # What is written is bytes already, where the same answer was made before.
+        written = pb.ControlCallsResponse.FromString(message) if type(message) is bytes else message
+        for item in written.items:
+            self._answered(item)
         await self.inner.write(message)
 
     def _answered(self, item: pb.ControlItem) -> None:
