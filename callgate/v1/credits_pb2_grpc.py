@@ -159,7 +159,7 @@ class CreditServiceServicer:
         no other lot.
 
         Without `charge` the money is there already and only booked; with it the tenant's means of payment is
-        charged first, and nothing is added if that is declined.
+        charged first, and nothing is added if that is declined. Booking, and an `expire_time`, is an operator's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -243,6 +243,8 @@ class CreditServiceServicer:
 
     def UpdateFunding(self, request, context):
         """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge.
+
+        A tenant's own administrator may change `auto_recharge`; the rest is an operator's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -56,7 +56,7 @@ class CreditServiceStub:
     no other lot.
 
     Without `charge` the money is there already and only booked; with it the tenant's means of payment is
-    charged first, and nothing is added if that is declined.
+    charged first, and nothing is added if that is declined. Booking, and an `expire_time`, is an operator's.
     """
     ListLots: _grpc.UnaryUnaryMultiCallable[_credits_pb2.ListLotsRequest, _credits_pb2.ListLotsResponse]
     """Lists the lots of a tenant, the one that is spent first coming first."""
@@ -91,7 +91,10 @@ class CreditServiceStub:
     GetFunding: _grpc.UnaryUnaryMultiCallable[_credits_pb2.GetFundingRequest, _credits_pb2.GetFundingResponse]
     """Returns how a tenant buys credits: auto-recharge, billing address, limits."""
     UpdateFunding: _grpc.UnaryUnaryMultiCallable[_credits_pb2.UpdateFundingRequest, _credits_pb2.UpdateFundingResponse]
-    """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge."""
+    """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge.
+
+    A tenant's own administrator may change `auto_recharge`; the rest is an operator's.
+    """
     ListCharges: _grpc.UnaryUnaryMultiCallable[_credits_pb2.ListChargesRequest, _credits_pb2.ListChargesResponse]
     """Lists charges of a tenant's means of payment, the newest first: recharges, and top-ups with `charge`."""
     ResolveCharge: _grpc.UnaryUnaryMultiCallable[_credits_pb2.ResolveChargeRequest, _credits_pb2.ResolveChargeResponse]
@@ -127,7 +130,7 @@ class CreditServiceAsyncStub(CreditServiceStub):
     no other lot.
 
     Without `charge` the money is there already and only booked; with it the tenant's means of payment is
-    charged first, and nothing is added if that is declined.
+    charged first, and nothing is added if that is declined. Booking, and an `expire_time`, is an operator's.
     """
     ListLots: _aio.UnaryUnaryMultiCallable[_credits_pb2.ListLotsRequest, _credits_pb2.ListLotsResponse]  # type: ignore[assignment]
     """Lists the lots of a tenant, the one that is spent first coming first."""
@@ -162,7 +165,10 @@ class CreditServiceAsyncStub(CreditServiceStub):
     GetFunding: _aio.UnaryUnaryMultiCallable[_credits_pb2.GetFundingRequest, _credits_pb2.GetFundingResponse]  # type: ignore[assignment]
     """Returns how a tenant buys credits: auto-recharge, billing address, limits."""
     UpdateFunding: _aio.UnaryUnaryMultiCallable[_credits_pb2.UpdateFundingRequest, _credits_pb2.UpdateFundingResponse]  # type: ignore[assignment]
-    """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge."""
+    """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge.
+
+    A tenant's own administrator may change `auto_recharge`; the rest is an operator's.
+    """
     ListCharges: _aio.UnaryUnaryMultiCallable[_credits_pb2.ListChargesRequest, _credits_pb2.ListChargesResponse]  # type: ignore[assignment]
     """Lists charges of a tenant's means of payment, the newest first: recharges, and top-ups with `charge`."""
     ResolveCharge: _aio.UnaryUnaryMultiCallable[_credits_pb2.ResolveChargeRequest, _credits_pb2.ResolveChargeResponse]  # type: ignore[assignment]
@@ -207,7 +213,7 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         no other lot.
 
         Without `charge` the money is there already and only booked; with it the tenant's means of payment is
-        charged first, and nothing is added if that is declined.
+        charged first, and nothing is added if that is declined. Booking, and an `expire_time`, is an operator's.
         """
 
     @_abc_1.abstractmethod
@@ -308,7 +314,10 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credits_pb2.UpdateFundingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credits_pb2.UpdateFundingResponse, _abc.Awaitable[_credits_pb2.UpdateFundingResponse]]:
-        """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge."""
+        """Changes how a tenant buys credits; what is absent stays. Ends the rest after a declined recharge.
+
+        A tenant's own administrator may change `auto_recharge`; the rest is an operator's.
+        """
 
     @_abc_1.abstractmethod
     def ListCharges(

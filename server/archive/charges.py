@@ -75,6 +75,14 @@ def has_charge_in_flight(connection: Connection, tenant_id: str) -> bool:
     return connection.execute(query.limit(1)).first() is not None
 
 
+def pending_charges(connection: Connection, tenant_id: str) -> int:
+    """Sum up what is under way for a tenant and not in the ledger yet, in micros."""
+    query = select(func.coalesce(func.sum(_CHARGES.micros), 0)).where(
+        _CHARGES.tenant_id == tenant_id, _CHARGES.state.in_(IN_FLIGHT)
+    )
+    return int(connection.scalar(query) or 0)
+
+
 def last_attempt(connection: Connection, tenant_id: str, crossing: int) -> int:
     """Say how often this crossing was tried."""
     query = select(func.max(_CHARGES.attempt)).where(

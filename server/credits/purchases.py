@@ -52,8 +52,8 @@ class Purchases:
     async def top_up(self, request: pb.TopUpRequest, context: Context) -> pb.TopUpResponse:
         """Add a lot, once for the request's id."""
         tenant = self.parts.tenant(request.tenant_id)
-        if not request.charge:
-            # Money that somebody says has come in.
+        if not request.charge or request.HasField("expire_time"):
+            # Money that somebody says has come in, or that is to last longer than others'.
             require_operator()
         require_balance(tenant)
         micros = amount_micros(request.amount, tenant.currency)

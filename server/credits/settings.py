@@ -95,6 +95,8 @@ class FundingSettings:
         if request.HasField("auto_recharge"):
             changes |= self._recharge(request.auto_recharge, tenant)
         if request.HasField("billing_country"):
+            # Else whoever is refused for it could say that it is elsewhere.
+            require_operator()
             changes["billing_country"] = limits.location(request.billing_country)
         if request.HasField("region_override"):
             require_operator()

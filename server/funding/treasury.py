@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from server.archive import Audited, AuditTrail, Database, FundingRow
+from server.archive.charges import pending_charges
 from server.archive.funding import hold_funding, read_funding, save_funding
 from server.archive.requests import (
     Ending,
@@ -102,7 +103,9 @@ class Treasury:
             ) -> Mapping[str, Any]:
                 if row.version != version:
                     raise _Moved
-                check(row, balance + pending_top_ups(connection, asked.tenant_id))
+                pending = pending_top_ups(connection, asked.tenant_id)
+                pending += pending_charges(connection, asked.tenant_id)
+                check(row, balance + pending)
                 return asked.settle(connection, row)
 
             try:

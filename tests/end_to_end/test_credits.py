@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1 import credits_pb2 as pb
+from callgate.v1.authorization_pb2 import SettleCallRequest
 from callgate.v1.credits_pb2_grpc import CreditServiceStub
 from callgate.v1.money_pb2 import Money
 from engines import Engine, a_question, failure_of, running_engine, wait_until
@@ -241,6 +243,42 @@ def test_the_balance_at_a_past_time_is_what_the_statement_says(teller: CreditSer
 def _in(tenant: str, teller: CreditServiceStub, units: int) -> Money:
     currency = teller.GetBalance(pb.GetBalanceRequest(tenant_id=tenant)).balance.currency_code
     return Money(micros=units * UNIT, currency_code=currency)
+
+
+def test_a_call_is_on_the_statement_and_can_be_refunded(
+    engine: Engine, teller: CreditServiceStub
+) -> None:
+    question = a_question(CREDITS_CALL)
+    granted = engine.ask(question)
+    settled = engine.stub.SettleCall(
+        SettleCallRequest(
+            tenant_id=TENANT,
+            gateway_id=question.gateway_id,
+            call_id=question.call_id,
+            sequence=2,
+            used_duration=Duration(seconds=30),
+        )
+    )
+    archived(teller, call_id=question.call_id)
+    lines = teller.GetStatement(pb.GetStatementRequest(tenant_id=TENANT, page_size=1_000)).lines
+    (line,) = [line for line in lines if line.call_id == question.call_id]
+    before = balance(teller)
+
+    def refund(request_id: str) -> pb.RefundResponse:
+        return teller.Refund(
+            pb.RefundRequest(tenant_id=TENANT, request_id=request_id, decision_id=line.decision_id)
+        )
+
+    answer = refund("r-call")
+    again = failure_of(lambda: refund("r-again"))
+
+    charged = settled.usages[0].debited.micros
+    assert line.kind == pb.STATEMENT_KIND_CALL
+    assert line.amount.micros == -charged < 0
+    assert (line.decision_id, line.account_id) == (granted.decision_id, "adele")
+    assert answer.amount.micros == charged
+    assert balance(teller) == before + charged
+    assert again.reason == "REFUND_TOO_LARGE"
 
 
 def test_a_transfer_moves_only_what_no_call_holds(
