@@ -267,6 +267,37 @@ async def test_a_notice_waits_a_day_for_a_tenant_whose_facts_are_not_known_yet(
     assert rows == {"contoso": "addressed", "gone": "unaddressed"}
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("card_declined", "the card was declined"),
+        ("MAX_BALANCE", "the balance would exceed its limit"),
+        ("an_own_word_of_the_provider", "an_own_word_of_the_provider"),
+    ],
+)
+async def test_a_recharge_that_failed_is_told_with_its_reason(
+    room: PostRoom, sink: MailSink, reason: str, told: str
+) -> None:
+    """F5, F7: declined, or refused by a limit: the tenant reads why, and when it is tried next."""
+    await room.settle_on(ONE)
+    facts = {
+        "charge_id": "charge-1",
+        "currency": "USD",
+        "amount_micros": 20_000_000,
+        "reason": reason,
+        "detail": "",
+        "next_try_ms": room.clock.now_ms() + 3_600_000,
+    }
+    await room.happen(NoticeKind.RECHARGE_FAILED, facts=facts)
+
+    await work(room.courier())
+
+    (mail,) = sink.mails
+    assert mail["Subject"] == f"contoso: the recharge failed ({told})"
+    assert "20.00 USD" in text_of(mail)
+    assert "Next attempt not before: 15 January 2027, 09:00 (UTC)" in text_of(mail)
+
+
 async def test_the_mail_is_in_the_tenant_s_language_and_time_zone(
     room: PostRoom, sink: MailSink
 ) -> None:
