@@ -76,7 +76,6 @@ class Callers:
 
     def recovered_seconds(self, since: float) -> float:
         """Wait until every caller was answered after a moment; say when the last one was."""
-
         before = len(self.answered)
 
         def first_answers() -> dict[int, float]:
