@@ -116,7 +116,7 @@ class House:
             'location = "US"',
             *(f"{name} = {value!r}" for name, value in self._settings.items()),
             "[tenants]",
-            *(f'"{name}.example" = "{name}"' for name in ("acme", "poor", "broke")),
+            *(f'"{name}.example" = "{name}"' for name in ("acme", "busy", "poor", "broke")),
         ]
         path.write_text("\n".join(lines) + "\n")
         before = self._log("sidecar").count("Connected to the proxy")
