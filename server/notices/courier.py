@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from server.archive import Database
@@ -50,6 +50,8 @@ FIRST_PAUSE_MS = 5_000
 LONGEST_PAUSE_MS = {Channel.MAIL: 60_000, Channel.WEBHOOK: 900_000}
 # Then it is given up: after about three days.
 MOST_ATTEMPTS = {Channel.MAIL: 4_300, Channel.WEBHOOK: 300}
+# A courier that is stopped has this long to finish the mail that is going out.
+FINISH_SECONDS = 5.0
 _TOKEN_BYTES = 16
 _LONGEST_EXPONENT = 20
 _GONE = 410
@@ -114,7 +116,7 @@ class Courier:
             try:
                 async with self.postman.round() as round_:
                     while left:
-                        await self._send_mail(round_, left[0], token)
+                        await _to_its_end(self._send_mail(round_, left[0], token))
                         left.pop(0)
             except MailServerAway as away:
                 if not self._mail_is_away:
@@ -222,6 +224,19 @@ class Courier:
             delivery.tenant_id,
             trouble,
         )
+
+
+async def _to_its_end(sending: Coroutine[None, None, None]) -> None:
+    """Send one mail, to its end even if the courier is stopped: of half a mail nobody knows."""
+    task = asyncio.create_task(sending)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=FINISH_SECONDS)
+        if not task.done():
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def pause_ms(channel: Channel, attempts: int) -> int:

@@ -202,6 +202,29 @@ async def killed_at(step: int, folder: Path, *, after: bool) -> tuple[bool, int,
         return died, len(sink.mails), states
 
 
+async def test_a_courier_that_is_stopped_finishes_the_mail_that_goes_out(
+    room: PostRoom, sink: MailSink
+) -> None:
+    await room.settle_on(BOTH)
+    await room.happen()
+    sink.slow_seconds = 0.3
+    courier = room.courier()
+    await courier.address()
+    sending = asyncio.create_task(courier.send_mails())
+    async with asyncio.timeout(10):
+        await sink.busy.wait()
+
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    stopped = sorted(await room.states())
+    await work(room.courier())
+
+    assert sending.cancelled()
+    assert stopped == ["claimed", "sent"]
+    assert await room.states() == ["sent", "sent"]
+    assert len(sink.mails) == 2
+
+
 async def test_a_courier_that_slept_past_its_claim_sends_nothing_when_it_wakes(
     room: PostRoom, sink: MailSink
 ) -> None:

@@ -30,6 +30,10 @@ class MailSink:
     mail_answers: dict[str, str] = field(default_factory=dict)
     # Set: a mail is taken, and its connection is cut before the answer.
     cut_after: bool = False
+    # How long a mail is looked through before it is answered.
+    slow_seconds: float = 0.0
+    # Set when the first mail is looked through.
+    busy: asyncio.Event = field(default_factory=asyncio.Event)
     tls: bool = False
     login: bool = False
     port: int = 0
@@ -74,6 +78,8 @@ class MailSink:
         self, server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
         (recipient,) = envelope.rcpt_tos
+        self.busy.set()
+        await asyncio.sleep(self.slow_seconds)
         answer = self.mail_answers.get(recipient, "250 OK")
         if answer.startswith("250"):
             assert isinstance(envelope.content, bytes)
