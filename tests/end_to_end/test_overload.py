@@ -16,7 +16,7 @@ from open_load import Load, Outcome
 from slow_store import slowed
 
 # What the store answers, so that five times as much is still little for the transport itself.
-BYTES_PER_SECOND = {"grpcio": 15_000, "nghttp2": 60_000}
+BYTES_PER_SECOND = 15_000
 ONE_MINUTE_CALL, EMERGENCY = "+14255550123", "911"
 TIMES = 5
 SECONDS = 4.0
@@ -38,7 +38,7 @@ def test_five_times_what_can_be_answered_is_shed_and_the_rest_keeps_its_pace(
     redis.start()
     settings = {"transport": transport, "deadline_ms": int(DEADLINE_SECONDS * 1_000)}
     with (
-        slowed(redis.socket, tmp_path / "slow.sock", BYTES_PER_SECOND[transport]) as url,
+        slowed(redis.socket, tmp_path / "slow.sock", BYTES_PER_SECOND) as url,
         running_engine(tmp_path / "engine", redis_url=url, run_keeper=False, **settings) as engine,
     ):
         load = Load(engine.address)
@@ -76,7 +76,7 @@ def test_five_times_what_can_be_answered_is_shed_and_the_rest_keeps_its_pace(
     assert codes == {grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]}
     assert {one.trailers.get("grpc-retry-pushback-ms") for one in shed} <= {"250", None}
     # What can be answered is: no more is shed than has to be, and those taken are in time.
-    assert len(accepted) / SECONDS > capacity / 2
+    assert len(accepted) / SECONDS > capacity / 3
     assert percentile(later, 0.5) < DEADLINE_SECONDS * 1_000 / 2
     # Who is shed, and who is in an emergency, does not wait with those that are taken.
     assert percentile(shed, 0.25) < percentile(accepted, 0.25) / 3
