@@ -48,7 +48,7 @@ def build_engine(
     def count_report(report: FactsReport) -> None:
         metrics.facts_reload_failures += bool(report.problems)
 
-    archived = archived_tenants(settings, metrics)
+    archived = archived_tenants(settings, metrics, store)
     folders = FactsFolders(
         settings.catalogue_folder, None if archived else settings.directory_folder
     )
@@ -67,7 +67,10 @@ def build_engine(
     async def prepare() -> None:
         await clock.refresh()
         await ledger.install()
-        await accounts.open(list(facts.current.directory.tenants.values()))
+        directory = facts.current.directory
+        # What was borrowed while the archive is away may be behind, and is announced to nobody.
+        if directory.complete:
+            await accounts.open(list(directory.tenants.values()))
 
     return Engine(
         settings=settings,

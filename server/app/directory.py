@@ -11,8 +11,10 @@ from server.directory_service.files_copy import CopyOfFiles
 from server.directory_service.source import ArchiveSource, FilesSource, Source
 from server.facts import FactsKeeper
 from server.facts.archived import ArchivedTenants
+from server.facts.hot_copy import HotCopy
 from server.observation.metrics import Metrics
 from server.settings import DirectorySource, Settings
+from server.store import Store
 
 # How soon a process sees what another one has changed, where nothing else tells it.
 POLL_SECONDS = 1.0
@@ -22,7 +24,7 @@ _START_SECONDS = 10.0
 _log = logging.getLogger("callgate")
 
 
-def archived_tenants(settings: Settings, metrics: Metrics) -> ArchivedTenants | None:
+def archived_tenants(settings: Settings, metrics: Metrics, store: Store) -> ArchivedTenants | None:
     """Build what follows the archive; None where tenants come from files."""
     if settings.directory_source is DirectorySource.FILES:
         return None
@@ -32,7 +34,9 @@ def archived_tenants(settings: Settings, metrics: Metrics) -> ArchivedTenants | 
 
     # Connections of its own: whoever drains the journal never waits behind a reader of tenants.
     database = Database(archive_url(settings.archive_url, settings.data_folder))
-    return ArchivedTenants(database, poll_seconds=POLL_SECONDS, on_problem=count)
+    return ArchivedTenants(
+        database, poll_seconds=POLL_SECONDS, on_problem=count, hot=HotCopy(store)
+    )
 
 
 def directory_source(settings: Settings, facts: FactsKeeper) -> Source:

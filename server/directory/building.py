@@ -39,7 +39,8 @@ class TenantBuilder:
         self, tenant_id: str, head: str, catalogue: CatalogueFiles, *, base: Built | None = None
     ) -> None:
         self.tenant_id = tenant_id
-        self.changes = 0
+        # What was taken: kinds, ids and bodies.
+        self.taken: list[tuple[str, str, str | None]] = []
         self.begun_at = time.monotonic()
         self._catalogue = catalogue
         self._users: dict[str, User] = dict(base.tenant.users) if base else {}
@@ -68,7 +69,7 @@ class TenantBuilder:
 
     def take(self, kind: ItemKind, item_id: str, body: str | None) -> None:
         """Take an item, new or changed; without a body it is gone."""
-        self.changes += 1
+        self.taken.append((kind.value, item_id, body))
         come = None if body is None else self._build(kind, item_id, body)
         table: dict[str, Item] = {
             ItemKind.USER: self._users,

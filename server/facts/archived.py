@@ -27,6 +27,8 @@ from server.directory.bodies import ItemKind
 from server.directory.building import Built, TenantBuilder
 from server.factfiles.problems import InvalidFacts
 from server.facts.at_rest import collector_at_rest
+from server.facts.hot_copy import HotCopy, HotTenant
+from server.store import StoreUnavailable
 
 PAGE_ROWS = 1_000
 # Each about a millisecond of the loop.
@@ -49,6 +51,9 @@ class InUse(Protocol):
     def expect(self, tenant: Tenant) -> None:
         """Have a tenant at hand that will be announced, by us or by another process."""
 
+    def borrow(self, tenant: Tenant) -> None:
+        """Take a tenant into use without announcing it: the ledger may know it already, or not."""
+
     def all_read(self) -> None:
         """Note that a tenant that is not here by now does not exist."""
 
@@ -70,8 +75,14 @@ class ArchivedTenants:
     """Follows the directory in the archive. `on_problem` is told of each tenant left as it was."""
 
     def __init__(
-        self, database: Database, *, poll_seconds: float, on_problem: Callable[[], None]
+        self,
+        database: Database,
+        *,
+        poll_seconds: float,
+        on_problem: Callable[[], None],
+        hot: HotCopy | None = None,
     ) -> None:
+        self._hot = hot
         self.database = database
         self._poll_seconds = poll_seconds
         self._on_problem = on_problem
@@ -105,6 +116,7 @@ class ArchivedTenants:
 
     async def run(self) -> None:
         """Look for changes until cancelled."""
+        borrowed = False
         while True:
             try:
                 await self.database.migrate()
@@ -112,6 +124,7 @@ class ArchivedTenants:
                 _log.warning("Waiting for the archive with the directory: %s", error)
             else:
                 break
+            borrowed = borrowed or await self._borrow()
             await asyncio.sleep(self._poll_seconds)
         while True:
             with suppress(ArchiveUnavailable):
@@ -120,6 +133,41 @@ class ArchivedTenants:
                 async with asyncio.timeout(self._poll_seconds):
                     await self._wanted.wait()
             self._wanted.clear()
+
+    async def _borrow(self) -> bool:
+        """Take into use what the store has a copy of; say whether it could be read."""
+        assert self._in_use is not None
+        if self._hot is None:
+            return False
+        try:
+            async for hot in self._hot.read():
+                builder = TenantBuilder(hot.tenant_id, hot.head, self.tables)
+                for count, (kind, item_id, body) in enumerate(hot.items, 1):
+                    builder.take(ItemKind(kind), item_id, body)
+                    if count % ITEMS_PER_SLICE == 0:
+                        await asyncio.sleep(PAUSE_SECONDS)
+                with suppress(InvalidFacts):
+                    self._in_use.borrow(builder.finish(hot.revision).tenant)
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def _copy(self, row: TenantRow, builder: TenantBuilder, base: Built | None) -> None:
+        """Copy what changed, unless another process has; or all of it, where that does not fit."""
+        if self._hot is None:
+            return
+        copied = await self._hot.revision(row.tenant_id)
+        if copied == row.revision:
+            return
+        if base is not None and copied == base.revision:
+            hot = HotTenant(row.tenant_id, row.body, row.revision, builder.taken)
+            await self._hot.write(hot, whole=False)
+            return
+        if base is not None:
+            builder = TenantBuilder(row.tenant_id, row.body, self.tables)
+            await self._read_items(builder, 0)
+        hot = HotTenant(row.tenant_id, row.body, row.revision, builder.taken)
+        await self._hot.write(hot, whole=True)
 
     def look_soon(self) -> None:
         """Look for changes without waiting for the next look."""
@@ -196,6 +244,8 @@ class ArchivedTenants:
         if row.deleted:
             self._known.pop(row.tenant_id, None)
             await self._in_use.drop(row.tenant_id)
+            if self._hot is not None:
+                await self._hot.drop(row.tenant_id)
             return
         base = known.built if known and known.built.revision >= row.begin_revision else None
         if base is not None and base.revision >= row.revision:
@@ -216,12 +266,13 @@ class ArchivedTenants:
         if known is not None and known.later is not None:
             known.later.cancel()
         taken = self._known[row.tenant_id] = _Known(built)
-        if base is not None and builder.changes > FEW_CHANGES:
+        if base is not None and len(builder.taken) > FEW_CHANGES:
             self._in_use.expect(built.tenant)
             took = time.monotonic() - builder.begun_at
             taken.later = asyncio.create_task(self._tell_later(taken, took + self._poll_seconds))
         else:
             taken.told = await self._in_use.replace(built.tenant)
+        await self._copy(row, builder, base)
 
     async def _read(self, row: TenantRow, builder: TenantBuilder, base: Built | None) -> TenantRow:
         """Read a tenant as it stands in the archive, pausing after each slice; say as of when."""

@@ -249,6 +249,10 @@ class FactsKeeper:
         """Have a tenant at hand that will be announced, by us or by another process."""
         self._coming[tenant.tenant_id] = tenant
 
+    def borrow(self, tenant: Tenant) -> None:
+        """Take a tenant into use without announcing it: the ledger may know it already, or not."""
+        self.current.directory.put(tenant)
+
     def all_read(self) -> None:
         """Note that a tenant that is not here by now does not exist."""
         self.current.directory.complete = True

@@ -18,6 +18,8 @@ from server.ledger.questions import CallKey
 PARTITIONS = 256
 # String: which keeper works; it lives some seconds and is of no partition.
 KEEPER_LEASE = "callgate:keeper"
+# Set: the tenants of the archive that there is a copy of. It is of no partition, and no record.
+HOT_TENANTS = "callgate:tenants"
 _CACHED_TENANTS = 65_536
 _CACHED_GATEWAYS = 4_096
 _CALL_REFERENCE_BYTES = 16
@@ -127,6 +129,15 @@ def newest_stream_key(gateway_id: str) -> str:
     at.
     """
     return f"callgate:stream:{call_reference(gateway_id)}"
+
+
+def hot_tenant_key(tenant_id: str) -> str:
+    """Spell the key of the copy of a tenant of the archive.
+
+    Hash: "head" and "revision", and "<kind>/<id>" for each thing it owns. It is of no partition,
+    and lives until the tenant is deleted; where it is missing the archive is read.
+    """
+    return f"callgate:tenant:{call_reference(tenant_id)}"
 
 
 def expiry_member(tenant_id: str, reference: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -207,55 +206,63 @@ def test_files_are_listed_and_looked_up_and_changed_by_nobody_but_their_editor(
         assert unread.reason == "DIRECTORY_IN_FILES"
 
 
-def test_a_hundred_thousand_users_are_imported_whole_or_not_at_all(
-    first: Engine, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(scope="module")
+def crowd(first: Engine) -> Directory:
+    """A directory with a tenant that is to have a hundred thousand users."""
     directory = Directory(first)
-    directory.stub.CreateTenant(
-        pb.CreateTenantRequest(
-            tenant=pb.Tenant(
-                tenant_id="crowd",
-                country="US",
-                currency_code="USD",
-                funding_model=pb.FUNDING_MODEL_POST_PAID,
-            )
-        )
+    tenant = pb.Tenant(
+        tenant_id="crowd",
+        country="US",
+        currency_code="USD",
+        funding_model=pb.FUNDING_MODEL_POST_PAID,
     )
-    lines = [b"user_id,usage_location,licences,number"] + [
+    directory.stub.CreateTenant(pb.CreateTenantRequest(tenant=tenant))
+    return directory
+
+
+def crowd_lines() -> list[bytes]:
+    return [b"user_id,usage_location,licences,number"] + [
         f"user-{n:06d}@crowd.example,US,MCOEV MCOPSTN1 MCOPSTNPP,+1425{5_000_000 + n}".encode()
         for n in range(USERS)
     ]
-    bad = [*lines]
-    bad[99_998] = bad[99_998].replace(b"MCOEV", b"MCOEVE")
-    options: dict[str, Any] = {"tenant_id": "crowd", "format": CSV, "file_name": "users.csv"}
 
-    failed = failure_of(lambda: directory.import_file(b"\n".join(bad), **options))
-    nobody = directory.export("crowd", CSV)
-    started = time.monotonic()
-    told = directory.import_file(b"\n".join(lines), **options)
-    seconds = time.monotonic() - started
-    wait_until(lambda: answered(first, "user-099999@crowd.example", "crowd"), seconds=90)
-    wait_until(
-        lambda: answered(first, "user-099999@crowd.example", "crowd") == "granted", seconds=90
-    )
-    in_force = time.monotonic() - started - seconds
-    everybody = directory.export("crowd", CSV)
-    again = directory.import_file(everybody, **options)
+
+def import_crowd(crowd: Directory, lines: list[bytes]) -> list[pb.ImportDirectoryResponse]:
+    content = b"\n".join(lines)
+    return crowd.import_file(content, tenant_id="crowd", format=CSV, file_name="users.csv")
+
+
+def test_a_mistake_in_line_99999_leaves_everything_as_it_was(crowd: Directory) -> None:
+    lines = crowd_lines()
+    lines[99_998] = lines[99_998].replace(b"MCOEV", b"MCOEVE")
+
+    failed = failure_of(lambda: import_crowd(crowd, lines))
 
     assert failed.reason == "FILE_INVALID"
     assert failed.text.startswith("users.csv:99999: users.")
     assert "'MCOEVE' is no licence of skus.csv" in failed.text
-    assert nobody.count(b"\n") == 1
-    assert told[-1].result.created_count == USERS
-    assert everybody.count(b"\n") == 1 + USERS
-    assert (again[-1].result.unchanged_count, again[-1].result.updated_count) == (USERS + 1, 0)
-    assert directory.export("crowd", CSV) == everybody
+    assert crowd.export("crowd", CSV).count(b"\n") == 1
+
+
+def test_a_hundred_thousand_users_are_imported_whole_and_decided_by(
+    crowd: Directory, first: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prints what it took; the machine is whatever it is, so no time is asserted."""
+    last = f"user-{USERS - 1:06d}@crowd.example"
+    before, started = memory_mb(first), time.monotonic()
+
+    told = import_crowd(crowd, crowd_lines())
+
+    seconds = time.monotonic() - started
+    wait_until(lambda: answered(first, last, "crowd") == "granted", seconds=100)
+    in_force = time.monotonic() - started - seconds
     with capsys.disabled():
         print(  # noqa: T201 -- The figures are what one runs it for.
             f"\n{USERS:,} users: imported in {seconds:.1f} s, in force {in_force:.1f} s later; "
-            f"engine {memory_mb(first):.0f} MB, largest child of this run "
-            f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _KB_PER_MB:.0f} MB"
+            f"engine {before:.0f} MB before, {memory_mb(first):.0f} MB after"
         )
+    assert told[-1].result.created_count == USERS
+    assert crowd.export("crowd", CSV).count(b"\n") == 1 + USERS
 
 
 def memory_mb(engine: Engine) -> float:
