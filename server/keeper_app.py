@@ -81,11 +81,6 @@ async def joined_keeper(
         joining = running_parts(settings, make_clock=make_clock)
         parts, _store = await stack.enter_async_context(joining)
         courier = make_courier(settings, parts.archive.database, parts.now_ms)
-        if settings.keeper_http_listen is not None:
-            page = KeeperPage(figures, parts.now_ms, (courier.figures.families,))
-            listener = HttpListener(settings.keeper_http_listen, page)
-            stack.push_async_callback(listener.stop)
-            await listener.start()
         money = make_money_in(
             settings,
             parts.archive.database,
@@ -93,6 +88,12 @@ async def joined_keeper(
             now_ms=parts.now_ms,
             around=around_payments,
         )
+        if settings.keeper_http_listen is not None:
+            families = (courier.figures.families, money.finishing.figures.families)
+            page = KeeperPage(figures, parts.now_ms, families)
+            listener = HttpListener(settings.keeper_http_listen, page)
+            stack.push_async_callback(listener.stop)
+            await listener.start()
         more = [KeeperDuty(work, pause) for work, pause in duties_of(courier)]
         more += [KeeperDuty(work, pause) for work, pause in money_duties(money)]
         yield Keeper(parts, figures, more)

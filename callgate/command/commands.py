@@ -20,7 +20,7 @@ from callgate.command.engine import (
     json_option,
     print_answer,
 )
-from callgate.command.funding import lots, recharge, statement
+from callgate.command.funding import lots, recharge, resolve_charge, statement
 from callgate.command.money import credit_limit, debit, freeze, refund, top_up, transfer
 from callgate.command.notices import notices
 from callgate.command.question import DEFAULT_GATEWAY, KIND_NAMES, Given, question_of
@@ -118,7 +118,18 @@ def emergency_numbers(location: str, as_json: bool, address: str) -> None:
     print_answer(answer, as_json, lambda: emergency_numbers_text(answer))
 
 
-for _command in (recharge, top_up, debit, refund, transfer, credit_limit, freeze, lots, statement):
+for _command in (
+    recharge,
+    resolve_charge,
+    top_up,
+    debit,
+    refund,
+    transfer,
+    credit_limit,
+    freeze,
+    lots,
+    statement,
+):
     callgate.add_command(_command)
 for _command in (*COMMANDS, export, import_, audit, call, calls, notices, route, tokens, watch):
     callgate.add_command(_command)

@@ -66,6 +66,30 @@ def recharge(*, tenant: str, as_json: bool, address: str, yes: bool, **given: An
     print_answer(answer, as_json, lambda: _funding_text(tenant, answer.funding, charges.charges))
 
 
+@click.command("resolve-charge", epilog=EPILOG)
+@click.argument("charge_id")
+@tenant_option
+@click.option("--taken/--not-taken", default=None, required=True, help="What the provider says.")
+@click.option("--note", metavar="TEXT", default="", help="How that is known, for the audit trail.")
+@yes_option
+@json_option
+@address_option
+def resolve_charge(
+    *, tenant: str, charge_id: str, as_json: bool, address: str, yes: bool, **given: Any
+) -> None:
+    """Say what became of a charge that is unresolved: credited if it was taken."""
+    fate = "taken: credit it" if given["taken"] else "not taken: give it up"
+    confirm(f"The money of {charge_id} of {tenant} was {fate}?", yes)
+    with connected(address) as engine:
+        answer: pb.ResolveChargeResponse = engine.ask_credits(
+            "ResolveCharge",
+            pb.ResolveChargeRequest(
+                tenant_id=tenant, charge_id=charge_id, taken=given["taken"], note=given["note"]
+            ),
+        )
+    print_answer(answer, as_json, lambda: f"{charge_id} is {_state(answer.charge)}")
+
+
 @click.command(epilog=EPILOG)
 @tenant_option
 @click.option("--all", "show_spent", is_flag=True, help="Also those used up, expired or voided.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
@@ -24,6 +24,7 @@ from server.archive.requests import (
     note_archived,
 )
 from server.funding.applying import FREEZING_KINDS, LIMITING_KINDS, Kind, in_time, passing_over
+from server.funding.figures import MoneyFigures, count_money
 from server.funding.treasury import CLAIM_MS, Treasury
 from server.funding.trouble import FundingRefused
 from server.ledger import Ledger, TopUp
@@ -44,6 +45,7 @@ class Finishing:
     treasury: Treasury
     ledger: Ledger
     now_ms: Callable[[], int]
+    figures: MoneyFigures = field(default_factory=MoneyFigures)
 
     async def work(self) -> None:
         """Do one round."""
@@ -62,6 +64,8 @@ class Finishing:
         ):
             with passing_over(charge.charge_id):
                 await self._confirm_charge(charge)
+
+        self.figures.charges, self.figures.waiting = await self.database.read(count_money)
 
     async def expire_lots(self) -> None:
         """Let lots that are due expire, also of accounts that nobody asks anything of."""
@@ -82,6 +86,7 @@ class Finishing:
     async def _confirm(self, request: FundingRequest) -> None:
         if not await self.database.read(lambda c: _is_archived(c, request)):
             _log.warning("%s of %s is applied again.", request.request_id, request.tenant_id)
+            self.figures.put_in_again += 1
             try:
                 async with in_time():
                     await self.treasury.applying.apply(request)
@@ -102,6 +107,8 @@ class Finishing:
             charge.archived = True
             await self.database.write(lambda c: save_charge(c, charge))
             return
+        _log.warning("Charge %s of %s is credited again.", charge.charge_id, charge.tenant_id)
+        self.figures.put_in_again += 1
         async with in_time():
             await self.ledger.top_up(
                 TopUp(charge.tenant_id, charge.lot_id, charge.micros, charge.expire_ms)

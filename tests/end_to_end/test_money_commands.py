@@ -91,3 +91,10 @@ def test_an_account_is_frozen_and_let_go(terminal: Terminal) -> None:
 
     assert frozen == "fourthcoffee is frozen\n"
     assert free == "fourthcoffee is not frozen any more\n"
+
+
+def test_a_charge_that_nobody_knows_cannot_be_resolved(terminal: Terminal) -> None:
+    result = terminal.type("resolve-charge", "no-charge", *TENANT, "--taken", "--yes")
+
+    assert result.exit_code == 2
+    assert "NOT_FOUND (CHARGE_UNKNOWN)" in result.stderr

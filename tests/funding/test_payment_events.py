@@ -124,7 +124,10 @@ async def test_another_amount_than_was_asked_for_is_left_to_an_operator(shop: Sh
     shop.till.house.clock.pass_seconds(60)
     await shop.till.work()
 
+    finishing = shop.till.finishing
+    await finishing.work()
     assert (await shop.till.charges())[0].state is ChargeState.UNRESOLVED
+    assert finishing.figures.charges["unresolved"] == 1
     assert await shop.till.balance() == 9 * UNIT
 
 
