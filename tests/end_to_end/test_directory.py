@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -204,6 +207,45 @@ def test_files_are_listed_and_looked_up_and_changed_by_nobody_but_their_editor(
             "DIRECTORY_IN_FILES",
         )
         assert unread.reason == "DIRECTORY_IN_FILES"
+
+
+def test_the_command_line_looks_before_it_takes_and_takes_only_when_told(
+    first: Engine, tmp_path: Path
+) -> None:
+    create(Directory(first), "zoe")
+    file = tmp_path / "users.csv"
+    file.write_text("user_id,licences\nzoe,MCOEV\n")
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("user_id,licences\nzoe,MCOEV\nyan,MCOEVE\n")
+
+    looked = callgate(first, "import", str(file), "--tenant", "contoso", "--dry-run")
+    refused = callgate(first, "import", str(file), "--tenant", "contoso", typed="n\n")
+    before = callgate(first, "users", "show", "--tenant", "contoso", "zoe")
+    taken = callgate(first, "import", str(file), "--tenant", "contoso", "--yes")
+    after = callgate(first, "users", "show", "--tenant", "contoso", "zoe")
+    mistaken = callgate(first, "import", str(wrong), "--tenant", "contoso")
+
+    assert "~ users/zoe  licences  loses MCOPSTN1, MCOPSTNPP" in looked.stdout
+    assert "1 would lose something" in looked.stdout
+    assert "Import it?" in refused.stderr
+    assert "MCOEV MCOPSTN1 MCOPSTNPP" in before.stdout
+    assert taken.returncode == 0
+    assert "MCOPSTN1" not in after.stdout
+    assert mistaken.returncode == 2
+    assert "wrong.csv:3: users.yan.usage_location: is missing" in mistaken.stderr
+
+
+def callgate(engine: Engine, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    program = "import sys; from callgate.command import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=ROOT,
+        env=os.environ | {"CALLGATE_ADDRESS": engine.address},
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
