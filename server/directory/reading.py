@@ -51,7 +51,7 @@ def read_directory(
     return tenants
 
 
-def read_tenant(
+def read_tenant(  # noqa: PLR0917 -- Where it stands, what it says, by what, who notes.
     path: Path, values: Mapping[str, Any], catalogue: CatalogueFiles, problems: Problems
 ) -> Tenant | None:
     """Read one tenant as if its file held `values`, and note every mistake."""
