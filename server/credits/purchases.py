@@ -79,7 +79,8 @@ class Purchases:
         body = {
             "debit_id": f"transfer:{request.request_id}",
             "micros": micros,
-            "overdraft_micros": 0,
+            # What is borrowed is not there to be given away.
+            "overdraft_micros": None,
             "to_tenant_id": receiver.tenant_id,
             "currency": tenant.currency,
             "lot_id": f"transfer:{tenant.tenant_id}:{request.request_id}",

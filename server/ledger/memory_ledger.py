@@ -176,7 +176,9 @@ class MemoryLedger:
         if step is None:
             return
         available = step.account.available_micros
-        below_zero = max(debit.overdraft_micros, step.account.credit_limit_micros)
+        below_zero = 0
+        if debit.overdraft_micros is not None:
+            below_zero = max(debit.overdraft_micros, step.account.credit_limit_micros)
         least = 0 if available is None else available + below_zero
         if debit.micros > least:
             self._commit(step)

@@ -135,12 +135,15 @@ class TopUp:
 
 @dataclass(frozen=True, slots=True)
 class DirectDebit:
-    """Money taken from an account without a call, as far as `overdraft_micros` below zero."""
+    """Money taken from an account without a call, as far as `overdraft_micros` below zero.
+
+    A credit limit of the account counts if it is larger. None: not below zero at all.
+    """
 
     tenant_id: str
     debit_id: str
     micros: int
-    overdraft_micros: int = 0
+    overdraft_micros: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,9 +176,8 @@ class RedisLedger:
     async def debit(self, debit: DirectDebit) -> None:
         """Take money that no call holds, once per debit id: all of it or nothing."""
         wire.require_money(debit.micros)
-        await self._money(
-            "debit", debit.tenant_id, debit.debit_id, debit.micros, debit.overdraft_micros
-        )
+        overdraft = "" if debit.overdraft_micros is None else debit.overdraft_micros
+        await self._money("debit", debit.tenant_id, debit.debit_id, debit.micros, overdraft)
 
     async def refund(self, refund: Refund) -> None:
         """Give debited money back, once per refund id."""

@@ -55,3 +55,13 @@ async def test_an_account_that_was_never_funded_has_a_balance_with_its_limit(
 async def test_nobody_has_a_limit_whose_account_is_not_open(ledger: Ledger) -> None:
     with pytest.raises(AccountUnknown):
         await ledger.set_credit_limit("contoso", 7)
+
+
+async def test_what_is_borrowed_cannot_be_given_away(ledger: Ledger) -> None:
+    await ledger.open_account(an_account(10))
+    await ledger.set_credit_limit("contoso", 20)
+
+    with pytest.raises(FundsMissing):
+        await ledger.debit(DirectDebit("contoso", "debit-1", 11, overdraft_micros=None))
+
+    assert (await ledger.read_balance("contoso")).available_micros == 10

@@ -165,7 +165,7 @@ class History:
             self.random.choice(TENANTS),
             f"debit-{self.random.randint(1, 9)}",
             self.random.choice((1, 30, 200)),
-            self.random.choice((0, 0, 25)),
+            self.random.choice((0, 0, 25, None)),
         )
         return f"{debit}", lambda ledger: ledger.debit(debit)
 

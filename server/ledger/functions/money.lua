@@ -56,7 +56,8 @@ end
 
 -- debit: take money that no call holds, once per debit id: all of it or nothing.
 --   KEYS   accounts, expiry, journal
---   ARGV   now_ms, nonce, tenant, debit id, micros, overdraft_micros
+--   ARGV   now_ms, nonce, tenant, debit id, micros, overdraft_micros; '': never below zero, whatever
+--          the account's limit
 --   reply  OK | SHORT, micros | REUSED | NO_ACCOUNT
 local function debit(keys, args)
   if not call then bind() end
@@ -65,7 +66,7 @@ local function debit(keys, args)
   local plan, _, reply = open_money(keys, args, what)
   if not plan then return reply end
   local acct = plan.acct
-  local below_zero = max(whole(args[6], 'overdraft'), acct.limit)
+  local below_zero = args[6] == '' and 0 or max(whole(args[6], 'overdraft'), acct.limit)
   local short = micros - (acct.available and acct.available + below_zero or 0)
   if short > 0 then
     if #plan.part.entries > 0 then commit(keys, plan) end
