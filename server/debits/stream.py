@@ -161,13 +161,13 @@ class Stream:
         made = self._watching.made.get(batch)
         if made is None:
             reached = batch.standing or batch.place
-            made = watch_response(batch.movements, reached, batch.currency).SerializeToString()
+            made = watch_response(batch.movements, reached, batch.currency)
             self._watching.made[batch] = made
         return made
 
     async def _send(self, movements: Sequence[Movement], reached: Standing | Place) -> None:
         response = watch_response(movements, reached, self._currency)
-        await self._put(response.SerializeToString(), _place(reached))
+        await self._put(response, _place(reached))
 
     async def _put(self, response: bytes, place: Place) -> None:
         self._follower.check_pace()

@@ -17,7 +17,14 @@ partition was filled anew as well (`EpochEnded`); it then joins again. See docs/
 from __future__ import annotations
 
 from server.journal.follower import FOLLOWER_LIMIT, Batch, Follower
-from server.journal.movement import CALL_KINDS, MovedPurse, Movement, PurseMove
+from server.journal.movement import (
+    CALL_KINDS,
+    CallTexts,
+    MovedPurse,
+    Movement,
+    PurseMove,
+    call_moves,
+)
 from server.journal.place import Place, Standing
 from server.journal.source import JournalSource, Page
 from server.journal.tailer import Tailer
@@ -28,6 +35,7 @@ __all__ = [
     "FOLLOWER_LIMIT",
     "Batch",
     "BeyondRetention",
+    "CallTexts",
     "EpochEnded",
     "Follower",
     "FollowerTooSlow",
@@ -40,4 +48,5 @@ __all__ = [
     "Standing",
     "Tailer",
     "TailerStopped",
+    "call_moves",
 ]

@@ -16,6 +16,8 @@ from server.ledger.wire import GROUP, PURSE, UNIT
 CALL_KINDS = frozenset({"reserved", "extended", "settled", "released", "ended", "expired"})
 
 _REMEMBERED_PURSES = 4_096
+_REMEMBERED_CALLS = 16_384
+_REMEMBERED_TENANTS = 4_096
 _NO_BALANCE = "-"
 
 
@@ -50,6 +52,21 @@ class PurseMove(NamedTuple):
     lot_id: str = ""
 
 
+class CallTexts(NamedTuple):
+    """What an entry says that a call holds and paid, before and after, as the ledger wrote it.
+
+    Calls that are alike have the same texts, so what follows from them is worked out once.
+    """
+
+    purses: str
+    held_before: str
+    paid_before: str
+    held: str
+    paid: str
+    # Those that paid before, where other purses pay from here on.
+    other_purses: str
+
+
 class Movement:
     """One entry of a journal. What is not asked for is not worked out; what is, once for all.
 
@@ -67,8 +84,8 @@ class Movement:
     @cached_property
     def tenant_id(self) -> str:
         """Whose account it is; empty for an entry about the partition itself."""
-        first_line = self.entry.body.partition("\n")[0]
-        return tenant_of(first_line.removeprefix("tenant="))
+        first_line, _, _ = self.entry.body.partition("\n")
+        return _tenant(first_line)
 
     @cached_property
     def fields(self) -> Mapping[str, str]:
@@ -138,9 +155,22 @@ class Movement:
     def moves(self) -> tuple[PurseMove, ...]:
         """What moved, purse by purse; a purse of which nothing moved is left out."""
         if self.entry.kind in CALL_KINDS:
-            return tuple(self._call_moves())
+            return call_moves(self.call_texts)
         read = _MONEY_KINDS.get(self.entry.kind)
         return read(self.fields) if read else ()
+
+    @property
+    def call_texts(self) -> CallTexts:
+        """What an entry about a call says that it holds and paid."""
+        fields = self.fields
+        return CallTexts(
+            self._facts[1],
+            fields["held_before"],
+            fields["before"],
+            fields["segments"],
+            fields["uses"],
+            fields.get("other_purses", ""),
+        )
 
     @property
     def available_micros(self) -> int | None:
@@ -168,16 +198,6 @@ class Movement:
         call_id, purses, context = text.split(GROUP, 2)
         return call_id, purses, context
 
-    def _call_moves(self) -> Iterator[PurseMove]:
-        """Compare what was held and paid before with what is now."""
-        fields, purses = self.fields, _purses(self._facts[1])
-        before = _Sums(_held(fields["held_before"]), _uses(fields["before"]))
-        if "other_purses" in fields:
-            # Other purses pay from here on; those before give back what they held.
-            yield from _moves(_purses(fields["other_purses"]), before, _Sums({}, before.paid))
-            before = _Sums({}, before.paid)
-        yield from _moves(purses, before, _Sums(_held(fields["segments"]), _uses(fields["uses"])))
-
 
 _Figures = dict[int, tuple[int, int]]
 _NOTHING = (0, 0)
@@ -188,6 +208,24 @@ class _Sums(NamedTuple):
 
     held: _Figures
     paid: _Figures
+
+
+@lru_cache(_REMEMBERED_TENANTS)
+def _tenant(first_line: str) -> str:
+    return tenant_of(first_line.removeprefix("tenant="))
+
+
+@lru_cache(_REMEMBERED_CALLS)
+def call_moves(texts: CallTexts) -> tuple[PurseMove, ...]:
+    """Compare what was held and paid before with what is now."""
+    moves: list[PurseMove] = []
+    before = _Sums(_held(texts.held_before), _uses(texts.paid_before))
+    if texts.other_purses:
+        # Other purses pay from here on; those before give back what they held.
+        moves += _moves(_purses(texts.other_purses), before, _Sums({}, before.paid))
+        before = _Sums({}, before.paid)
+    moves += _moves(_purses(texts.purses), before, _Sums(_held(texts.held), _uses(texts.paid)))
+    return tuple(moves)
 
 
 def _moves(purses: tuple[MovedPurse, ...], before: _Sums, after: _Sums) -> Iterator[PurseMove]:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from server.ledger.keys import PARTITIONS, partition_keys
-from server.ledger.store_call import named_trouble, pairs
+from server.ledger.store_call import named_trouble
 from server.ledger.trouble import LedgerDamaged
 from server.store import Store
 
+# The lines of an entry about a call, in the order in which they are mostly written.
+_CALL_LINES: Final = (
+    "tenant", "call", "gateway", "opened", "asked", "segments", "uses", "before", "held_before",
+    "report", "unfunded", "lots", "available", "reserved", "facts",
+)  # fmt: skip
+_OF_A_CALL: Final = re.compile("\n".join(f"{name}=(.*)" for name in _CALL_LINES))
+# As every entry is written.
+_FIELDS = [b"meta", b"kind", b"body"]
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
+
+class JournalEntry(NamedTuple):
     """One entry of a partition's journal, as it was written.
 
     `epoch`, `n` and `nonce` are its place; `previous_nonce` is the nonce of the entry before it.
@@ -32,7 +40,10 @@ class JournalEntry:
     @property
     def fields(self) -> Mapping[str, str]:
         """The body, by the names of its lines."""
-        # A list is built in a third less time than a generator is asked.
+        # Nearly all are about calls, and read at once; the others line by line.
+        found = _OF_A_CALL.fullmatch(self.body)
+        if found is not None:
+            return dict(zip(_CALL_LINES, found.groups(), strict=True))
         return dict([line.split("=", 1) for line in self.body.split("\n")]) if self.body else {}
 
 
@@ -76,8 +87,10 @@ class JournalReader:
 def _read_entry(row: Sequence[Any]) -> JournalEntry:
     place, values = row
     try:
-        fields = dict(pairs(values))
-        epoch, nonce, previous, time_ms, small_until_ms = fields[b"meta"].decode().split(" ")
+        names, (meta, kind, body) = values[::2], values[1::2]
+        if names != _FIELDS:
+            raise LedgerDamaged("an entry of a journal")
+        epoch, nonce, previous, time_ms, small_until_ms = meta.decode().split(" ")
         return JournalEntry(
             epoch=int(epoch),
             n=int(place.decode().removesuffix("-0")),
@@ -85,8 +98,8 @@ def _read_entry(row: Sequence[Any]) -> JournalEntry:
             previous_nonce=previous,
             time_ms=int(time_ms),
             small_until_ms=int(small_until_ms),
-            kind=fields[b"kind"].decode(),
-            body=fields[b"body"].decode(),
+            kind=kind.decode(),
+            body=body.decode(),
         )
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise LedgerDamaged("an entry of a journal") from error

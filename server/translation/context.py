@@ -217,14 +217,19 @@ def _asked(call: Call, verdict: Admission | Refusal) -> AskedCall:
     )
 
 
-def with_capability(strings: tuple[str, ...], index: int, purse: ToldPurse) -> ToldPurse:
-    """Add to a purse what licence allowed it, which is told in a context at the purse's place.
+def purses_part(strings: tuple[str, ...]) -> str:
+    """Return the part of a context that tells purses: the same for calls that are alike."""
+    return "".join(strings).split(_SEPARATOR, _FIXED_FIELDS)[-1]
+
+
+def with_capability(part: str, index: int, purse: ToldPurse) -> ToldPurse:
+    """Add to a purse what licence allowed it, as the `purses_part` tells it at the purse's place.
 
     A call that went on under other facts may have a context of other purses: then it is not known.
     """
-    at = _FIXED_FIELDS + index * _PURSE_FIELDS
-    fields = "".join(strings).split(_SEPARATOR)[at : at + _PURSE_FIELDS]
-    if not fields:
+    at = index * _PURSE_FIELDS
+    fields = part.split(_SEPARATOR)[at : at + _PURSE_FIELDS]
+    if len(fields) < _PURSE_FIELDS:
         return purse
     told = ToldPurse(*_split(_SEPARATOR.join(fields)))
     return told if told._replace(capability="") == purse else purse

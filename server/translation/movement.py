@@ -7,12 +7,23 @@ from functools import lru_cache
 
 from callgate.v1 import authorization_pb2
 from callgate.v1 import debits_pb2 as pb
-from server.journal import CALL_KINDS, Movement, Place, PurseMove, Standing
-from server.translation.context import ToldPurse, with_capability
+from server.journal import (
+    CALL_KINDS,
+    CallTexts,
+    Movement,
+    Place,
+    PurseMove,
+    Standing,
+    call_moves,
+)
+from server.translation.context import ToldPurse, purses_part, with_capability
 from server.translation.cursor import cursor_of
+from server.translation.kept_answer import varint
 from server.translation.parts import set_money, set_purse, set_time
 
-_REMEMBERED_PURSES = 4_096
+_REMEMBERED_PURSES, _REMEMBERED_CALLS = 4_096, 16_384
+# The first byte of an entry in a response: its field, and that a length follows.
+_ENTRY = bytes([pb.WatchDebitsResponse.ENTRIES_FIELD_NUMBER << 3 | 2])
 _KINDS = {
     "reserved": pb.JOURNAL_ENTRY_KIND_RESERVATION,
     "extended": pb.JOURNAL_ENTRY_KIND_RESERVATION,
@@ -34,16 +45,19 @@ _KINDS = {
 
 def watch_response(
     movements: Iterable[Movement], reached: Standing | Place, currency: str
-) -> pb.WatchDebitsResponse:
-    """Build one response: some entries, where they end, and how the account stands, if known."""
-    response = pb.WatchDebitsResponse()
-    for movement in movements:
-        _set_entry(response.entries.add(), movement, currency)
+) -> bytes:
+    """Write one response: some entries, where they end, and how the account stands, if known."""
+    rest = pb.WatchDebitsResponse()
     if isinstance(reached, Standing):
-        _set_account(response.account, reached)
+        _set_account(rest.account, reached)
         reached = reached.place
-    response.cursor = cursor_of(reached)
-    return response
+    rest.cursor = cursor_of(reached)
+    written: list[bytes] = []
+    for movement in movements:
+        entry = _entry(movement, currency)
+        written += (_ENTRY, varint(len(entry)), entry)
+    # Messages that are written one after the other are one message.
+    return b"".join((*written, rest.SerializeToString()))
 
 
 def snapshot_metadata(standing: Standing) -> dict[str, str]:
@@ -66,19 +80,45 @@ def _set_account(account: pb.AccountState, standing: Standing) -> None:
     set_money(account.debited, standing.debited_micros, standing.currency)
 
 
-def _set_entry(entry: pb.JournalEntry, movement: Movement, currency: str) -> None:
-    moves = movement.moves
-    entry.kind = _kind(movement.kind, moves)
-    set_time(entry.entry_time, movement.entry.time_ms)
+def _entry(movement: Movement, currency: str) -> bytes:
     if movement.kind in CALL_KINDS:
-        entry.decision_id = movement.decision_id
-        entry.gateway_id = movement.gateway_id
-        entry.call_id = movement.call_id
-    else:
-        entry.lot_id = movement.lot_id
-        entry.reference_id = movement.reference_id
+        return _call_entry(movement, currency)
+    entry = pb.JournalEntry(
+        kind=_KINDS[movement.kind],
+        lot_id=movement.lot_id,
+        reference_id=movement.reference_id,
+    )
+    set_time(entry.entry_time, movement.entry.time_ms)
+    for move in movement.moves:
+        _set_move(entry.movements.add(), move, "", currency=currency)
+    return entry.SerializeToString()
+
+
+def _call_entry(movement: Movement, currency: str) -> bytes:
+    """Write what is a call's own, and behind it what calls that are alike have in common."""
+    pays, moved = _moved(movement.call_texts, purses_part(movement.context), currency)
+    kind = _KINDS[movement.kind]
+    if pays and kind == pb.JOURNAL_ENTRY_KIND_RESERVATION:
+        kind = pb.JOURNAL_ENTRY_KIND_DEBIT
+    entry = pb.JournalEntry(
+        kind=kind,
+        decision_id=movement.decision_id,
+        gateway_id=movement.gateway_id,
+        call_id=movement.call_id,
+    )
+    set_time(entry.entry_time, movement.entry.time_ms)
+    return entry.SerializeToString() + moved
+
+
+@lru_cache(_REMEMBERED_CALLS)
+def _moved(texts: CallTexts, told: str, currency: str) -> tuple[bool, bytes]:
+    """Write what moved, and say whether anything was paid."""
+    moves = call_moves(texts)
+    entry = pb.JournalEntry()
     for move in moves:
-        _set_move(entry.movements.add(), move, movement, currency=currency)
+        _set_move(entry.movements.add(), move, told, currency=currency)
+    pays = any(move.debited_seconds or move.debited_micros for move in moves)
+    return pays, entry.SerializeToString()
 
 
 @lru_cache(_REMEMBERED_PURSES)
@@ -89,18 +129,10 @@ def _purse(told: ToldPurse) -> authorization_pb2.Purse:
     return purse
 
 
-def _kind(kind: str, moves: tuple[PurseMove, ...]) -> pb.JournalEntryKind.ValueType:
-    found = _KINDS[kind]
-    pays = any(move.debited_seconds or move.debited_micros for move in moves)
-    if found == pb.JOURNAL_ENTRY_KIND_RESERVATION and pays:
-        return pb.JOURNAL_ENTRY_KIND_DEBIT
-    return found
-
-
-def _set_move(told: pb.Movement, move: PurseMove, movement: Movement, *, currency: str) -> None:
+def _set_move(told: pb.Movement, move: PurseMove, part: str, *, currency: str) -> None:
     purse = move.purse
     named = ToldPurse(purse.kind, "", purse.pool_id, purse.counter, purse.period)
-    told.purse.CopyFrom(_purse(with_capability(movement.context, move.purse_index, named)))
+    told.purse.CopyFrom(_purse(with_capability(part, move.purse_index, named)))
     if move.held_seconds:
         told.held_duration.seconds = move.held_seconds
     if move.debited_seconds:

@@ -171,7 +171,9 @@ async def test_an_answer_on_the_wire_tells_only_what_moved(
     source = JournalSource(store, None)
 
     page = await source.after(FROM_THE_BEGINNING, limit=10, tenant_id=TENANT)
-    response = watch_response(page.movements, await source.standing(TENANT), "USD")
+    response = pb.WatchDebitsResponse.FromString(
+        watch_response(page.movements, await source.standing(TENANT), "USD")
+    )
 
     opened, topped_up, reserved = response.entries
     assert opened.kind == pb.JOURNAL_ENTRY_KIND_ACCOUNT
