@@ -95,7 +95,10 @@ def scripted_engine() -> Iterator[Script]:
         _Authorization(script),  # type: ignore[abstract] # Scripts what the command line asks.
         engine,
     )
-    credits_pb2_grpc.add_CreditServiceServicer_to_server(_Credits(script), engine)
+    credits_pb2_grpc.add_CreditServiceServicer_to_server(
+        _Credits(script),  # type: ignore[abstract] # As above.
+        engine,
+    )
     port = engine.add_insecure_port("127.0.0.1:0")
     script.address = f"127.0.0.1:{port}"
     engine.start()
