@@ -12,7 +12,7 @@ from server.errors import Overloaded
 
 # However slow everything is, so many questions may wait for the ledger: else nothing would show
 # that it is quick again.
-LEAST_WAITING = 8
+LEAST_WAITING = 32
 # However quick everything is, no more than these: at ten thousand a second, a tenth of a second.
 MOST_WAITING = 1_024
 # Reports about running calls are taken for longer than new calls are: who cannot extend ends a

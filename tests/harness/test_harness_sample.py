@@ -29,7 +29,7 @@ def test_the_suite_passes_on_a_bridge_that_is_right() -> None:
     assert "5 passed" in done.stdout
     started = re.search(r"an engine started in (\d+\.\d\d) s", done.stdout)
     assert started is not None
-    print(f"an engine of the harness started in {started[1]} s")  # noqa: T201
+    print(f"an engine of the harness started in {started[1]} s")  # noqa: T201 -- To be seen with -s.
 
 
 def test_the_harness_catches_a_bridge_that_settles_twice() -> None:

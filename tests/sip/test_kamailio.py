@@ -68,7 +68,7 @@ def test_when_the_money_ends_both_sides_get_a_bye(engine: Engine, house: House) 
         calls = house.call("is_cut", (PAULA, ROME))
 
     [(call_id, talked)] = calls.talks().items()
-    print(f"cut off {1_000 * (talked - 3):+.0f} ms from the granted second")  # noqa: T201
+    print(f"cut off {1_000 * (talked - 3):+.0f} ms from the granted second")  # noqa: T201 -- Its table.
     assert calls.status == 0
     assert 3 <= talked < 5
     engine.expect_debit("poor", call_id, "0.03")
@@ -202,7 +202,7 @@ def test_a_thousand_calls_at_a_hundred_a_second(engine: Engine, house: House) ->
     expected = sum(math.ceil(seconds) for seconds in talks.values())
     engine.settle_down()
     balance = engine.balance("busy")
-    print(  # noqa: T201
+    print(  # noqa: T201 -- Its table.
         f"{len(talks)} calls, {calls.retransmissions} retransmissions, "
         f"{expected} seconds by SIPp, {balance.debited.micros / 10_000:.0f} paid"
     )

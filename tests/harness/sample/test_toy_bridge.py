@@ -56,4 +56,4 @@ def test_what_the_bridge_forgets_is_given_back(engine: Engine, bridge: ToyBridge
 
 
 def test_start_up(engine: Engine) -> None:
-    print(f"an engine started in {engine.start_seconds:.2f} s")  # noqa: T201
+    print(f"an engine started in {engine.start_seconds:.2f} s")  # noqa: T201 -- To be seen with -s.
