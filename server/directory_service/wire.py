@@ -179,6 +179,16 @@ def _prefix(kind: EnumDescriptor) -> str:
     return kind.values_by_number[0].name.removesuffix("UNSPECIFIED")
 
 
+def _extend(held: Any, field: Any, value: Any) -> None:
+    if field.message_type is None:
+        held.extend(value)
+    elif field.message_type.GetOptions().map_entry:
+        held.update(value)
+    else:
+        for one in value:
+            held.add(**one)
+
+
 def _fill_table(message: Any, values: Mapping[str, Any], currency: str) -> None:
     for name, value in values.items():
         _from_file(message, message.DESCRIPTOR.fields_by_name[name], value, currency=currency)
@@ -187,13 +197,8 @@ def _fill_table(message: Any, values: Mapping[str, Any], currency: str) -> None:
 
 def _from_file(message: Any, field: Any, value: Any, *, currency: str) -> None:
     held = getattr(message, field.name)
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        held.update(value)
-    elif field.is_repeated and field.message_type is not None:
-        for one in value:
-            held.add(**one)
-    elif field.is_repeated:
-        held.extend(value)
+    if field.is_repeated:
+        _extend(held, field, value)
     elif field.message_type is Money.DESCRIPTOR:
         held.micros, held.currency_code = micros_of(value), currency
     elif field.message_type is not None:
