@@ -171,6 +171,7 @@ def test_a_new_lot_leaves_the_expiry_of_the_others_as_it_was(teller: CreditServi
 
 
 def test_a_refund_goes_back_to_the_lot_that_paid(teller: CreditServiceStub) -> None:
+    archived(teller, lot_id=f"opening:{TENANT}")
     first = teller.ListLots(pb.ListLotsRequest(tenant_id=TENANT)).lots[0]
     debit = pb.DebitRequest(tenant_id=TENANT, request_id="d-1", amount=usd(3), note="a fax")
     teller.Debit(debit)
@@ -206,7 +207,9 @@ def test_what_a_call_holds_cannot_be_debited(engine: Engine, teller: CreditServi
 
 
 def test_a_statement_adds_up_line_by_line_and_page_by_page(teller: CreditServiceStub) -> None:
-    archived(teller, reference_id="refund:r-1:1")
+    for number in range(4):
+        teller.TopUp(top_up(f"t-line{number}", 20))
+    archived(teller, lot_id="top_up:t-line3")
     lines: list[pb.StatementLine] = []
     token, openings = "", []
     while True:
@@ -228,6 +231,8 @@ def test_a_statement_adds_up_line_by_line_and_page_by_page(teller: CreditService
 
 
 def test_the_balance_at_a_past_time_is_what_the_statement_says(teller: CreditServiceStub) -> None:
+    teller.TopUp(top_up("t-past", 20))
+    archived(teller, lot_id="top_up:t-past")
     page = teller.GetStatement(pb.GetStatementRequest(tenant_id=TENANT, page_size=1_000))
     line = page.lines[-2]
 
@@ -314,6 +319,9 @@ def test_a_transfer_moves_only_what_no_call_holds(
 def test_a_credit_limit_lets_calls_go_on_below_zero(
     engine: Engine, teller: CreditServiceStub
 ) -> None:
+    left = teller.GetBalance(pb.GetBalanceRequest(tenant_id=TENANT)).available
+    if left.micros > 0:
+        teller.Debit(pb.DebitRequest(tenant_id=TENANT, request_id="d-left", amount=left))
     refused = engine.ask(a_question(CREDITS_CALL))
     request = pb.SetCreditLimitRequest(tenant_id=TENANT, request_id="l-1", credit_limit=usd(5))
     teller.SetCreditLimit(request)
@@ -343,7 +351,8 @@ def test_a_frozen_account_grants_nothing_and_a_closed_one_takes_nothing(
 
 def test_auto_recharge_fills_a_balance_up_by_itself(teller: CreditServiceStub) -> None:
     """The keeper of a real engine charges and credits; the charge is listed."""
-    recharge = pb.AutoRecharge(enabled=True, trigger=usd(5), amount=usd(20))
+    trigger = Money(micros=balance(teller) + UNIT, currency_code="USD")
+    recharge = pb.AutoRecharge(enabled=True, trigger=trigger, amount=usd(20))
     change = pb.UpdateFundingRequest(
         tenant_id=TENANT, auto_recharge=recharge, payment_customer="pays"
     )
@@ -360,6 +369,6 @@ def test_auto_recharge_fills_a_balance_up_by_itself(teller: CreditServiceStub) -
         )
     )
 
-    assert balance(teller) >= 20 * UNIT
+    assert balance(teller) >= trigger.micros
     assert late.reason == "FUNDING_CHANGED"
     assert teller.GetFunding(pb.GetFundingRequest(tenant_id=TENANT)).funding.etag == etag
