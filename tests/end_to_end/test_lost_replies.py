@@ -267,6 +267,33 @@ def quickly(engine: Engine) -> float:
     return sorted(times)[-2]
 
 
+def test_fifty_calls_at_two_servers_on_a_limit_of_one_get_one(
+    engines: tuple[Engine, Engine],
+) -> None:
+    """G1: one runs; when it ended, one more may, at whichever server."""
+
+    def ask_all() -> list[pb.AuthorizeCallRequest]:
+        questions = [a_question(tenant_id="northwind", user_id="nils") for _ in range(50)]
+        asked = [
+            engines[number % 2].stub.AuthorizeCall.future(question, timeout=10)
+            for number, question in enumerate(questions)
+        ]
+        answers = [one.result() for one in asked]
+        refused = {answer.refusal.reason for answer in answers if answer.HasField("refusal")}
+        assert refused == {pb.REASON_CONCURRENT_CALLS}
+        return [
+            question
+            for question, answer in zip(questions, answers, strict=True)
+            if answer.HasField("grant")
+        ]
+
+    [first] = ask_all()
+    settle(engines[1], a_report(first, 1))
+    second = ask_all()
+
+    assert len(second) == 1
+
+
 # Last, for it leaves next to nothing.
 def test_thirty_calls_at_two_servers_on_money_for_one_get_one(
     redis: OwnRedis, engines: tuple[Engine, Engine]
