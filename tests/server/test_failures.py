@@ -11,6 +11,8 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from server.archive import ArchiveUnavailable
+from server.archive.identities import IdentityChanged, IdentityExists, IdentityMissing
+from server.archive.notice_list import NobodyToTell, NoticeUnknown
 from server.directory import trouble as directory
 from server.errors import (
     DETAILS_KEY,
@@ -19,8 +21,13 @@ from server.errors import (
     BridgeTooSlow,
     CursorExpired,
     FactsBehind,
+    IdentitiesNotKept,
+    IdentityEnded,
+    IdentityUnknown,
     InvalidRequest,
     Overloaded,
+    RoleBeyond,
+    RoleMissing,
     StoreEpochEnded,
     StreamReplaced,
     TenantForbidden,
@@ -70,6 +77,16 @@ CASES = [
     (FundingBusy(), "ABORTED", "FUNDING_BUSY", True),
     (NotArchivedYet(), "UNAVAILABLE", "NOT_ARCHIVED_YET", True),
     (ChargeUnknown(), "NOT_FOUND", "CHARGE_UNKNOWN", False),
+    (IdentityUnknown(), "UNAUTHENTICATED", "IDENTITY_UNKNOWN", False),
+    (IdentityEnded(), "UNAUTHENTICATED", "IDENTITY_ENDED", False),
+    (RoleMissing(), "PERMISSION_DENIED", "ROLE_MISSING", False),
+    (RoleBeyond(), "PERMISSION_DENIED", "ROLE_BEYOND", False),
+    (IdentitiesNotKept(), "FAILED_PRECONDITION", "IDENTITIES_NOT_KEPT", False),
+    (IdentityMissing(), "NOT_FOUND", "IDENTITY_MISSING", False),
+    (IdentityExists(), "ALREADY_EXISTS", "IDENTITY_EXISTS", False),
+    (IdentityChanged(), "ABORTED", "ETAG_CHANGED", False),
+    (NoticeUnknown(), "NOT_FOUND", "NOTICE_UNKNOWN", False),
+    (NobodyToTell(), "FAILED_PRECONDITION", "NOBODY_TO_TELL", False),
     (directory.DirectoryInFiles(), "FAILED_PRECONDITION", "DIRECTORY_IN_FILES", False),
     (directory.DirectoryUnreadable("odd"), "UNAVAILABLE", "DIRECTORY_UNREADABLE", False),
     (directory.ResourceUnknown("user"), "NOT_FOUND", "RESOURCE_UNKNOWN", False),
