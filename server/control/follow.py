@@ -83,6 +83,8 @@ class Follow:
         # looked whether these are still the ones in use.
         self._asked: dict[str, str] = {}
         self._looked_at = -ESTIMATE_SECONDS
+        # Set once all that moves from then on is heard.
+        self.joined = asyncio.Event()
 
     async def run(self) -> None:
         """Push until the process is about to end. Raises `BridgeTooSlow`."""
@@ -102,6 +104,7 @@ class Follow:
             for tenant_id in self._hello.tenant_ids:
                 with suppress(AccountUnknown):
                     await follower.join(tenant_id)
+            self.joined.set()
             while True:
                 batch = await follower.next(ESTIMATE_SECONDS)
                 if batch is not None:

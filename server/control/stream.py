@@ -12,6 +12,7 @@ from typing import Any, cast
 import grpc.aio
 
 from callgate.v1 import authorization_pb2 as pb
+from policy.emergency import is_beyond_emergency
 from server.access import check_admitted, current, find_tenant_by_id
 from server.calls.quick import Quick
 from server.calls.verbs import Verbs
@@ -27,6 +28,8 @@ from server.translation.control import MAX_QUESTIONS, check_questions, read_hell
 MAX_UNANSWERED = 1_024
 # How long a stream may be silent before it says who it is.
 HELLO_SECONDS = 10.0
+# How long its first questions wait until its calls can be told of.
+JOIN_SECONDS = 0.25
 # How long a bridge may leave what is written to it untaken.
 WRITE_SECONDS = 30.0
 
@@ -108,7 +111,7 @@ class BridgeStream:
 
     async def run(self, first: pb.ControlCallsRequest, follow: Follow) -> None:
         """Serve until somebody ends the stream. Raises why."""
-        reading = asyncio.create_task(self._read(first))
+        reading = asyncio.create_task(self._read(first, follow))
         writing = asyncio.create_task(self._write())
         pushing = asyncio.create_task(follow.run())
         replaced = asyncio.create_task(self._standing.replaced.wait())
@@ -146,7 +149,8 @@ class BridgeStream:
                 self._answer(question), context=self._opened_by.copy()
             )
 
-    async def _read(self, message: pb.ControlCallsRequest) -> None:
+    async def _read(self, message: pb.ControlCallsRequest, follow: Follow) -> None:
+        await _hear_first(message, follow)
         while True:
             check_questions(message, set(self._unanswered))
             await self._ask(list(message.questions))
@@ -188,6 +192,19 @@ class BridgeStream:
                     await self._context.write(b"".join(items))
             except TimeoutError as error:
                 raise BridgeTooSlow from error
+
+
+async def _hear_first(first: pb.ControlCallsRequest, follow: Follow) -> None:
+    """Wait a moment until the journal is heard: what is granted before is told of by nobody.
+
+    Emergencies, and a store that is away, are not waited for.
+    """
+    numbers = [question.authorize_call.called_number for question in first.questions]
+    numbers += [leg.called_number for one in first.questions for leg in one.authorize_calls.legs]
+    if all(not number or is_beyond_emergency(number) for number in numbers):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(JOIN_SECONDS):
+                await follow.joined.wait()
 
 
 async def _first_message(context: Context) -> pb.ControlCallsRequest:
