@@ -97,7 +97,7 @@ def test_spellings_of_one_number_are_one_question(engine: Engine, spelling: str)
     assert first.called_number == CREDITS_CALL
 
 
-def test_every_question_is_one_step_of_the_store(engine: Engine) -> None:
+def test_every_question_is_one_step_of_the_store(tmp_path: Path) -> None:
     asked = [
         a_question(CREDITS_CALL),
         a_question("+14255550123", user_id="frank"),
@@ -105,12 +105,15 @@ def test_every_question_is_one_step_of_the_store(engine: Engine) -> None:
         a_question("+14255550123", dry_run=True),
         a_question("12ab"),
     ]
-    before = fcalls(engine)
 
-    for question in asked * 2:
-        engine.ask(question)
+    # A keeper takes steps of its own.
+    with running_engine(tmp_path, run_keeper=False) as engine:
+        before = fcalls(engine)
+        for question in asked * 2:
+            engine.ask(question)
+        taken = fcalls(engine) - before
 
-    assert fcalls(engine) - before == 2 * len(asked)
+    assert taken == 2 * len(asked)
 
 
 def test_a_dry_run_decides_and_changes_nothing(engine: Engine) -> None:
