@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -11,15 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-import grpc.aio
 import pytest
 import redis
 
-from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from engines import Engine, OwnRedis, a_question, command, failure_of, running_engine, wait_until
-from server.app import running_engine as running_engine_here
-from server.settings import Settings
-from server.settings.kinds import Address
 
 CREDITS_CALL = "+390612345678"
 
@@ -137,31 +131,6 @@ def test_a_second_engine_may_share_the_store_of_the_first(tmp_path: Path) -> Non
         running_engine(tmp_path / "second", redis_url=f"unix://{first.store.absolute()}") as second,
     ):
         assert first.ask(question) == second.ask(question)
-
-
-async def test_what_nobody_reported_on_is_given_back(tmp_path: Path) -> None:
-    settings = Settings(
-        listen=Address("127.0.0.1", 0), data_folder=tmp_path, records_path=str(tmp_path / "records")
-    )
-    async with (
-        running_engine_here(settings) as (engine, port),
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-    ):
-        answer = await AuthorizationServiceStub(channel).AuthorizeCall(a_question(CREDITS_CALL))
-        held = await engine.ledger.read_balance("contoso")
-        # The hour of the reservation comes, by the one clock that counts.
-        now_ms = engine.clock.now_ms()
-        assert engine.clock._offset_micros is not None
-        engine.clock._offset_micros += (answer.grant.expire_time.ToMilliseconds() - now_ms) * 1_000
-        left = held
-        for _ in range(100):
-            if not left.reserved_micros:
-                break
-            await asyncio.sleep(0.05)
-            left = await engine.ledger.read_balance("contoso")
-
-    assert left.reserved_micros == 0
-    assert held.reserved_micros == answer.grant.segments[0].held.micros > 0
 
 
 @pytest.mark.parametrize("transport", ["grpcio", "nghttp2"])
