@@ -23,11 +23,12 @@ from server.settings.mail_server import MailServer
 ENVIRONMENT_PREFIX = "CALLGATE_"
 # Says where the file is, so it cannot stand in it.
 FILE_VARIABLE = "CALLGATE_SETTINGS"
-# The others are the command line's; a shell may hold both.
+# The others are those of the command line and of tests; a shell may hold all of them.
 _NO_SETTINGS = frozenset(
     {
         FILE_VARIABLE,
         *("CALLGATE_ADDRESS", "CALLGATE_CA", "CALLGATE_CERT", "CALLGATE_KEY", "CALLGATE_TOKEN"),
+        "CALLGATE_ENGINE",
     }
 )
 

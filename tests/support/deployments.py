@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -19,8 +18,6 @@ from typing import Any
 
 import redis
 from redis.crc import key_slot
-
-from server.store.embedded import die_with_parent
 
 START_SECONDS = 15.0
 SLOTS = 16_384
@@ -52,7 +49,7 @@ class Server:
         self.process = subprocess.Popen(
             self._command,
             stdout=subprocess.DEVNULL,
-            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 -- It makes one system call.
+            preexec_fn=die_with_us(),  # noqa: PLW1509 -- It makes one system call.
         )
 
     def kill(self) -> None:

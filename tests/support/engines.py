@@ -28,7 +28,8 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
 from callgate.v1.credits_pb2_grpc import CreditServiceStub
-from server.store.embedded import die_with_parent, find_binary
+from dying import die_with_us
+from server.store.embedded import find_binary
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
@@ -81,8 +82,7 @@ class Engine:
                 stderr=subprocess.STDOUT,
                 # A group of its own, as of a job at a terminal.
                 process_group=0,
-                # A run of the tests that is killed leaves no engine behind.
-                preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 -- It makes one system call.
+                preexec_fn=die_with_us(),  # noqa: PLW1509 -- It makes one system call.
             )
 
     def stop(self) -> int:
