@@ -19,6 +19,8 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
+from dying import die_with_us
+
 START_SECONDS = 15.0
 SLOTS = 16_384
 PRIMARY_NAME = "money"
