@@ -19,9 +19,9 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from server.archive import ArchiveUnavailable
-from server.directory import trouble as directory
 from server.archive.identities import IdentityChanged, IdentityExists, IdentityMissing
 from server.archive.notice_list import NobodyToTell, NoticeUnknown
+from server.directory import trouble as directory
 from server.funding.trouble import (
     ChargeUnknown,
     FundingBusy,
@@ -285,18 +285,6 @@ TABLE: Mapping[type[Exception], Failure] = {
         _LEDGER_RETRY_MS,
     ),
     FactsBehind: Failure(grpc.StatusCode.UNAVAILABLE, "FACTS_BEHIND", retry_ms=_FACTS_RETRY_MS),
-    directory.DirectoryInFiles: Failure(grpc.StatusCode.FAILED_PRECONDITION, "DIRECTORY_IN_FILES"),
-    directory.DirectoryUnreadable: Failure(grpc.StatusCode.UNAVAILABLE, "DIRECTORY_UNREADABLE"),
-    directory.ResourceUnknown: Failure(grpc.StatusCode.NOT_FOUND, "RESOURCE_UNKNOWN"),
-    directory.ResourceExists: Failure(grpc.StatusCode.ALREADY_EXISTS, "RESOURCE_EXISTS"),
-    directory.EtagChanged: Failure(grpc.StatusCode.ABORTED, "ETAG_CHANGED"),
-    directory.ResourceInUse: Failure(grpc.StatusCode.FAILED_PRECONDITION, "RESOURCE_IN_USE"),
-    directory.TenantInUse: Failure(grpc.StatusCode.FAILED_PRECONDITION, "TENANT_IN_USE"),
-    directory.FileInvalid: Failure(grpc.StatusCode.INVALID_ARGUMENT, "FILE_INVALID"),
-    directory.DirectoryChanged: Failure(grpc.StatusCode.ABORTED, "DIRECTORY_CHANGED"),
-    directory.ImportRunning: Failure(
-        grpc.StatusCode.RESOURCE_EXHAUSTED, "IMPORT_RUNNING", retry_ms=_LEDGER_RETRY_MS
-    ),
     # Its reason is the refusal's own; see `failure_of`.
     FundingRefused: Failure(grpc.StatusCode.FAILED_PRECONDITION, "FUNDING_REFUSED"),
     FundingReused: Failure(
@@ -318,6 +306,18 @@ TABLE: Mapping[type[Exception], Failure] = {
     ),
     ChargeUnknown: Failure(
         grpc.StatusCode.NOT_FOUND, "CHARGE_UNKNOWN", "The tenant has no such charge."
+    ),
+    directory.DirectoryInFiles: Failure(grpc.StatusCode.FAILED_PRECONDITION, "DIRECTORY_IN_FILES"),
+    directory.DirectoryUnreadable: Failure(grpc.StatusCode.UNAVAILABLE, "DIRECTORY_UNREADABLE"),
+    directory.ResourceUnknown: Failure(grpc.StatusCode.NOT_FOUND, "RESOURCE_UNKNOWN"),
+    directory.ResourceExists: Failure(grpc.StatusCode.ALREADY_EXISTS, "RESOURCE_EXISTS"),
+    directory.EtagChanged: Failure(grpc.StatusCode.ABORTED, "ETAG_CHANGED"),
+    directory.ResourceInUse: Failure(grpc.StatusCode.FAILED_PRECONDITION, "RESOURCE_IN_USE"),
+    directory.TenantInUse: Failure(grpc.StatusCode.FAILED_PRECONDITION, "TENANT_IN_USE"),
+    directory.FileInvalid: Failure(grpc.StatusCode.INVALID_ARGUMENT, "FILE_INVALID"),
+    directory.DirectoryChanged: Failure(grpc.StatusCode.ABORTED, "DIRECTORY_CHANGED"),
+    directory.ImportRunning: Failure(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, "IMPORT_RUNNING", retry_ms=_LEDGER_RETRY_MS
     ),
 }
 _BUG = Failure(
