@@ -85,7 +85,7 @@ def new_token() -> None:
     from server.access.identities import digest_of, new_token
 
     token = new_token()
-    click.echo(f"{token}\n\nsha256 = \"{digest_of(token)}\"")
+    click.echo(f'{token}\n\nsha256 = "{digest_of(token)}"')
 
 
 @main.command("check-data")

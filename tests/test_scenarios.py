@@ -61,11 +61,7 @@ def scenarios_of(docstring: str) -> set[str]:
 def test_every_scenario_has_a_test(rows: dict[str, str]) -> None:
     wanted = {f"{group}{number}" for group, numbers in WANTED.items() for number in numbers}
 
-    without = {
-        scenario
-        for scenario in wanted
-        if "::test_" not in rows.get(scenario, "")
-    }
+    without = {scenario for scenario in wanted if "::test_" not in rows.get(scenario, "")}
 
     assert not without
 

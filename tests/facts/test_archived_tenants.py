@@ -150,7 +150,8 @@ async def test_until_all_was_read_no_tenant_is_said_not_to_exist(
 
     await process.archived.catch_up()
 
-    assert find_tenant_by_id("contoso", process.facts.current.directory)
+    found = find_tenant_by_id("contoso", process.facts.current.directory)
+    assert found.tenant_id == "contoso"
     with pytest.raises(TenantForbidden):
         find_tenant_by_id("nobody", process.facts.current.directory)
 

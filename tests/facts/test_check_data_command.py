@@ -9,6 +9,7 @@ from server.check_data import check
 
 
 def test_sound_folders_are_summed_up(files: FactFiles, capsys: pytest.CaptureFixture[str]) -> None:
+    assert files.folders.directory is not None
     status = check(files.folders.catalogue, files.folders.directory)
 
     out, err = capsys.readouterr()
@@ -24,6 +25,7 @@ def test_mistakes_are_counted_and_nothing_is_used(
     files.change("catalogue/rates/EUR.csv", "0.10", "ten")
     files.change("directory/fabrikam.toml", '"0.00"', '"none"')
 
+    assert files.folders.directory is not None
     status = check(files.folders.catalogue, files.folders.directory)
 
     out, err = capsys.readouterr()
