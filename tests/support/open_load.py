@@ -34,7 +34,9 @@ class Outcome:
     @property
     def reason(self) -> str:
         """The reason in the status of one that failed."""
-        details = self.trailers["grpc-status-details-bin"]
+        details = self.trailers.get("grpc-status-details-bin")
+        if details is None:  # It was the transport that gave up.
+            return ""
         status, info = Status.FromString(base64.b64decode(details + "==")), ErrorInfo()
         status.details[0].Unpack(info)
         return str(info.reason)
