@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from server.access.roles import Role
 from server.factfiles.problems import Problems
 from server.factfiles.section import read_section
 from server.factfiles.table import read_text
-from server.factfiles.toml_lines import find_lines, line_of
+from server.factfiles.toml_lines import line_of, parse_toml
 
 IDENTITY_ID = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _IDENTITY_WORDS = "1 to 64 letters, digits and any of . _ @ + -"
@@ -92,14 +91,10 @@ def read_identities(path: Path) -> list[Identity]:
 
 def _read(file: _File) -> Iterator[Identity]:
     text = read_text(file.path, file.problems)
-    if text is None:
+    found = None if text is None else parse_toml(file.path, text, file.problems)
+    if found is None:
         return
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        file.note((), f"is not TOML: {error}")
-        return
-    file.lines = find_lines(text)
+    values, file.lines = found
     sections = values.pop("identities", {})
     for name in values:
         file.note((name,), "is not a table here; write [identities.NAME] for each")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from server.directory.sections import (
 from server.factfiles.problems import Problems
 from server.factfiles.section import read_section
 from server.factfiles.table import read_text
-from server.factfiles.toml_lines import find_lines, line_of
+from server.factfiles.toml_lines import line_of, parse_toml
 
 MAX_USERS = 200_000
 MAX_RESOURCE_ACCOUNTS = 10_000
@@ -80,14 +79,10 @@ def read_tenant_file(path: Path, problems: Problems) -> TenantFile:
 
 def read_tenant_text(path: Path, text: str, problems: Problems) -> TenantFile:
     """Read the text of a file as far as it can be understood."""
-    file = TenantFile(path, problems)
-    try:
-        file.values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        problems.add(path, int(line[1]) if line else 0, "", f"is not TOML: {error}")
-        return file
-    file.lines = find_lines(text)
+    found = parse_toml(path, text, problems)
+    if found is None:
+        return TenantFile(path, problems)
+    file = TenantFile(path, problems, *found)
     _read_sections(file)
     return file
 

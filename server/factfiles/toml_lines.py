@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_left
-from typing import Any, Final
+from pathlib import Path as FilePath
+from typing import Any, Final, NamedTuple
+
+from server.factfiles.problems import Problems
 
 Path = tuple[str | int, ...]
 
@@ -19,10 +22,28 @@ _TOKEN: Final = re.compile(
     r"|[\[\]{},\n]",
     re.DOTALL,
 )
+_ERROR_LINE: Final = re.compile(r"at line (\d+)")
 _PART: Final = r"""(?:"(?:\\.|[^"\\\n])*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
 _KEY: Final = re.compile(rf"[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART})*)")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]+|\#[^\n]*)*")
+
+
+class Toml(NamedTuple):
+    """What a text says, and on which line each key stands."""
+
+    values: dict[str, Any]
+    lines: dict[Path, int]
+
+
+def parse_toml(file: FilePath, text: str, problems: Problems) -> Toml | None:
+    """Read the text of a file, or note why that cannot be."""
+    try:
+        return Toml(tomllib.loads(text), find_lines(text))
+    except tomllib.TOMLDecodeError as error:
+        line = _ERROR_LINE.search(str(error))
+        problems.add(file, int(line[1]) if line else 0, "", f"is not TOML: {error}")
+        return None
 
 
 def find_lines(text: str) -> dict[Path, int]:

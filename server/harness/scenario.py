@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import shutil
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -18,7 +17,7 @@ import msgspec
 from server.factfiles.problems import Problems
 from server.factfiles.section import read_section
 from server.factfiles.table import read_text
-from server.factfiles.toml_lines import find_lines, line_of
+from server.factfiles.toml_lines import line_of, parse_toml
 from server.settings import Settings
 
 _RATES = "rates"
@@ -73,19 +72,14 @@ def with_scenario(settings: Settings, path: Path) -> Settings:
 
 def _read(path: Path, problems: Problems) -> _ScenarioSection | None:
     text = read_text(path, problems)
-    if text is None:
+    found = None if text is None else parse_toml(path, text, problems)
+    if found is None:
         return None
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problems.add(path, 0, "", f"is not TOML: {error}")
-        return None
-    lines = find_lines(text)
 
     def report(name: str, told: str) -> None:
-        problems.add(path, line_of(lines, (name,)) if name else 0, name, told)
+        problems.add(path, line_of(found.lines, (name,)) if name else 0, name, told)
 
-    return read_section(values, _ScenarioSection, report)
+    return read_section(found.values, _ScenarioSection, report)
 
 
 def _change_rates(  # noqa: PLR0917 - What is changed, by what, and where it stands.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from server.factfiles.problems import Problems
 from server.factfiles.section import read_section
 from server.factfiles.table import read_text
 from server.factfiles.toml_lines import Path as KeyPath
-from server.factfiles.toml_lines import find_lines, line_of
+from server.factfiles.toml_lines import line_of, parse_toml
 from server.rehearsal.answers import EXPECTABLE, Words
 
 _MS = 1_000
@@ -168,25 +167,20 @@ class _File:
     def __init__(self, path: Path, problems: Problems) -> None:
         self._path = path
         self._problems = problems
-        self._lines: Mapping[KeyPath, int] = {}
+        self._lines: dict[KeyPath, int] = {}
 
     def cases(self) -> list[Case]:
         text = read_text(self._path, self._problems)
-        if text is None:
+        found = None if text is None else parse_toml(self._path, text, self._problems)
+        if found is None:
             return []
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            line = re.search(r"at line (\d+)", str(error))
-            self._problems.add(self._path, int(line[1]) if line else 0, "", f"is not TOML: {error}")
-            return []
-        self._lines = find_lines(text)
-        head = self._read(values, _FileSection, ())
+        self._lines = found.lines
+        head = self._read(found.values, _FileSection, ())
         if head is None:
             return []
-        found = [self._case(head, case, ("case", place)) for place, case in enumerate(head.case)]
-        self._check_names(found)
-        return [case for case in found if case is not None]
+        cases = [self._case(head, case, ("case", place)) for place, case in enumerate(head.case)]
+        self._check_names(cases)
+        return [case for case in cases if case is not None]
 
     def _check_names(self, cases: Sequence[Case | None]) -> None:
         seen: dict[str, int] = {}
@@ -257,7 +251,7 @@ class _File:
         self._problems.add(self._path, self._line(at), ".".join(map(str, at)), text)
 
     def _line(self, at: KeyPath) -> int:
-        return line_of(dict(self._lines), at)
+        return line_of(self._lines, at)
 
 
 def _milliseconds(span: str) -> int:

@@ -28,8 +28,9 @@ REBUILDS = 0.02
 HISTORIES_A_KILL = 5
 KILLS = 0.02
 SMALL_MS = 300_000
-# Asked twice, it has something else to say: what it gave back is given back.
-_NOT_TWICE = re.compile("(again )*expire")
+# Asked twice, these have something else to say: what was given back is given back; and what was
+# looked at before a recharge is another balance after it.
+_NOT_TWICE = re.compile("(again )*expire|recharge")
 
 
 @dataclass(slots=True)
