@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,15 @@ from server.factfiles.problems import Problems
 MAX_TENANTS = 20_000
 
 
-def read_directory(
-    folder: Path, catalogue: CatalogueFiles, problems: Problems
-) -> dict[str, Tenant]:
+@dataclass(frozen=True, slots=True)
+class DirectoryFiles:
+    """The tenants of a folder, and the file that each was read from, by id."""
+
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
+
+
+def read_directory(folder: Path, catalogue: CatalogueFiles, problems: Problems) -> DirectoryFiles:
     """Read one tenant from each TOML file of the folder and note every mistake.
 
     With any mistake the result is not to be served.
@@ -34,21 +41,20 @@ def read_directory(
         problems.add(
             folder, 0, "", f"holds {len(paths)} tenants; at most {MAX_TENANTS} are allowed"
         )
-    tenants: dict[str, Tenant] = {}
-    homes: dict[str, Path] = {}
+    read = DirectoryFiles()
     holders: dict[str, str] = {}
     for path in paths:
         file = read_tenant_file(path, problems)
         tenant = build_tenant(file, catalogue)
         if tenant is None:
             continue
-        if tenant.tenant_id in homes:
-            other = homes[tenant.tenant_id].name
+        if tenant.tenant_id in read.paths:
+            other = read.paths[tenant.tenant_id].name
             file.note(("id",), f"is {tenant.tenant_id!r}, the id in {other}; give another")
-        homes[tenant.tenant_id] = path
-        tenants[tenant.tenant_id] = tenant
+        read.paths[tenant.tenant_id] = path
+        read.tenants[tenant.tenant_id] = tenant
         _check_numbers(file, tenant, holders)
-    return tenants
+    return read
 
 
 def read_tenant(  # noqa: PLR0917 -- Where it stands, what it says, by what, who notes.

@@ -30,7 +30,7 @@ def read_facts(folders: FactsFolders) -> tuple[Catalogue, dict[str, Tenant]]:
     files = read_catalogue(folders.catalogue, problems)
     tenants = {}
     if folders.directory is not None:
-        tenants = read_directory(folders.directory, files, problems)
+        tenants = read_directory(folders.directory, files, problems).tenants
     problems.raise_if_any()
     return files.catalogue, tenants
 

@@ -18,17 +18,11 @@ from policy.decision import Counter, PoolPurse, Reason
 from policy.facts import Tenant
 from policy.month import month
 from server.accounts import Accounts
-from server.calls.announcing import Announcing
-from server.calls.legs import Legs
-from server.calls.listing import Listing
-from server.calls.reporting import Reporter
+from server.calls.assembling import Surroundings, assemble_verbs
 from server.calls.verbs import Verbs
 from server.catalogue import CatalogueFiles, read_catalogue
-from server.catching_up import CatchingUp
 from server.deadline import Deadline
-from server.decider import Decider
-from server.directory import Directory, read_directory, read_tenant
-from server.emergency import EmergencyDoor
+from server.directory import Directory, DirectoryFiles, read_directory, read_tenant
 from server.errors import BUG_REASON, failure_of
 from server.factfiles.problems import Problems
 from server.facts import FactsFolders, FactsKeeper, Snapshot
@@ -44,7 +38,6 @@ from server.rehearsal.files import Case
 from server.rehearsal.playing import QuestionFailed
 from server.settings import Settings
 from server.store import EmbeddedServer, Store
-from server.translation.advice import advice_of
 from server.translation.balance import balance_response
 
 _NS_PER_MS = 1_000_000
@@ -92,8 +85,7 @@ class Stage:
     store: Store
     clock: SetClock
     files: CatalogueFiles
-    tenants: Mapping[str, Tenant]
-    tenant_files: Mapping[str, Path]
+    directory: DirectoryFiles
 
     async def set_up(self, case: Case) -> World:
         """Forget the world before, and make that of a case.
@@ -105,7 +97,7 @@ class Stage:
         await self.store.command("FLUSHALL")
         ledger = RedisLedger(self.store, self.clock)
         await ledger.install()
-        directory = Directory.of([one for one in self.tenants.values() if one != tenant])
+        directory = Directory.of([one for one in self.directory.tenants.values() if one != tenant])
         directory.put(tenant)
         facts = SetFacts(Snapshot(self.files.catalogue, directory))
         world = World(self.settings, self.store, self.clock, ledger, facts)
@@ -114,14 +106,14 @@ class Stage:
 
     def _tenant_of(self, case: Case) -> Tenant:
         problems = Problems()
-        path = self.tenant_files.get(case.tenant_id)
-        if path is None:
-            known = ", ".join(sorted(self.tenant_files))
+        tenants = self.directory.tenants
+        if case.tenant_id not in tenants:
+            known = ", ".join(sorted(tenants))
             problems.add(case.file, case.line, "tenant", f"is {case.tenant_id!r}; known: {known}")
             problems.raise_if_any()
         if not case.facts:
-            return self.tenants[case.tenant_id]
-        assert path is not None
+            return tenants[case.tenant_id]
+        path = self.directory.paths[case.tenant_id]
         values = _laid_over(tomllib.loads(path.read_text(encoding="utf-8")), case.facts)
         tenant = read_tenant(path, values, self.files, problems)
         problems.raise_if_any()
@@ -206,15 +198,14 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
     folders = FactsFolders(settings.catalogue_folder, settings.directory_folder)
     problems = Problems()
     files = read_catalogue(folders.catalogue, problems)
-    tenants = read_directory(settings.directory_folder, files, problems)
+    directory = read_directory(settings.directory_folder, files, problems)
     problems.raise_if_any()
-    paths = {_id_in(path): path for path in settings.directory_folder.glob("*.toml")}
     with TemporaryDirectory(prefix="callgate-") as folder:
         embedded = EmbeddedServer(Path(folder))
         await embedded.start()
         store = Store(embedded.url)
         try:
-            yield Stage(settings, store, SetClock(), files, tenants, paths)
+            yield Stage(settings, store, SetClock(), files, directory)
         finally:
             await store.close()
             await embedded.stop()
@@ -223,32 +214,25 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
 def _verbs(
     settings: Settings, store: Store, clock: SetClock, *, ledger: RedisLedger, facts: SetFacts
 ) -> Verbs:
-    metrics = Metrics()
     # Written nowhere: who rehearses reads the report.
     records = Records(os.devnull, Masks(b"", settings.mask_digits, settings.mask_accounts), most=1)
-    decider = Decider(
-        facts=facts,
-        catching_up=CatchingUp(facts, _PATIENCE_SECONDS),
-        ledger=ledger,
-        ledger_is_up=lambda: True,
-        journal_is_full=lambda _: False,
-        now_ms=clock.now_ms,
-        deadline=Deadline(_PATIENCE_SECONDS),
-        slice_seconds=settings.slice_seconds,
-        store_name="The stage",
-        records=records,
-        metrics=metrics,
-    )
-    announcing = Announcing(ledger, _no_call)
-    return Verbs(
-        door=EmergencyDoor(facts, records, metrics, clock.now_ms, settings.default_locations),
-        decider=decider,
-        announcing=announcing,
-        reporter=Reporter(decider, announcing, settings.charge_unknown_calls),
-        legs=Legs(decider, announcing),
-        listing=Listing(decider, CallReader(store)),
-        advice=advice_of(settings),
-        load=Load(Waiting(store.waiting, store.oldest_seconds), _PATIENCE_SECONDS),
+    return assemble_verbs(
+        Surroundings(
+            settings=settings,
+            facts=facts,
+            ledger=ledger,
+            ledger_is_up=lambda: True,
+            journal_is_full=lambda _: False,
+            calls=CallReader(store),
+            find_archived=_no_call,
+            load=Load(Waiting(store.waiting, store.oldest_seconds), _PATIENCE_SECONDS),
+            records=records,
+            metrics=Metrics(),
+            now_ms=clock.now_ms,
+            now_without_store_ms=clock.now_ms,
+            deadline_seconds=_PATIENCE_SECONDS,
+            store_name="The stage",
+        )
     )
 
 
@@ -276,7 +260,3 @@ def _laid_over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
         else:
             merged[name] = change
     return merged
-
-
-def _id_in(path: Path) -> str:
-    return str(tomllib.loads(path.read_text(encoding="utf-8"))["id"])

@@ -31,9 +31,9 @@ def catalogue() -> CatalogueFiles:
 @pytest.fixture(scope="module")
 def directory(catalogue: CatalogueFiles) -> Directory:
     problems = Problems()
-    tenants = read_directory(DATA / "directory", catalogue, problems)
+    read = read_directory(DATA / "directory", catalogue, problems)
     problems.raise_if_any()
-    return Directory.of(tenants.values())
+    return Directory.of(read.tenants.values())
 
 
 @pytest.fixture

@@ -24,18 +24,11 @@ from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from ledgers import ManualClock
 from policy.facts import Catalogue, Tenant
 from server.authorization import Authorization
-from server.calls.announcing import Announcing
-from server.calls.legs import Legs
-from server.calls.listing import Listing
+from server.calls.assembling import Surroundings, assemble_verbs
 from server.calls.quick import Quick
-from server.calls.reporting import Reporter
 from server.calls.verbs import Verbs
-from server.catching_up import CatchingUp
 from server.control import Control, Following, Standings
-from server.deadline import Deadline
-from server.decider import Decider
 from server.directory import Directory
-from server.emergency import EmergencyDoor
 from server.facts import FactsKeeper, Snapshot
 from server.journal import JournalSource, Tailer
 from server.ledger import Balance, OpenAccount
@@ -50,7 +43,6 @@ from server.observation.metrics import Metrics
 from server.observation.records import Records
 from server.settings import Settings
 from server.store import Store, WakeUps
-from server.translation.advice import advice_of
 from server.transport import TransportName, TransportOptions, TransportServer, make_server
 from serving import OWN_CONNECTION
 
@@ -171,34 +163,25 @@ class Switchboard:
             await asyncio.gather(*duties, return_exceptions=True)
 
     def _verbs(self) -> tuple[Verbs, Metrics]:
-        settings, metrics = self.settings, Metrics()
-        facts = cast("FactsKeeper", self.facts)
+        metrics = Metrics()
         masks = Masks(b"key", digits=4, accounts=False)
-        records = Records(str(self.folder / "records"), masks, most=1_000)
-        door = EmergencyDoor(facts, records, metrics, self.clock.now_ms, ())
-        decider = Decider(
-            facts=facts,
-            catching_up=CatchingUp(facts, SECONDS),
-            ledger=self.ledger,
-            ledger_is_up=lambda: True,
-            journal_is_full=self.full.__contains__,
-            now_ms=self.clock.now_ms,
-            deadline=Deadline(SECONDS),
-            slice_seconds=settings.slice_seconds,
-            store_name="The store of the test",
-            records=records,
-            metrics=metrics,
-        )
-        announcing = Announcing(self.ledger, self.archive.find_call)
-        verbs = Verbs(
-            door=door,
-            decider=decider,
-            announcing=announcing,
-            reporter=Reporter(decider, announcing, settings.charge_unknown_calls),
-            legs=Legs(decider, announcing),
-            listing=Listing(decider, CallReader(self.store)),
-            advice=advice_of(settings),
-            load=Load(Waiting(self.store.waiting, self.store.oldest_seconds), SECONDS),
+        verbs = assemble_verbs(
+            Surroundings(
+                settings=self.settings,
+                facts=cast("FactsKeeper", self.facts),
+                ledger=self.ledger,
+                ledger_is_up=lambda: True,
+                journal_is_full=self.full.__contains__,
+                calls=CallReader(self.store),
+                find_archived=self.archive.find_call,
+                load=Load(Waiting(self.store.waiting, self.store.oldest_seconds), SECONDS),
+                records=Records(str(self.folder / "records"), masks, most=1_000),
+                metrics=metrics,
+                now_ms=self.clock.now_ms,
+                now_without_store_ms=self.clock.now_ms,
+                deadline_seconds=SECONDS,
+                store_name="The store of the test",
+            )
         )
         return verbs, metrics
 
