@@ -20,6 +20,7 @@ from server.ledger.keys import partition_of
 from server.ledger.memory_account import Account
 from server.ledger.memory_ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
+from server.store import Store
 from stores import binaries
 
 LOST_REPLIES = 0.1
@@ -28,6 +29,7 @@ REBUILDS = 0.02
 HISTORIES_A_KILL = 5
 KILLS = 0.02
 SMALL_MS = 300_000
+_FILE_SECONDS, _FILE_LOOK_SECONDS = 30.0, 0.01
 # Asked twice, these have something else to say: what was given back is given back; and what was
 # looked at before a recharge is another balance after it.
 _NOT_TWICE = re.compile("(again )*expire|recharge")
@@ -64,6 +66,8 @@ class Crashes:
     ) -> str:
         """Let something happen or nothing; say what."""
         if self.kills_servers and self.random.random() < KILLS:
+            for ledger in ledgers.values():
+                await _is_in_file(ledger._store)
             for server in self.servers.values():
                 await asyncio.to_thread(_kill_and_start, server)
             self.kills += 1
@@ -115,6 +119,20 @@ async def rebuild(ledger: RedisLedger, model: MemoryLedger, partition: int, now_
         now_ms=now_ms,
         small_until_ms=now_ms + SMALL_MS,
     )
+
+
+async def _is_in_file(store: Store) -> None:
+    """Wait for what a store has answered and not written to its append-only file.
+
+    It writes before it answers, but for up to two seconds where the disk is still busy with the
+    last. What is lost of that by a kill is for the rebuild, which these histories play by itself.
+    """
+    async with asyncio.timeout(_FILE_SECONDS):
+        while True:
+            (told,) = await store.every_node("INFO", "persistence")
+            if b"aof_buffer_length:0\r" in told:
+                return
+            await asyncio.sleep(_FILE_LOOK_SECONDS)
 
 
 def _kill_and_start(server: OwnRedis) -> None:
