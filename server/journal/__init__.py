@@ -16,15 +16,9 @@ partition was filled anew as well (`EpochEnded`); it then joins again. See docs/
 
 from __future__ import annotations
 
+from server.journal.call_moves import CallMoves, MovedPurse, PurseMove
 from server.journal.follower import FOLLOWER_LIMIT, Batch, Follower
-from server.journal.movement import (
-    CALL_KINDS,
-    CallTexts,
-    MovedPurse,
-    Movement,
-    PurseMove,
-    call_moves,
-)
+from server.journal.movement import CALL_KINDS, Movement
 from server.journal.place import Place, Standing
 from server.journal.source import JournalSource, Page
 from server.journal.tailer import Tailer
@@ -35,7 +29,7 @@ __all__ = [
     "FOLLOWER_LIMIT",
     "Batch",
     "BeyondRetention",
-    "CallTexts",
+    "CallMoves",
     "EpochEnded",
     "Follower",
     "FollowerTooSlow",
@@ -48,5 +42,4 @@ __all__ = [
     "Standing",
     "Tailer",
     "TailerStopped",
-    "call_moves",
 ]

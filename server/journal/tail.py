@@ -103,19 +103,17 @@ def _by_tenant(
 
 
 def _after(standing: Standing, movements: Sequence[Movement]) -> Standing:
+    telling = [movement for movement in movements if movement.tells_account]
     available_micros, reserved_micros = standing.available_micros, standing.reserved_micros
-    debited_micros = standing.debited_micros
-    for movement in movements:
-        told_micros = movement.reserved_micros
-        if told_micros is not None:
-            available_micros, reserved_micros = movement.available_micros, told_micros
-            debited_micros += movement.debited_micros
+    if telling:
+        available_micros = telling[-1].available_micros
+        reserved_micros = telling[-1].reserved_micros or 0
     return Standing(
         _place_after(standing.place.partition, movements[-1]),
         standing.currency,
         available_micros,
         reserved_micros,
-        debited_micros,
+        standing.debited_micros + sum(movement.debited_micros for movement in telling),
     )
 
 

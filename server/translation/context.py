@@ -35,6 +35,8 @@ _FORMER_LAYOUT = "1"
 _FORMER_PERSON_AT = 16
 _PERSON_AT, _ASKED_AT, _RATE_AT, _FIXED_FIELDS = 11, 13, 18, 23
 _PURSE_FIELDS = 5
+# Before the purses, from `PAYING` on.
+_PAYING_FIELDS = 1 + _FIXED_FIELDS - _RATE_AT
 _CALLBACK = "!"
 
 
@@ -218,8 +220,14 @@ def _asked(call: Call, verdict: Admission | Refusal) -> AskedCall:
 
 
 def purses_part(strings: tuple[str, ...]) -> str:
-    """Return the part of a context that tells purses: the same for calls that are alike."""
-    return "".join(strings).split(_SEPARATOR, _FIXED_FIELDS)[-1]
+    """Return the part of a context that tells purses: the same for calls that are alike.
+
+    `strings` may begin with `PAYING`, where what is before it does not matter.
+    """
+    before = _FIXED_FIELDS
+    if strings and strings[0] == PAYING:
+        before = _PAYING_FIELDS
+    return "".join(strings).split(_SEPARATOR, before)[-1]
 
 
 def with_capability(part: str, index: int, purse: ToldPurse) -> ToldPurse:

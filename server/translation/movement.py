@@ -7,23 +7,19 @@ from functools import lru_cache
 
 from callgate.v1 import authorization_pb2
 from callgate.v1 import debits_pb2 as pb
-from server.journal import (
-    CALL_KINDS,
-    CallTexts,
-    Movement,
-    Place,
-    PurseMove,
-    Standing,
-    call_moves,
-)
+from server.journal import CALL_KINDS, CallMoves, Movement, Place, PurseMove, Standing
 from server.translation.context import ToldPurse, purses_part, with_capability
 from server.translation.cursor import cursor_of
 from server.translation.kept_answer import varint
 from server.translation.parts import set_money, set_purse, set_time
 
 _REMEMBERED_PURSES, _REMEMBERED_CALLS = 4_096, 16_384
-# The first byte of an entry in a response: its field, and that a length follows.
+_REMEMBERED_TIMES, _REMEMBERED_GATEWAYS = 1_024, 4_096
+# The first bytes of an entry in a response, and of two texts in an entry: the number of the field,
+# and that a length follows.
 _ENTRY = bytes([pb.WatchDebitsResponse.ENTRIES_FIELD_NUMBER << 3 | 2])
+_DECISION = bytes([pb.JournalEntry.DECISION_ID_FIELD_NUMBER << 3 | 2]) + b"%b%b"
+_CALL = bytes([pb.JournalEntry.CALL_ID_FIELD_NUMBER << 3 | 2]) + b"%b%b"
 _KINDS = {
     "reserved": pb.JOURNAL_ENTRY_KIND_RESERVATION,
     "extended": pb.JOURNAL_ENTRY_KIND_RESERVATION,
@@ -40,6 +36,18 @@ _KINDS = {
     "lot_voided": pb.JOURNAL_ENTRY_KIND_LOT_EXPIRY,
     "debited": pb.JOURNAL_ENTRY_KIND_DEBIT,
     "refunded": pb.JOURNAL_ENTRY_KIND_REFUND,
+}
+
+
+def _kind_part(kind: str, *, pays: bool) -> bytes:
+    told = _KINDS[kind]
+    if pays and told == pb.JOURNAL_ENTRY_KIND_RESERVATION:
+        told = pb.JOURNAL_ENTRY_KIND_DEBIT
+    return pb.JournalEntry(kind=told).SerializeToString()
+
+
+_KIND_PARTS = {
+    (kind, pays): _kind_part(kind, pays=pays) for kind in CALL_KINDS for pays in (False, True)
 }
 
 
@@ -95,30 +103,47 @@ def _entry(movement: Movement, currency: str) -> bytes:
 
 
 def _call_entry(movement: Movement, currency: str) -> bytes:
-    """Write what is a call's own, and behind it what calls that are alike have in common."""
-    pays, moved = _moved(movement.call_texts, purses_part(movement.context), currency)
-    kind = _KINDS[movement.kind]
-    if pays and kind == pb.JOURNAL_ENTRY_KIND_RESERVATION:
-        kind = pb.JOURNAL_ENTRY_KIND_DEBIT
-    entry = pb.JournalEntry(
-        kind=kind,
-        decision_id=movement.decision_id,
-        gateway_id=movement.gateway_id,
-        call_id=movement.call_id,
+    """Write what is a call's own, and behind it what calls that are alike have in common.
+
+    By hand, as there are many: it is what the generated code writes, to the last byte.
+    """
+    entry, call, moves = movement.entry, movement.call, movement.call_moves
+    call_id = call.call_id.encode()
+    parts = (
+        _KIND_PARTS[entry.kind, moves.pays],
+        _time_part(entry.time_ms),
+        _decision_part(movement.decision_id),
+        _gateway_part(call.gateway_id),
+        _CALL % (varint(len(call_id)), call_id),
+        _moved_part(moves, currency),
     )
-    set_time(entry.entry_time, movement.entry.time_ms)
-    return entry.SerializeToString() + moved
+    return b"".join(parts)
+
+
+def _decision_part(decision_id: str) -> bytes:
+    # The entry of a reservation that lapsed belongs to no decision.
+    written = decision_id.encode()
+    return _DECISION % (varint(len(written)), written) if written else b""
+
+
+@lru_cache(_REMEMBERED_TIMES)
+def _time_part(time_ms: int) -> bytes:
+    entry = pb.JournalEntry()
+    set_time(entry.entry_time, time_ms)
+    return entry.SerializeToString()
+
+
+@lru_cache(_REMEMBERED_GATEWAYS)
+def _gateway_part(gateway_id: str) -> bytes:
+    return pb.JournalEntry(gateway_id=gateway_id).SerializeToString()
 
 
 @lru_cache(_REMEMBERED_CALLS)
-def _moved(texts: CallTexts, told: str, currency: str) -> tuple[bool, bytes]:
-    """Write what moved, and say whether anything was paid."""
-    moves = call_moves(texts)
-    entry = pb.JournalEntry()
-    for move in moves:
+def _moved_part(moved: CallMoves, currency: str) -> bytes:
+    entry, told = pb.JournalEntry(), purses_part(moved.told)
+    for move in moved.moves:
         _set_move(entry.movements.add(), move, told, currency=currency)
-    pays = any(move.debited_seconds or move.debited_micros for move in moves)
-    return pays, entry.SerializeToString()
+    return entry.SerializeToString()
 
 
 @lru_cache(_REMEMBERED_PURSES)

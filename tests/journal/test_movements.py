@@ -21,7 +21,8 @@ from ledgers import (
     free,
     pool,
 )
-from server.journal import JournalSource, Movement, Place, PurseMove
+from server.journal import CALL_KINDS, JournalSource, Movement, Place, PurseMove
+from server.journal.call_moves import call_of, read_call
 from server.ledger import DirectDebit, Refund, TopUp
 from server.ledger.keys import partition_of
 from server.ledger.library import library_code
@@ -146,6 +147,29 @@ async def test_the_movements_of_a_random_history_add_up_to_the_accounts(
         assert sum(move.held_micros for move in moves) == balance.reserved_micros
         assert sum(one.debited_micros for one in movements) == balance.debited_micros
         assert _left(moves) + balance.post_paid_micros == (balance.available_micros or 0)
+
+
+@pytest.mark.parametrize("seed", [6, 7])
+async def test_entries_are_read_and_told_alike_however_they_are_read_and_written(
+    store: Store, ledger: RedisLedger, clock: ManualClock, seed: int
+) -> None:
+    history = History(Random(seed), clock)
+    steps = history.opening()
+    for number in range(STEPS):
+        _, step = steps[number] if number < len(steps) else history.next_step()
+        await outcome_of(step, ledger)
+
+    movements = [one for tenant in TENANTS for one in await movements_of(store, tenant)]
+    place = Place(partition_of(TENANT), 1, 1, "nonce")
+
+    about_calls = [one for one in movements if one.kind in CALL_KINDS]
+    at_once = [one for one in about_calls if read_call(one.entry.body) is not None]
+    assert {one.kind for one in at_once} == {one.kind for one in about_calls}
+    assert [one.call for one in at_once] == [call_of(one.entry.fields) for one in at_once]
+    assert {one.kind for one in movements} >= {"reserved", "extended", "ended", "topped_up"}
+    # By hand it is written as by the generated code, which leaves out what is empty.
+    written = watch_response(movements, place, "EUR")
+    assert written == pb.WatchDebitsResponse.FromString(written).SerializeToString()
 
 
 def _left(moves: list[PurseMove]) -> int:

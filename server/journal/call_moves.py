@@ -1,0 +1,196 @@
+"""What calls moved: worked out once for all whose entries tell the same sums."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from server.ledger import PAYING
+from server.ledger.wire import GROUP, PURSE, UNIT
+
+_REMEMBERED_PURSES = 4_096
+_REMEMBERED_CALLS = 16_384
+
+# The lines of an entry about a call, as they are nearly always written. Those that only others need
+# are passed over; those of the sums lie side by side and are taken as they are.
+_USUAL_CALL = re.compile(
+    r"tenant=.*\ncall=.*\ngateway=(.*)\nopened=.*\nasked=.*\n"
+    r"(segments=.*\nuses=.*\nbefore=.*\nheld_before=.*)\n"
+    r"report=.*\nunfunded=.*\nlots=.*\navailable=(.*)\nreserved=(.*)\nfacts=(.*)"
+)
+_SUMS = ("segments", "uses", "before", "held_before", "other_purses")
+# In a context: before what tells of rate and purses.
+_BEFORE_PAYING = f"{UNIT}{PAYING}{UNIT}"
+
+
+@dataclass(frozen=True, slots=True)
+class MovedPurse:
+    """A purse by name. `kind` is "free", "pool" or "credits"; only a pool has the others."""
+
+    kind: str
+    pool_id: str = ""
+    counter: str = ""
+    period: str = ""
+
+
+CREDITS = MovedPurse("credits")
+_FREE = MovedPurse("free")
+
+
+class PurseMove(NamedTuple):
+    """By how much one purse changed: what is held of it (negative: given back) and was debited.
+
+    `purse_index` is its place among the purses of the call. `added_micros` came in with the lot
+    `lot_id`, or (negative) left with it unused.
+    """
+
+    purse: MovedPurse
+    purse_index: int = 0
+    held_seconds: int = 0
+    held_micros: int = 0
+    debited_seconds: int = 0
+    debited_micros: int = 0
+    added_micros: int = 0
+    lot_id: str = ""
+
+
+class CallLines(NamedTuple):
+    """What those who watch read of an entry about a call, as the ledger wrote it.
+
+    `sums` are the lines of what the call holds and paid, before and after.
+    """
+
+    gateway_id: str
+    sums: str
+    available: str
+    reserved: str
+    call_id: str
+    purses: str
+    context: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallMoves:
+    """What an entry about a call moved; one object for all calls whose entries say the same.
+
+    `told` are the strings of their contexts that tell of rate and purses, all of them where those
+    are not apart.
+    """
+
+    moves: tuple[PurseMove, ...]
+    told: tuple[str, ...]
+    debited_micros: int
+    pays: bool
+
+
+def read_call(body: str) -> CallLines | None:
+    """Read an entry about a call in one go; None if it is not written as most are."""
+    found = _USUAL_CALL.fullmatch(body)
+    if found is None:
+        return None
+    gateway_id, sums, available, reserved, facts = found.groups()
+    return CallLines(gateway_id, sums, available, reserved, *facts.split(GROUP, 2))
+
+
+def call_of(fields: Mapping[str, str]) -> CallLines:
+    """Read an entry about a call by its lines."""
+    return CallLines(
+        fields["gateway"],
+        "\n".join([f"{name}={fields[name]}" for name in _SUMS if name in fields]),
+        fields.get("available", ""),
+        fields.get("reserved", ""),
+        *fields["facts"].split(GROUP, 2),
+    )
+
+
+def call_moves(call: CallLines) -> CallMoves:
+    """Compare what a call held and paid before with what it does now."""
+    context = call.context
+    return _worked_out(call.sums, call.purses, context[context.find(_BEFORE_PAYING) + 1 :])
+
+
+@lru_cache(_REMEMBERED_PURSES)
+def purses_of(text: str) -> tuple[MovedPurse, ...]:
+    """Read the purses of a call; many calls have the same."""
+    return tuple(_purse(purse.split(UNIT)) for purse in text.split(PURSE)) if text else ()
+
+
+def paid(text: str) -> dict[int, tuple[int, int]]:
+    """Read what purses paid: seconds and micros by the place of the purse."""
+    sums: _Figures = {}
+    if text:
+        for use in text.split(","):
+            index, seconds, micros = map(int, use.split(" "))
+            sums[index] = (seconds, micros)
+    return sums
+
+
+_Figures = dict[int, tuple[int, int]]
+_NOTHING = (0, 0)
+
+
+class _Sums(NamedTuple):
+    """Seconds and micros by purse: what is held, and what was paid."""
+
+    held: _Figures
+    paid: _Figures
+
+
+@lru_cache(_REMEMBERED_CALLS)
+def _worked_out(sums: str, purses: str, told: str) -> CallMoves:
+    lines = dict([line.split("=", 1) for line in sums.split("\n")])
+    moves: list[PurseMove] = []
+    before = _Sums(_held(lines["held_before"]), paid(lines["before"]))
+    if lines.get("other_purses"):
+        # Other purses pay from here on; those before give back what they held.
+        moves += _moves(purses_of(lines["other_purses"]), before, _Sums({}, before.paid))
+        before = _Sums({}, before.paid)
+    after = _Sums(_held(lines["segments"]), paid(lines["uses"]))
+    moves += _moves(purses_of(purses), before, after)
+    return CallMoves(
+        tuple(moves),
+        tuple(told.split(UNIT)) if told else (),
+        sum(max(0, move.debited_micros) for move in moves),
+        any(move.debited_seconds or move.debited_micros for move in moves),
+    )
+
+
+def _moves(purses: tuple[MovedPurse, ...], before: _Sums, after: _Sums) -> Iterator[PurseMove]:
+    for index, purse in enumerate(purses):
+        held_seconds, held_micros = _change(index, before.held, after.held)
+        debited_seconds, debited_micros = _change(index, before.paid, after.paid)
+        if held_seconds or held_micros or debited_seconds or debited_micros:
+            yield PurseMove(
+                purse, index, held_seconds, held_micros, debited_seconds, debited_micros
+            )
+
+
+def _change(index: int, before: _Figures, after: _Figures) -> tuple[int, int]:
+    seconds_before, micros_before = before.get(index, _NOTHING)
+    seconds, micros = after.get(index, _NOTHING)
+    return seconds - seconds_before, micros - micros_before
+
+
+def _held(segments: str) -> _Figures:
+    """Sum up segments by purse: seconds and micros."""
+    sums: _Figures = {}
+    if segments:
+        for segment in segments.split(","):
+            index, start, end, held = map(int, segment.split(" "))
+            seconds, micros = sums.get(index, _NOTHING)
+            sums[index] = (seconds + end - start, micros + held)
+    return sums
+
+
+def _purse(parts: list[str]) -> MovedPurse:
+    match parts[0]:
+        case "P":
+            _, period, counter, _, pool_id = parts[2].split("/", 4)
+            return MovedPurse("pool", pool_id, counter, period)
+        case "C":
+            return CREDITS
+        case _:
+            return _FREE
