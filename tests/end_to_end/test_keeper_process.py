@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 
-from engines import ROOT, Engine, a_question, command, failure_of, running_engine, wait_until
+from engines import Engine, a_question, command, failure_of, running_engine, wait_until
+from forks import run_command, run_forked
 from server.ledger.keys import partition_keys, partition_of
 
 CREDITS_CALL = "+390612345678"
@@ -24,7 +23,7 @@ _FEWEST_ENTRIES = 1_000
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    with running_engine(tmp_path, journal_max_entries=_FEWEST_ENTRIES) as running:
+    with running_engine(tmp_path, run_command, journal_max_entries=_FEWEST_ENTRIES) as running:
         yield running
 
 
@@ -62,15 +61,11 @@ def waiting(engine: Engine) -> int:
 
 
 def doctor(engine: Engine, *options: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "server", "doctor", *options],
-        cwd=ROOT,
-        env=os.environ | {"CALLGATE_DATA_FOLDER": str(engine.folder / "data")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+    environment = os.environ | {"CALLGATE_DATA_FOLDER": str(engine.folder / "data")}
+    told = engine.folder / "told"
+    told.write_bytes(b"")
+    status = run_forked("doctor", *options, environment=environment, log=told).wait()
+    return status, told.read_text()
 
 
 def test_what_happens_is_archived_by_the_keeper_beside_the_engine(engine: Engine) -> None:

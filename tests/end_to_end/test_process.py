@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from engines import Engine, OwnRedis, a_question, command, failure_of, running_engine, wait_until
+from forks import run_command
 
 CREDITS_CALL = "+390612345678"
 
@@ -30,13 +31,13 @@ def test_a_killed_engine_leaves_no_store_running_and_the_next_one_knows_its_rese
 ) -> None:
     """B11: SIGKILL, a restart, the same question: one reservation."""
     question = a_question(CREDITS_CALL)
-    with running_engine(tmp_path) as killed:
+    with running_engine(tmp_path, run_command) as killed:
         first = killed.ask(question)
         held = killed.balance("contoso").reserved.micros
         killed.kill()
         wait_until(lambda: not store_answers(killed), seconds=5)
 
-    with running_engine(tmp_path) as engine:
+    with running_engine(tmp_path, run_command) as engine:
         again = engine.ask(question)
         balance = engine.balance("contoso")
 
@@ -49,7 +50,9 @@ def test_an_engine_that_is_stopped_answers_what_is_under_way_and_ends(tmp_path: 
     """I7: what is in flight is answered, and health says that it drains."""
     store = OwnRedis(tmp_path / "redis")
     store.start()
-    with running_engine(tmp_path / "engine", redis_url=store.url, deadline_ms=5_000) as engine:
+    with running_engine(
+        tmp_path / "engine", run_command, redis_url=store.url, deadline_ms=5_000
+    ) as engine:
         engine.ask(a_question())
         health = engine.watch_health()
         before = next(health)
@@ -95,7 +98,7 @@ def test_a_stop_takes_no_longer_than_the_drain_time(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_end_the_start_all_of_them_told(tmp_path: Path) -> None:
-    engine = Engine(tmp_path, deadline_ms="soon", slice_secs=60)
+    engine = Engine(tmp_path, run_command, deadline_ms="soon", slice_secs=60)
     engine.launch()
 
     assert engine.gone() == 2
@@ -137,7 +140,7 @@ def test_a_second_engine_may_share_the_store_of_the_first(tmp_path: Path) -> Non
 def test_either_transport_carries_answers_failures_and_health(
     tmp_path: Path, transport: str
 ) -> None:
-    with running_engine(tmp_path, transport=transport) as engine:
+    with running_engine(tmp_path, run_command, transport=transport) as engine:
         assert f"with {transport}" in engine.log
         assert engine.ask(a_question("911")).grant.emergency
         assert engine.ask(a_question()).HasField("grant")
@@ -151,12 +154,12 @@ def test_either_transport_carries_answers_failures_and_health(
 
 
 def test_an_interrupt_at_the_terminal_does_not_take_the_store_away_first(tmp_path: Path) -> None:
-    with running_engine(tmp_path) as engine:
+    with running_engine(tmp_path, run_command) as engine:
         question = a_question(CREDITS_CALL)
         first = engine.ask(question)
         os.killpg(engine.process.pid, signal.SIGINT)
         status = engine.gone()
 
-    with running_engine(tmp_path) as engine:
+    with running_engine(tmp_path, run_command) as engine:
         assert engine.ask(question) == first
     assert status == 0

@@ -18,6 +18,7 @@ from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from callgate.v1.server_info_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from callgate.v1.server_info_pb2_grpc import ServerInfoServiceStub
 from engines import Engine, OwnRedis, a_question, running_engine, wait_until
+from forks import run_command
 from workers import workers_of
 
 CONNECTIONS = 16
@@ -72,7 +73,7 @@ def test_workers_share_a_port_and_their_figures_and_end_together(
     tmp_path: Path, redis: OwnRedis, transport: str
 ) -> None:
     settings = {"workers": 2, "transport": transport, "http_listen": free_address()}
-    with running_engine(tmp_path, redis_url=redis.url, **settings) as engine:
+    with running_engine(tmp_path, run_command, redis_url=redis.url, **settings) as engine:
         told = info(engine)
         answered = sum(ask_over_many_connections(engine.address) for _ in range(4))
         granted = 'callgate_decisions_total{outcome="grant",reason=""}'

@@ -6,34 +6,25 @@ import asyncio
 import os
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from forks import Forked, run_forked
 from keepers import House, drained, fresh_archive, sqlite_url
 from ledgers import by_the_second
 from server.store import EmbeddedServer, Store
 
-_ROOT = Path(__file__).parents[2]
 _KILLS = 4
 _CALLS_A_LIFE = 60
 SEED = 20_261
 
 
-def a_keeper_process(folder: Path, store_url: str) -> subprocess.Popen[bytes]:
+def a_keeper_process(folder: Path, store_url: str) -> Forked:
     settings = {
         "CALLGATE_REDIS_URL": store_url,
         "CALLGATE_ARCHIVE_URL": sqlite_url(folder),
         "CALLGATE_DATA_FOLDER": str(folder / "data"),
     }
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "server", "keeper"],
-            cwd=_ROOT,
-            env=os.environ | settings,
-            stdout=log,
-            stderr=log,
-        )
+    return run_forked("keeper", environment=os.environ | settings, log=folder / "log")
 
 
 async def play_calls(house: House, first: int, count: int) -> int:

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
 from callgate.v1.credits_pb2_grpc import CreditServiceStub
-from dying import die_with_us
+from forks import Launch, Process, run_forked
 from server.store.embedded import find_binary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,12 +42,17 @@ _call_ids = (f"call-{number}@test" for number in itertools.count())
 
 
 class Engine:
-    """`python -m server` in a folder of its own; settings are given as in `deadline_ms=200`."""
+    """`python -m server` in a folder of its own; settings are given as in `deadline_ms=200`.
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    With `run_command` it is started as by its operators, else in two seconds less.
+    """
+
+    def __init__(self, folder: Path, launch: Launch = run_forked, /, **settings: object) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.settings = settings
+        self.process: Process
+        self._launch = launch
         self._channel: grpc.Channel | None = None
 
     def start(self) -> None:
@@ -72,18 +76,8 @@ class Engine:
         }
         ours = {f"CALLGATE_{name.upper()}": str(value) for name, value in settings.items()}
         inherited = {name: value for name, value in os.environ.items() if "CALLGATE" not in name}
-        with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "server"],
-                cwd=ROOT,
-                env=inherited | ours,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # A group of its own, as of a job at a terminal.
-                process_group=0,
-                preexec_fn=die_with_us(),  # noqa: PLW1509 -- It makes one system call.
-            )
+        (self.folder / "log").write_bytes(b"")
+        self.process = self._launch(environment=inherited | ours, log=self.folder / "log")
 
     def stop(self) -> int:
         """Stop it as an operator does; return its exit status."""
@@ -156,9 +150,11 @@ class Engine:
 
 
 @contextmanager
-def running_engine(folder: Path, **settings: object) -> Iterator[Engine]:
+def running_engine(
+    folder: Path, launch: Launch = run_forked, /, **settings: object
+) -> Iterator[Engine]:
     """Run an engine while the block lasts."""
-    engine = Engine(folder, **settings)
+    engine = Engine(folder, launch, **settings)
     engine.start()
     try:
         yield engine

@@ -17,6 +17,7 @@ from bench.facts import Shape, tenant_id, write_directory
 from bench.http2 import Where
 from bench.machine import resident_bytes
 from engines import Engine, OwnRedis, running_engine, wait_until
+from forks import run_command
 from server.ledger.keys import partition_keys, partition_of
 from soak_bridge import SoakBridge
 
@@ -74,7 +75,7 @@ def soak(folder: Path, calls: int, *, looks: int, tell: Callable[[str], object])
         "records_path": "/dev/null",
     }
     try:
-        with running_engine(folder / "engine", **settings) as engine:
+        with running_engine(folder / "engine", run_command, **settings) as engine:
             wait_until(lambda: engine.health("callgate.ledger") == "SERVING")
             taken = _play(engine, redis, calls, looks=looks, tell=tell)
     finally:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -14,7 +12,8 @@ from random import Random
 from typing import Protocol
 
 from deployments import Cluster, Watched, free_port, running_cluster, running_sentinels
-from engines import ROOT, OwnRedis
+from engines import OwnRedis
+from forks import Process, run_forked
 from server.ledger.keys import partition_keys, partition_of
 from server.store.embedded import find_binary
 
@@ -107,7 +106,7 @@ class Victims:
             "directory_folder": str(directory),
             "run_keeper": "false",
         }
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Process] = {}
 
     @property
     def addresses(self) -> list[str]:
@@ -137,7 +136,7 @@ class Victims:
         command = ["keeper"] if name == "keeper" else []
         self._processes[name] = self.launch(name, *command, listen=f"127.0.0.1:{port}")
 
-    def launch(self, name: str, *command: str, listen: str = "") -> subprocess.Popen[bytes]:
+    def launch(self, name: str, *command: str, listen: str = "") -> Process:
         """Run `python -m server` with a command, on the store and archive of the others."""
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
@@ -148,16 +147,7 @@ class Victims:
         if listen and not command:
             settings["listen"] = listen
         ours = {f"CALLGATE_{key.upper()}": value for key, value in settings.items()}
-        with (folder / "log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "server", *command],
-                cwd=ROOT,
-                env=dict(os.environ) | ours,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-            )
+        return run_forked(*command, environment=os.environ | ours, log=folder / "log")
 
     async def hurt_one(self, random: Random) -> None:
         """Kill one with SIGKILL, or hurt the store, and bring it back a little later."""
