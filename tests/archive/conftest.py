@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select
 
-from archive_fixtures import archive_url, postgresql
+from archive_fixtures import archive_url, blank_archive_url, postgresql
 from archives import Rows
 from server.archive import Archive, Database
 
-__all__ = ["archive_url", "postgresql"]
+__all__ = ["archive_url", "blank_archive_url", "postgresql"]
 
 
 @pytest.fixture

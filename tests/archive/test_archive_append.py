@@ -108,8 +108,10 @@ async def test_entries_are_known_again_by_their_nonces(archive: Archive) -> None
     assert known == {("nonce1", "-"), ("nonce2", "nonce1")}
 
 
-async def test_tables_are_made_once_by_many_who_start_at_once(archive_url: str) -> None:
-    archives = [Archive(Database(archive_url)) for _ in range(3)]
+async def test_tables_are_made_once_by_many_who_start_at_once(
+    blank_archive_url: str,
+) -> None:
+    archives = [Archive(Database(blank_archive_url)) for _ in range(3)]
 
     await asyncio.gather(*(archive.migrate() for archive in archives))
 

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from archive_fixtures import archive_url, postgresql
-from keepers import Gate, GatedDatabase, GatedStore, House, fresh_archive
+from house_fixtures import house, valkey, watchers
+from keepers import Gate, GatedDatabase, GatedStore, House
 from server.archive import Archive
-from server.store import Store
-from server.store.embedded import find_binary
-from stores import empty, running_server
 from till_victims import GatedPayments
 from tills import Till
 
-__all__ = ["archive_url", "postgresql"]
-
-
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[str]:
-    with running_server(find_binary()) as url:
-        yield url
-
-
-@pytest.fixture
-async def house(valkey: str, archive_url: str) -> AsyncIterator[House]:
-    store = Store(valkey)
-    await empty(store)
-    archive = await fresh_archive(archive_url)
-    yield House(store, archive)
-    await archive.close()
-    await store.close()
+__all__ = ["archive_url", "house", "postgresql", "valkey", "watchers"]
 
 
 @pytest.fixture

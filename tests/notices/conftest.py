@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from archive_fixtures import archive_url, postgresql
 from couriers import PostRoom, post_room
-from keepers import House, fresh_archive
+from house_fixtures import house, valkey
 from mail_sinks import MailSink, mail_sink
+from server.archive.watch import Watcher
 from server.notices.crossings import CrossingWatch
-from server.store import Store
-from server.store.embedded import find_binary
-from stores import empty, running_server
 
-__all__ = ["archive_url", "postgresql"]
-
-
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[str]:
-    with running_server(find_binary()) as url:
-        yield url
+__all__ = ["archive_url", "house", "postgresql", "valkey"]
 
 
 @pytest.fixture
-async def house(valkey: str, archive_url: str) -> AsyncIterator[House]:
-    store = Store(valkey)
-    await empty(store)
-    archive = await fresh_archive(archive_url, CrossingWatch)
-    yield House(store, archive)
-    await archive.close()
-    await store.close()
+def watchers() -> tuple[Watcher, ...]:
+    return (CrossingWatch,)
 
 
 @pytest.fixture

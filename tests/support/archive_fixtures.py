@@ -1,17 +1,23 @@
-"""Fixtures of those who need an archive: an empty database of each kind."""
+"""Fixtures of those who need an archive: a new database of each kind, with its tables or without.
+
+The migrations are played once for each kind; what a test gets is a copy of what they made.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from archives import Postgresql, postgresql_folder, running_postgresql
 from server.archive import Database
-from server.archive.tables import METADATA
+
+KINDS = ["sqlite", "postgresql"]
+_MIGRATED = "migrated"
 
 
 @pytest.fixture(scope="session")
@@ -21,25 +27,39 @@ def postgresql() -> Iterator[Postgresql]:
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
     with running_postgresql(programs) as server:
+        asyncio.run(_migrate(server.create(_MIGRATED)))
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of each kind."""
+    """The URL of a database of each kind that has all tables, and nobody's rows."""
+    if request.param == "sqlite":
+        (tmp_path / "archive.sqlite").write_bytes(_migrated_sqlite())
+        return f"sqlite:///{tmp_path}/archive.sqlite"
+    server: Postgresql = request.getfixturevalue("postgresql")
+    return server.create("archive", like=_MIGRATED)
+
+
+@pytest.fixture(params=KINDS)
+def blank_archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database of each kind that has no tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/archive.sqlite"
     server: Postgresql = request.getfixturevalue("postgresql")
-    asyncio.run(_drop_all(server.url))
-    return server.url
+    return server.create("archive")
 
 
-async def _drop_all(url: str) -> None:
+@functools.cache
+def _migrated_sqlite() -> bytes:
+    with tempfile.TemporaryDirectory(prefix="cg-") as folder:
+        asyncio.run(_migrate(f"sqlite:///{folder}/archive.sqlite"))
+        return Path(folder, "archive.sqlite").read_bytes()
+
+
+async def _migrate(url: str) -> None:
     database = Database(url)
     try:
-        await database.write(METADATA.drop_all)
-        await database.write(
-            lambda connection: connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
-        )
+        await database.migrate()
     finally:
         await database.close()

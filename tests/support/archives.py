@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg import sql
 from sqlalchemy import Table
 
 from policy.rate import Rate
@@ -61,8 +63,16 @@ class Postgresql:
 
     @property
     def url(self) -> str:
-        """Where its first database is."""
+        """Where the database is that it begins with."""
         return f"postgresql://callgate@/postgres?host={self._folder}"
+
+    def create(self, name: str, like: str = "template0") -> str:
+        """Create a database in the place of the one of that name; return where it is."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            old, new = sql.Identifier(name), sql.Identifier(like)
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} (FORCE)").format(old))
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(old, new))
+        return f"postgresql://callgate@/{name}?host={self._folder}"
 
     def start(self) -> None:
         options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off"

@@ -14,7 +14,6 @@ from ledgers import ManualClock, a_question, an_account
 from policy.decision import CreditsPurse, PayerKind, PoolPurse, Purse
 from policy.rate import Rate
 from server.archive import AccountImage, Archive, Database
-from server.archive.watch import Watcher
 from server.keeper.figures import Figures
 from server.keeper.keeper import Keeper
 from server.keeper.parts import KeeperParts
@@ -157,8 +156,8 @@ async def drained(house: House) -> Keeper:
     return keeper
 
 
-async def fresh_archive(url: str, *watchers: Watcher) -> Archive:
-    archive = Archive(Database(url), watchers)
+async def fresh_archive(url: str) -> Archive:
+    archive = Archive(Database(url))
     await archive.migrate()
     return archive
 
