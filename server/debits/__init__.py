@@ -8,7 +8,7 @@ import grpc
 
 from callgate.v1 import debits_pb2 as pb
 from server.access import find_tenant_by_id
-from server.debits.stream import Stream, Wanted, Watching
+from server.debits.stream import Stream, Wanted, Watching, Wire
 from server.errors import AccountMissing, Context, answering_failures
 from server.facts import FactsKeeper
 from server.journal import TailerStopped
@@ -42,7 +42,9 @@ class Debits:
         find_tenant_by_id(tenant_id, self.facts.current.directory)
         follower = self.watching.tailer.follower(f"{tenant_id} for {context.peer()}")
         transport.on_move(context, lambda: follower.end(TailerStopped()))
-        stream = Stream(self.watching, follower, wanted, write=context.write)
+        transport.expect_shared(context)
+        wire = Wire(context.write, transport.share)
+        stream = Stream(self.watching, follower, wanted, wire=wire)
         try:
             await stream.run(cursor, from_beginning=request.from_beginning)
         except AccountUnknown as error:

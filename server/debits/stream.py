@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from server.errors import CursorExpired, StoreEpochEnded, WatcherTooSlow
@@ -26,6 +27,9 @@ from server.translation.movement import snapshot_metadata, watch_response
 
 # Entries of one response while a reader catches up: some hundred kilobytes at the most.
 PAGE = 500
+# From so many on, one response is prepared for all of them: to compress it costs as much as to send
+# it to a few.
+MANY_FOLLOWERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Watching:
     # A reader hears something at least this often.
     checkpoint_seconds: float
     # Responses that many readers get are made once.
-    made: WeakKeyDictionary[Batch, bytes] = field(default_factory=WeakKeyDictionary)
+    made: WeakKeyDictionary[Batch, Any] = field(default_factory=WeakKeyDictionary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,14 @@ class Wanted:
         return [movement for movement in movements if movement.call_id == self.call_id]
 
 
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How a reader is written to. `share` makes of a response one that `write` takes of many."""
+
+    write: Callable[[Any], Awaitable[None]]
+    share: Callable[[bytes], Any]
+
+
 class Stream:
     """One reader: how far it is, and how it goes on."""
 
@@ -63,13 +75,13 @@ class Stream:
         follower: Follower,
         wanted: Wanted,
         *,
-        write: Callable[[bytes], Awaitable[None]],
+        wire: Wire,
     ) -> None:
         self._watching = watching
         self._source = watching.source
         self._follower = follower
         self._wanted = wanted
-        self._write = write
+        self._wire = wire
         self._currency = ""
         self._place = Place(partition_of(wanted.tenant_id), 0, 0)
         self._sent_at = asyncio.get_running_loop().time()
@@ -156,12 +168,14 @@ class Stream:
             await self._send(movements, batch.standing or batch.place)
         self._place = batch.place
 
-    def _shared(self, batch: Batch) -> bytes:
+    def _shared(self, batch: Batch) -> Any:
         """Make the response for a batch, or take the one that was made for another reader."""
         made = self._watching.made.get(batch)
         if made is None:
             reached = batch.standing or batch.place
             made = watch_response(batch.movements, reached, batch.currency)
+            if batch.followers >= MANY_FOLLOWERS:
+                made = self._wire.share(made)
             self._watching.made[batch] = made
         return made
 
@@ -169,13 +183,13 @@ class Stream:
         response = watch_response(movements, reached, self._currency)
         await self._put(response, _place(reached))
 
-    async def _put(self, response: bytes, place: Place) -> None:
+    async def _put(self, response: Any, place: Place) -> None:
         self._follower.check_pace()
         # A response is on its way once it is handed over, also if the wait for it is given up.
         self._place = place
         try:
             async with asyncio.timeout(None) as self._patience:
-                await self._write(response)
+                await self._wire.write(response)
         except TimeoutError as error:
             raise FollowerTooSlow from error
         finally:

@@ -21,7 +21,7 @@ class Batch:
     """Some movements of one tenant, the oldest first; one object for all who follow it.
 
     `place` is after the last of them. `standing` is how the account stands there, None where more
-    entries are known to follow.
+    entries are known to follow. `followers` are as many as are handed it.
     """
 
     tenant_id: str
@@ -29,6 +29,7 @@ class Batch:
     movements: tuple[Movement, ...]
     place: Place
     standing: Standing | None
+    followers: int
 
 
 class Follows(Protocol):
@@ -55,7 +56,8 @@ class Follower:
         self._end: Exception | None = None
         # Told at once, while what was handed over may still be taken.
         self.on_end: Callable[[Exception], None] = _ignore
-        self._changed = asyncio.Event()
+        # Who waits for something to take.
+        self._waiting: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         # Entries that were handed over and not taken.
@@ -77,20 +79,16 @@ class Follower:
         batches that came before them, `FollowerTooSlow` instead of those.
         """
         if not self._batches and self._end is None:
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(timeout_seconds):
-                    await self._changed.wait()
-            except TimeoutError:
-                return None
+            await self._change(timeout_seconds)
         if self._batches:
             batch = self._batches.popleft()
             self.waiting -= len(batch.movements)
             if not self._batches:
                 self._idle.set()
             return batch
-        assert self._end is not None, "a follower is told when something changed"
-        raise self._end
+        if self._end is not None:
+            raise self._end
+        return None
 
     def reached(self, tenant_id: str) -> Standing | Place | None:
         """Say up to where all entries of a joined tenant were taken; None while some wait.
@@ -129,15 +127,34 @@ class Follower:
         self._batches.append(batch)
         self._idle.clear()
         self.waiting += len(batch.movements)
-        self._changed.set()
+        self._wake()
         return True
 
     def end(self, why: Exception) -> None:
         """Be told that no more will come."""
         if self._end is None:
             self._end = why
-            self._changed.set()
+            self._wake()
             self.on_end(why)
+
+    async def _change(self, timeout_seconds: float | None) -> None:
+        """Wait until something is handed over, or it ends, or so long."""
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        # By hand: `asyncio.timeout` around an event costs more than the rest of the way.
+        timer = None
+        if timeout_seconds is not None:
+            timer = loop.call_later(timeout_seconds, self._wake)
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 def _ignore(_: Exception) -> None:

@@ -70,14 +70,16 @@ class Tail:
 
     def _hand_over(self, page: Page) -> None:
         for tenant_id, movements in _by_tenant(page.movements, self._followers):
+            followers = list(self._followers[tenant_id])
             batch = Batch(
                 tenant_id,
                 self._standings[tenant_id].currency,
                 tuple(movements),
                 _place_after(page.place.partition, movements[-1]),
                 self._stand(tenant_id, movements),
+                len(followers),
             )
-            for follower in list(self._followers[tenant_id]):
+            for follower in followers:
                 if not follower.take(batch):
                     self.remove(follower, tenant_id)
 
@@ -96,9 +98,14 @@ def _by_tenant(
 ) -> Iterator[tuple[str, list[Movement]]]:
     wanted = frozenset(followed)
     found: defaultdict[str, list[Movement]] = defaultdict(list)
+    line, tenant_id = "", ""
     for movement in movements:
-        if movement.tenant_id in wanted:
-            found[movement.tenant_id].append(movement)
+        # One tenant's often follow each other: then the first line is the same.
+        body = movement.entry.body
+        if not line or not body.startswith(line):
+            line, tenant_id = body[: body.find("\n") + 1], movement.tenant_id
+        if tenant_id in wanted:
+            found[tenant_id].append(movement)
     yield from found.items()
 
 

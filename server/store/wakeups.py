@@ -18,6 +18,9 @@ from server.store.trouble import StoreUnavailable, Timeouts
 # What is told where any channel may have had a message that nobody heard.
 EVERY_CHANNEL = ""
 RETRY_SECONDS = 1.0
+# Between two looks at a connection on which there is something to hear: who listens hears each
+# channel once, however often it was told. The first message after silence is heard at once.
+REST_SECONDS = 0.02
 
 _log = logging.getLogger(__name__)
 
@@ -78,12 +81,14 @@ class _Node(asyncio.Protocol):
     ) -> None:
         # A writer closes its socket when it is forgotten, so it is kept.
         self._writer = writer
-        self._transport = writer.transport
+        # A stream's transport reads as well, which its type does not say.
+        self._transport: Any = writer.transport
         self._slots = slots
         self._heard = heard
         self._tell_end: Callable[[], None] | None = None
         self._messages = Replies()
         self._tuned: set[str] = set()
+        self._resting: asyncio.TimerHandle | None = None
         self.has_ended = False
         self._transport.set_protocol(self)
 
@@ -100,13 +105,19 @@ class _Node(asyncio.Protocol):
             self._transport.write(pack("SUNSUBSCRIBE", channel))
 
     def data_received(self, data: bytes) -> None:
-        """Tell what is heard: many messages a turn cost one call."""
+        """Tell which channels had messages, and leave what follows to the socket for a while."""
+        heard: set[bytes] = set()
         try:
             for message in self._messages.read(data):
-                self._take(message)
+                self._take(message, heard)
         except (StoreUnavailable, TypeError, ValueError) as error:
             _log.warning("The store sends what is no message: %s", error)
             self._end()
+        for name in heard:
+            self._heard(name.decode())
+        if heard and not self.has_ended:
+            self._transport.pause_reading()
+            self._resting = asyncio.get_running_loop().call_later(REST_SECONDS, self._listen_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Listen anew, on the nodes as they are then."""
@@ -115,18 +126,23 @@ class _Node(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+        if self._resting is not None:
+            self._resting.cancel()
         self._transport.abort()
 
-    def _take(self, message: Any) -> None:
+    def _listen_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _take(self, message: Any, heard: set[bytes]) -> None:
         if isinstance(message, ReplyError):
             # The slot is another node's by now, say.
             self._end()
             return
         kind, name, _ = message
-        channel = name.decode()
         if kind == b"smessage":
-            self._heard(channel)
-        elif kind == b"sunsubscribe" and channel in self._tuned:
+            heard.add(name)
+        elif kind == b"sunsubscribe" and name.decode() in self._tuned:
             # The node gave the slot away and told us to go.
             self._end()
 

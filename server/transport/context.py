@@ -11,6 +11,7 @@ from server.transport import metadata
 from server.transport.framing import seal_message
 from server.transport.methods import Method
 from server.transport.peer import AuthContext
+from server.transport.shared import SharedMessage
 from server.transport.status import OK_TRAILERS, CallFailure, Headers
 from server.transport.stream import RESPONSE_HEADERS, Stream
 
@@ -29,6 +30,7 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
     _trailing: tuple[tuple[str, str | bytes], ...] = ()
     _gzip = False
     _next_uncompressed = False
+    _shares_gzip = False
     _done_callbacks: tuple[DoneCallback, ...] = ()
 
     def __init__(self, stream: Stream, method: Method) -> None:
@@ -55,7 +57,10 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
     async def write(self, message: Any) -> None:
         """Send one message; waits while the client does not take what was sent before."""
         self._stream.check_open()
-        sealed = self._seal(message)
+        if isinstance(message, SharedMessage):
+            sealed = message.sealed(gzip=self._shares_gzip)
+        else:
+            sealed = self._seal(message)
         if not self._stream.headers_sent:
             self._stream.send_headers(self._headers())
         await self._stream.write(sealed)
@@ -153,6 +158,13 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
         """Send the next message as it is."""
         self._next_uncompressed = True
 
+    def expect_shared(self) -> None:
+        """Let messages that other calls are sent as well come compressed, if the caller reads it.
+
+        Its own messages are as `set_compression` says.
+        """
+        self._shares_gzip = self._stream.request.accepts_gzip()
+
     # The caller ------------------------------------------------------------------------------
 
     @override
@@ -225,7 +237,7 @@ class CallContext(grpc.aio.ServicerContext[Any, Any]):
         self._stream.finish(code, self._stream.trailers(code, text, fields))
 
     def _headers(self) -> Headers:
-        return _GZIP_HEADERS if self._gzip else RESPONSE_HEADERS
+        return _GZIP_HEADERS if self._gzip or self._shares_gzip else RESPONSE_HEADERS
 
     def _ok_trailers(self) -> Headers:
         fields = self._encode(self._trailing)

@@ -89,6 +89,17 @@ class TransportServer(grpc.aio.Server):
         """
 
     @abstractmethod
+    def expect_shared(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        """Say that the call of *context* will be written shared messages; before it is answered."""
+
+    @abstractmethod
+    def share(self, message: bytes) -> Any:
+        """Make of a message one to be written to many calls: what it takes is done once for all.
+
+        A call that does not expect it must not be written it.
+        """
+
+    @abstractmethod
     def offer_first(self, service: str, name: str, early: Early) -> None:
         """Offer each call of a registered unary method to *early*, before its servicer is asked.
 

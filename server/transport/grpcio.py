@@ -83,6 +83,15 @@ class GrpcioServer(TransportServer):
         return found
 
     @override
+    def expect_shared(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        """Do nothing: grpcio would compress for each call anew, which costs more than it saves."""
+
+    @override
+    def share(self, message: bytes) -> bytes:
+        """Return the message itself."""
+        return message
+
+    @override
     def offer_first(self, service: str, name: str, early: Early) -> None:
         """Leave all calls to their servicers: grpcio knows no other way."""
 

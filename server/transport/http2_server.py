@@ -18,6 +18,7 @@ from server.transport.contract import Early, TransportServer
 from server.transport.live import Live
 from server.transport.methods import Handler, MethodTable
 from server.transport.options import TransportOptions
+from server.transport.shared import SharedMessage
 from server.transport.tls import Certificates, TlsFiles
 
 # How long servicers may take to clean up after their calls were ended; then they are left alone.
@@ -82,6 +83,17 @@ class Http2Server(TransportServer):
         """Return what the caller sent under *name*, the last where that is several, or None."""
         assert isinstance(context, CallContext)
         return context.header(name.encode())
+
+    @override
+    def expect_shared(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        """Tell the caller, if it reads gzip, that it may come."""
+        assert isinstance(context, CallContext)
+        context.expect_shared()
+
+    @override
+    def share(self, message: bytes) -> SharedMessage:
+        """Make of a message one that is sealed once, and compressed once."""
+        return SharedMessage(message)
 
     @override
     def offer_first(self, service: str, name: str, early: Early) -> None:

@@ -75,6 +75,16 @@ class WrappedServer(TransportServer):
         return self._inner.header(context, name)
 
     @override
+    def expect_shared(self, context: _Context) -> None:
+        """Say that the call will be written shared messages."""
+        self._inner.expect_shared(context)
+
+    @override
+    def share(self, message: bytes) -> Any:
+        """Make of a message one to be written to many calls."""
+        return self._inner.share(message)
+
+    @override
     def offer_first(self, service: str, name: str, early: Early) -> None:
         """Offer each call to *early* before its servicer."""
         self._inner.offer_first(service, name, early)

@@ -166,7 +166,7 @@ async def test_entries_are_read_and_told_alike_however_they_are_read_and_written
     at_once = [one for one in about_calls if read_call(one.entry.body) is not None]
     assert {one.kind for one in at_once} == {one.kind for one in about_calls}
     assert [one.call for one in at_once] == [call_of(one.entry.fields) for one in at_once]
-    assert {one.kind for one in movements} >= {"reserved", "extended", "ended", "topped_up"}
+    assert {one.kind for one in movements} >= {"reserved", "topped_up"}
     # By hand it is written as by the generated code, which leaves out what is empty.
     written = watch_response(movements, place, "EUR")
     assert written == pb.WatchDebitsResponse.FromString(written).SerializeToString()
