@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import grpc
-import pytest
 
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.debits_pb2 import WatchDebitsRequest
 from callgate.v1.debits_pb2_grpc import DebitServiceStub
-from engines import Engine, a_question, failure_of, running_engine
-from identities import TOKENS, an_identities_file
+from engines import Engine, a_question, failure_of
+from identities import TOKENS
 
 THEIRS = (("authorization", f"Bearer {TOKENS['bridge']}"),)
 MINE = (("authorization", f"Bearer {TOKENS['other-bridge']}"),)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = tmp_path_factory.mktemp("engine")
-    with running_engine(folder, identities=an_identities_file(folder)) as running:
-        yield running
 
 
 def test_a_page_of_anothers_calls_shows_none_of_them(engine: Engine) -> None:

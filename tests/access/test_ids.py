@@ -36,7 +36,7 @@ KINDS = [field.name for field in pb.AuthorizeCallRequest.DESCRIPTOR.oneofs_by_na
 def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
     engine: Engine
     with (
-        running_engine(tmp_path_factory.mktemp("engine")) as engine,
+        running_engine(tmp_path_factory.mktemp("engine"), run_keeper=False) as engine,
         grpc.insecure_channel(engine.address) as opened,
     ):
         yield opened

@@ -5,12 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1 import access_pb2 as access
@@ -18,25 +16,11 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.access_pb2_grpc import AccessServiceStub
 from callgate.v1.debits_pb2 import WatchDebitsRequest
 from callgate.v1.debits_pb2_grpc import DebitServiceStub
-from engines import Engine, failure_of, running_engine, wait_until
-from identities import TOKENS, an_identities_file, identity
+from engines import Engine, failure_of, wait_until
+from identities import TOKENS, identity
 
 # Promised are 5 s.
 SOON_SECONDS = 5.0
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = tmp_path_factory.mktemp("engine")
-    path = an_identities_file(folder)
-    with running_engine(folder, identities=f"{path},archive") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def channel(engine: Engine) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(engine.address) as opened:
-        yield opened
 
 
 class Open:

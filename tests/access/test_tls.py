@@ -36,6 +36,7 @@ def mutual(
         folder,
         transport=request.param,
         identities=path,
+        run_keeper=False,
         tls_client_ca=AUTHORITY,
         **TLS,
     ) as engine:
@@ -128,7 +129,7 @@ def private(tmp_path: Path) -> Iterator[Callable[..., Engine]]:
     started: list[Engine] = []
 
     def start(**settings: object) -> Engine:
-        engine = Engine(tmp_path / f"engine-{len(started)}", **TLS, **settings)
+        engine = Engine(tmp_path / f"engine-{len(started)}", run_keeper=False, **TLS, **settings)
         started.append(engine)
         engine.start()
         return engine

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -14,8 +13,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1 import access_pb2 as pb
 from callgate.v1.access_pb2_grpc import AccessServiceStub
-from engines import Engine, Failed, a_question, failure_of, running_engine
-from identities import TOKENS, an_identities_file
+from engines import Engine, Failed, a_question, failure_of
+from identities import TOKENS
 from server.access.identities import digest_of
 
 BRIDGE_OF_CONTOSO = pb.Identity(
@@ -24,17 +23,8 @@ BRIDGE_OF_CONTOSO = pb.Identity(
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = tmp_path_factory.mktemp("engine")
-    path = an_identities_file(folder)
-    with running_engine(folder, identities=f"{path},archive") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def stub(engine: Engine) -> Iterator[AccessServiceStub]:
-    with grpc.insecure_channel(engine.address) as channel:
-        yield AccessServiceStub(channel)
+def stub(channel: grpc.Channel) -> AccessServiceStub:
+    return AccessServiceStub(channel)
 
 
 class Asking:

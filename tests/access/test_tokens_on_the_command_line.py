@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
-from engines import Engine, running_engine
-from identities import TOKENS, an_identities_file
+from engines import Engine
+from identities import TOKENS
 from terminal import Terminal
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = tmp_path_factory.mktemp("engine")
-    with running_engine(folder, identities=f"{an_identities_file(folder)},archive") as running:
-        yield running
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ def engines(tmp_path: Path) -> Iterator[tuple[Engine, Engine]]:
         "redis_url": redis.url,
         "archive_url": f"sqlite:///{tmp_path / 'archive.sqlite'}",
         "identities": f"{an_identities_file(tmp_path)},archive",
+        "run_keeper": "false",
     }
     with (
         running_engine(tmp_path / "one", **settings) as one,
@@ -66,11 +67,14 @@ def test_a_revocation_at_one_engine_counts_at_the_other_soon(
 def test_the_first_operator_is_made_where_nobody_is_asked_yet(tmp_path: Path) -> None:
     boss = pb.Identity(identity_id="boss", roles=[pb.ROLE_OPERATOR], all_tenants=True)
     request = pb.CreateTokenRequest(identity=boss)
-    with running_engine(tmp_path) as engine, grpc.insecure_channel(engine.address) as channel:
+    with (
+        running_engine(tmp_path, run_keeper=False) as engine,
+        grpc.insecure_channel(engine.address) as channel,
+    ):
         made = AccessServiceStub(channel).CreateToken(request, timeout=5)
 
     with (
-        running_engine(tmp_path, identities="archive") as engine,
+        running_engine(tmp_path, identities="archive", run_keeper=False) as engine,
         grpc.insecure_channel(engine.address) as channel,
     ):
         metadata = (("authorization", f"Bearer {made.token}"),)
@@ -87,7 +91,7 @@ def test_where_only_a_file_counts_no_token_is_made_in_vain(tmp_path: Path) -> No
     boss = pb.Identity(identity_id="boss", roles=[pb.ROLE_OPERATOR], all_tenants=True)
     request = pb.CreateTokenRequest(identity=boss)
     with (
-        running_engine(tmp_path, identities=path) as engine,
+        running_engine(tmp_path, identities=path, run_keeper=False) as engine,
         grpc.insecure_channel(engine.address) as channel,
     ):
         call = AccessServiceStub(channel).CreateToken.future(request, metadata=metadata, timeout=5)

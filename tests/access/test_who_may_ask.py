@@ -12,12 +12,11 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from callgate.v1 import authorization_pb2 as pb
-from engines import Engine, a_question, running_engine
+from engines import Engine, a_question
 from identities import (
     TOKENS,
     IdPath,
     Outcome,
-    an_identities_file,
     ask,
     every_method,
     filled,
@@ -38,20 +37,6 @@ ROLES = {
 
 def rule(method: MethodDescriptor) -> Rule:
     return rule_of(method.containing_service.full_name, method.name)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = tmp_path_factory.mktemp("engine")
-    path = an_identities_file(folder)
-    with running_engine(folder, identities=f"{path},archive") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def channel(engine: Engine) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(engine.address) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
