@@ -79,7 +79,9 @@ async def test_a_rush_across_the_trigger_is_charged_once(
             trigger_micros=100 * UNIT, amount_micros=150 * UNIT, payment_customer="out-of-order"
         )
         await shop.fund(200 * UNIT)
-        processes = [await a_process(valkey, n, clock.now_ms()) for n in range(PROCESSES)]
+        processes = await asyncio.gather(
+            *(a_process(valkey, n, clock.now_ms()) for n in range(PROCESSES))
+        )
 
         settling = [asyncio.create_task(settle(process)) for process in processes]
         step = 0
