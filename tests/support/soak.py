@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from bench.facts import Shape, tenant_id, write_directory
@@ -23,6 +24,7 @@ from soak_bridge import SoakBridge
 
 _MEBIBYTE = 1 << 20
 _DRAIN_SECONDS = 600.0
+_SHAPE = Shape()
 # Growth that is none: what Python and the allocators keep at hand, and one more page of a table.
 MOST_GROWTH, MOST_GROWTH_MEBIBYTES = 1.15, 16.0
 _LET_GO = """
@@ -61,11 +63,13 @@ class Look:
         )
 
 
-def soak(folder: Path, calls: int, *, looks: int, tell: Callable[[str], object]) -> str:
-    """Play so many calls, looking so often; tell each look. Raises `Grew`."""
+def soak(
+    folder: Path, calls: int, *, looks: int, tell: Callable[[str], object], shape: Shape = _SHAPE
+) -> str:
+    """Play so many calls of tenants of a shape, looking so often; tell each look. Raises `Grew`."""
     redis = OwnRedis(folder / "redis")
     redis.start()
-    directory = write_directory(folder / "directory", Shape())
+    directory = write_directory(folder / "directory", shape)
     archive = folder / "archive.sqlite"
     settings = {
         "redis_url": redis.url,
@@ -77,7 +81,7 @@ def soak(folder: Path, calls: int, *, looks: int, tell: Callable[[str], object])
     try:
         with running_engine(folder / "engine", run_command, **settings) as engine:
             wait_until(lambda: engine.health("callgate.ledger") == "SERVING")
-            taken = _play(engine, redis, calls, looks=looks, tell=tell)
+            taken = _play(engine, redis, _parts(calls, looks), shape=shape, tell=tell)
     finally:
         redis.kill()
     _require_archived(archive, calls)
@@ -85,22 +89,31 @@ def soak(folder: Path, calls: int, *, looks: int, tell: Callable[[str], object])
     return f"{calls:,} calls begun, ended and archived once each; memory is flat"
 
 
+def _parts(calls: int, looks: int) -> list[int]:
+    ends = [calls * number // looks for number in range(looks + 1)]
+    return [end - begin for begin, end in pairwise(ends)]
+
+
 def _play(
-    engine: Engine, redis: OwnRedis, calls: int, *, looks: int, tell: Callable[[str], object]
+    engine: Engine,
+    redis: OwnRedis,
+    parts: list[int],
+    *,
+    shape: Shape,
+    tell: Callable[[str], object],
 ) -> list[Look]:
     host, _, port = engine.address.rpartition(":")
     taken: list[Look] = []
     played = 0
-    for number in range(1, looks + 1):
-        part = calls * number // looks - played
+    for number, part in enumerate(parts, 1):
         # Each time another one: while it is looked, a connection may be silent for too long.
-        bridge = SoakBridge(Where(host, int(port)), seed=number)
+        bridge = SoakBridge(Where(host, int(port)), shape, seed=number)
         started = time.monotonic()
         bridge.play(part)
         seconds = time.monotonic() - started
         bridge.close()
         played += part
-        _wait_for_keeper(redis)
+        _wait_for_keeper(redis, shape)
         look = _look(engine, redis, played, part / seconds)
         taken.append(look)
         tell(str(look))
@@ -134,10 +147,8 @@ def _let_go_once(redis: OwnRedis) -> int:
             return gone
 
 
-def _wait_for_keeper(redis: OwnRedis) -> None:
-    journals = {
-        partition_keys(partition_of(tenant_id(at))).journal for at in range(Shape().tenants)
-    }
+def _wait_for_keeper(redis: OwnRedis, shape: Shape) -> None:
+    journals = {partition_keys(partition_of(tenant_id(at))).journal for at in range(shape.tenants)}
     wait_until(
         lambda: all(redis.command("XLEN", journal) <= 1 for journal in journals), _DRAIN_SECONDS
     )

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from bench.control import CONTROL_PATH, ITEMS_A_MESSAGE
-from bench.facts import TENANTS, Shape, tenant_id
+from bench.facts import Shape, tenant_id
 from bench.http2 import Broken, Headers, Http2, Where, framed
 from bench.questions import GATEWAY_ID, Asked, questions
 from callgate.v1 import authorization_pb2 as pb
@@ -30,11 +30,11 @@ class SoakBridge:
         asked_again: How many questions had to be asked again: a machine was too busy for them.
     """
 
-    def __init__(self, where: Where, seed: int) -> None:
+    def __init__(self, where: Where, shape: Shape, seed: int) -> None:
         self.ended = 0
         self.asked_again = 0
         self._chance = random.Random(seed)
-        asked = questions(Shape(), f"soak-{seed}")
+        asked = questions(shape, f"soak-{seed}")
         self._calls: Iterator[Asked] = (one for one in asked if not one.is_refused)
         self._http2 = Http2(
             where, CONTROL_PATH, ended=self._on_end, arrived=self._on_data, timeout_seconds=None
@@ -44,7 +44,7 @@ class SoakBridge:
         self._to_ask: deque[pb.ControlQuestion] = deque()
         self._data = b""
         self._stream_id = self._http2.open()
-        tenants = [tenant_id(at) for at in range(TENANTS)]
+        tenants = [tenant_id(at) for at in range(shape.tenants)]
         self._send(
             pb.ControlCallsRequest(hello=pb.ControlHello(gateway_id=GATEWAY_ID, tenant_ids=tenants))
         )
