@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, RowMapping, Table, select, tuple_
@@ -171,18 +172,29 @@ def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> 
     """Write rows, over those with the same primary key."""
     if not rows:
         return
-    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    key = _key_of(table)
+    connection.execute(
+        _upserting(table, connection.dialect.name),
+        sorted(rows, key=lambda row: tuple(row[name] for name in key)),
+    )
+
+
+def _key_of(table: Table) -> list[str]:
+    return [column.name for column in table.primary_key]
+
+
+# Made once: to make one costs more than to run it.
+@cache
+def _upserting(table: Table, dialect: str) -> Any:
+    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = insert(table)
-    key = [column.name for column in table.primary_key]
+    key = _key_of(table)
     changed = {
         column.name: statement.excluded[column.name]
         for column in table.columns
         if column.name not in key
     }
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=key, set_=changed),
-        sorted(rows, key=lambda row: tuple(row[name] for name in key)),
-    )
+    return statement.on_conflict_do_update(index_elements=key, set_=changed)
 
 
 def _whole_record(book: Book, row: dict[str, Any]) -> dict[str, Any]:
