@@ -22,16 +22,16 @@ import grpc
 
 from bench.facts import Shape, tenant_id, user_id
 from bench.http2 import Where
-from bench.questions import GATEWAY_ID, Asked, check_answers, one_of_each_kind
+from bench.questions import Asked, check_answers, one_of_each_kind
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
-from server.ledger import CallKey, keys
+from server.ledger import keys
 
-FUNCTION = "callgate_v1_reserve"
+FUNCTION = "callgate_v1_reserve_first"
 _DEADLINE_SECONDS = 10.0
 _RECEIVE_BYTES = 65_536
-# The facts of a call: its id, its purses, the context of its answer in pieces of 64 bytes.
-_UNIT, _GROUP = "\x1f", "\x1d"
+# The last argument: the context of the answer in pieces of 64 bytes.
+_UNIT = "\x1f"
 _PIECE_BYTES = 64
 # What MONITOR prints of a command: words in double quotes, other bytes escaped.
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -77,10 +77,9 @@ class Learned:
         names = (
             *keys.keys_of(tenant).all(),
             keys.call_key(tenant, reference),
-            keys.other_gateway_key(CallKey(tenant, GATEWAY_ID, call_id)),
         )
-        filled = [_fill(text, places) for text in self.templates[asked.kind].arguments]
-        return ("FCALL", FUNCTION, str(len(names)), *names, *filled)
+        *filled, context = [_fill(text, places) for text in self.templates[asked.kind].arguments]
+        return ("FCALL", FUNCTION, str(len(names)), *names, *filled, _cut(context))
 
     def as_json(self) -> str:
         """Write all of it for the reference in another language."""
@@ -152,7 +151,7 @@ def _unescaped(found: re.Match[str]) -> str:
 
 def _template(asked: Asked, words: Sequence[str], answer: pb.AuthorizeCallResponse) -> Template:
     first = _KEY_COUNT_AT + 1 + int(words[_KEY_COUNT_AT])
-    now_ms, *others = words[first:]
+    now_ms, *others, context = words[first:]
     assert now_ms.isdecimal(), words
     places = {
         asked.tenant_id: "{tenant}",
@@ -163,8 +162,9 @@ def _template(asked: Asked, words: Sequence[str], answer: pb.AuthorizeCallRespon
         answer.decision_id: "{decision}",
     }
     arguments = ["{now_ms}"]
-    for word in others:
-        text = "1 {fingerprint}" if _ASKED.fullmatch(word) else _joined(word)
+    # Put together, so that places in it are found.
+    for word in (*others, context.replace(_UNIT, "")):
+        text = "1 {fingerprint}" if _ASKED.fullmatch(word) else word
         for value, place in places.items():
             text = text.replace(value, place)
         arguments.append(text)
@@ -181,19 +181,14 @@ def _digest(stub: AuthorizationServiceStub, tenant: int) -> str:
     return stub.AuthorizeCall(question, timeout=_DEADLINE_SECONDS).directory_version
 
 
-def _joined(word: str) -> str:
-    """Put the pieces of a context together, so that places in it are found."""
-    head, group, context = word.rpartition(_GROUP)
-    return f"{head}{group}{context.replace(_UNIT, '')}" if group else word
-
-
 def _fill(text: str, places: dict[str, str]) -> str:
     if "{" not in text:
         return text
     for place, value in places.items():
         text = text.replace(place, value)
-    head, group, context = text.rpartition(_GROUP)
-    if not group:
-        return text
+    return text
+
+
+def _cut(context: str) -> str:
     pieces = (context[at : at + _PIECE_BYTES] for at in range(0, len(context), _PIECE_BYTES))
-    return f"{head}{group}{_UNIT.join(pieces)}"
+    return _UNIT.join(pieces)

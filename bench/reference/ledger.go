@@ -17,11 +17,10 @@ import (
 )
 
 const (
-	function    = "callgate_v1_reserve"
+	function    = "callgate_v1_reserve_first"
 	partitions  = 256
 	pieceBytes  = 64
 	unit        = "\x1f"
-	group       = "\x1d"
 	file        = "\x1c"
 	batch       = 64
 	pipelines   = 2
@@ -102,13 +101,15 @@ func words(asked *question) []any {
 	tag := partitionTag(request.TenantId)
 	call := reference(request.TenantId, request.CallId)
 	written := make([]any, 0, 8+len(asked.kind.arguments))
-	written = append(written, "FCALL", function, 5,
+	written = append(written, "FCALL", function, 4,
 		tag+":accounts", tag+":expiry", tag+":journal",
-		tag+":call:"+call,
-		tag+":other:"+call+reference(request.GatewayId))
+		tag+":call:"+call)
 	for _, argument := range asked.kind.arguments {
 		written = append(written, asked.fill(argument))
 	}
+	// The last one is the context.
+	last := len(written) - 1
+	written[last] = cut(written[last].(string))
 	return written
 }
 
@@ -121,11 +122,7 @@ func (q *question) fill(argument pieces) string {
 			text.WriteString(q.value(piece.place))
 		}
 	}
-	head := strings.LastIndex(text.String(), group)
-	if head < 0 {
-		return text.String()
-	}
-	return text.String()[:head+1] + cut(text.String()[head+1:])
+	return text.String()
 }
 
 func (q *question) value(place string) string {

@@ -6,7 +6,8 @@ from functools import lru_cache
 from importlib.resources import files
 
 LIBRARY = "callgate_v1"
-RESERVE = f"{LIBRARY}_reserve"
+# Asks as `reserve` does, in the few arguments of a first question.
+RESERVE_FIRST = "reserve_first"
 # In this order: a function is known to those that follow it.
 SOURCES = (
     "base",

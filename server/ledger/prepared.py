@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from policy.decision import Admission, Refusal
 from server.ledger import keys, wire
 from server.ledger.answers import Answer
-from server.ledger.library import RESERVE
-from server.ledger.questions import FLOOR_SECONDS, CallKey, Question, ReserveRequest
+from server.ledger.library import LIBRARY, RESERVE_FIRST
+from server.ledger.questions import CallKey, Question, ReserveRequest
 from server.store import Store, StoreUnavailable, Template
 
 # The status of a fresh answer; nothing is told of facts, for they are those just sent.
@@ -40,10 +40,8 @@ class PreparedReserve:
     __slots__ = (
         "_accounts_key",
         "_call_stem",
-        "_facts_end",
-        "_facts_middle",
+        "_context_end",
         "_named",
-        "_other_stem",
         "_template",
     )
 
@@ -57,22 +55,20 @@ class PreparedReserve:
     ) -> None:
         """Write what follows from what the rules said; `context_end` is the end of the context."""
         if isinstance(said, Admission):
-            purses, concurrency, refusal = said.purses, said.concurrency, ""
+            purses, concurrency, refusal = said.purses, said.concurrency, None
         else:
-            purses, concurrency, refusal = (), None, str(int(said.reason))
+            purses, concurrency, refusal = (), None, said.reason
         of_partition = keys.keys_of(tenant_id).all()
         self._named = f"{len(tenant_id)}:{tenant_id}"
         self._accounts_key = of_partition[0]
-        self._facts_middle = f"{wire.GROUP}{wire.purses_text(purses, tenant_id)}{wire.GROUP}"
-        self._facts_end = wire.UNIT.join(("", *context_end))
+        self._context_end = wire.UNIT.join(("", *context_end))
         wire.refuse_control_characters(*context_end)
         self._call_stem = keys.call_key_stem(tenant_id).encode()
-        self._other_stem = keys.other_key_stem(tenant_id).encode()
+        nothing = Question(CallKey(tenant_id, "", ""), 0, "", "", facts_digest)
+        alike = wire.alike_text(ReserveRequest(nothing, purses, refusal, 0, (), concurrency))
         self._template = Template(
-            *("FCALL", RESERVE, len(of_partition) + 2, *of_partition, None, None),
-            *(None, keys.tenant_name(tenant_id), facts_digest, ""),
-            *(None, None, None, refusal),
-            *(None, FLOOR_SECONDS, wire.running_text(tenant_id, concurrency), None, "", ""),
+            *("FCALL", f"{LIBRARY}_{RESERVE_FIRST}", len(of_partition) + 1, *of_partition, None),
+            *(None, alike, None, None, None, None, None, None),
         )
 
     def command(
@@ -84,18 +80,17 @@ class PreparedReserve:
         """
         call_id = call.call_id
         named = f"{self._named}{len(call_id)}:{call_id}"
-        reference = keys.reference_bytes_of(named)
-        gateway, mark = _gateway(call.gateway_id)
-        call_key, other_key = self._call_stem + reference, self._other_stem + reference + mark
+        call_key = self._call_stem + keys.reference_bytes_of(named)
+        gateway = _gateway(call.gateway_id)
         now, want, asked_bytes = b"%d" % now_ms, b"%d" % want_seconds, asked.encode()
-        decision = call.decision_id.encode()
-        facts = f"{call_id}{self._facts_middle}{_UNIT.join(context)}{self._facts_end}".encode()
+        decision, id_bytes = call.decision_id.encode(), call_id.encode()
+        told = f"{_UNIT.join(context)}{self._context_end}".encode()
         # Each by its place, without a list of its own: this is for every call.
         # fmt: off
         return self._template.fill(
-            len(call_key), call_key, len(other_key), other_key, len(now), now,
-            len(gateway), gateway, len(asked_bytes), asked_bytes, len(decision), decision,
-            len(want), want, len(facts), facts,
+            len(call_key), call_key, len(now), now, len(gateway), gateway,
+            len(asked_bytes), asked_bytes, len(decision), decision, len(want), want,
+            len(id_bytes), id_bytes, len(told), told,
         )
         # fmt: on
 
@@ -120,8 +115,8 @@ class Named(Protocol):
 
 
 @lru_cache(maxsize=_GATEWAYS_KEPT)
-def _gateway(gateway_id: str) -> tuple[bytes, bytes]:
-    return gateway_id.encode(), keys.gateway_mark(gateway_id).encode()
+def _gateway(gateway_id: str) -> bytes:
+    return gateway_id.encode()
 
 
 def fresh_answer(reply: Any) -> FreshAnswer | None:

@@ -9,7 +9,7 @@ from typing import Any
 from server.ledger import keys, wire
 from server.ledger.answers import Answer, Balance
 from server.ledger.lapsing import Lapsing
-from server.ledger.library import LIBRARY, library_code
+from server.ledger.library import LIBRARY, RESERVE_FIRST, library_code
 from server.ledger.prepared import Listener, PreparedReserve
 from server.ledger.questions import (
     CallKey,
@@ -91,8 +91,16 @@ class RedisLedger:
 
     async def reserve(self, request: ReserveRequest) -> Answer:
         """Take from the purses in order, once per (call, sequence)."""
-        mode = "d" if request.dry_run else ""
-        return (await self._reserve((request,), mode))[0]
+        if request.dry_run:
+            return (await self._reserve((request,), "d"))[0]
+        if request.explanation or request.used_seconds or request.uses:
+            return (await self._reserve((request,), ""))[0]
+        call, arguments = request.question.call, _first_arguments(request)
+        function_keys = (*keys.keys_of(call.tenant_id).all(), _call_key(call))
+        reply = await self._call(RESERVE_FIRST, function_keys, (self._now_ms(), *arguments))
+        if type(reply) is bytes:
+            return wire.read_answer(reply, request)
+        return (await self._reserve((request,), "", reply))[0]
 
     def begin_reserve(self, prepared: PreparedReserve, command: bytes, listener: Listener) -> bool:
         """Send a command that was prepared; False where there is no connection for it now.
@@ -101,7 +109,10 @@ class RedisLedger:
         """
         return prepared.is_sent(self._store, command, listener)
 
-    async def _reserve(self, requests: Sequence[ReserveRequest], mode: str) -> list[Answer]:
+    async def _reserve(
+        self, requests: Sequence[ReserveRequest], mode: str, reply: Any = None
+    ) -> list[Answer]:
+        # `reply` is what was said of the question so far.
         wire.require_legs(requests)
         first = requests[0].question
         tenant_id = first.call.tenant_id
@@ -114,7 +125,7 @@ class RedisLedger:
             head = (self._now_ms(), keys.tenant_name(tenant_id), first.facts_digest, mode)
             return await self._call("reserve", (*function_keys, *aside), (*head, *legs, *holders))
 
-        reply = await ask(mode, (), ())
+        reply = await ask(mode, (), ()) if reply is None or reply[0] == b"OTHER" else reply
         for _ in range(_MOST_ASKINGS):
             aside: Sequence[str] = ()
             holders: Sequence[str] = ()
@@ -277,9 +288,12 @@ class RedisLedger:
             raise LedgerUnavailable(str(error)) from error
 
 
+def _call_key(call: CallKey) -> str:
+    return keys.call_key(call.tenant_id, keys.call_reference(call.tenant_id, call.call_id))
+
+
 def _leg_keys(call: CallKey) -> tuple[str, str]:
-    reference = keys.call_reference(call.tenant_id, call.call_id)
-    return keys.call_key(call.tenant_id, reference), keys.other_gateway_key(call)
+    return _call_key(call), keys.other_gateway_key(call)
 
 
 def _set_aside(
@@ -293,6 +307,15 @@ def _set_aside(
     ]
     listed = "".join(f"{name}{wire.GROUP}" for name in names)
     return [keys.other_gateway_key(call) for call in calls], [listed]
+
+
+def _first_arguments(request: ReserveRequest) -> tuple[Argument, ...]:
+    question = request.question
+    call = question.call
+    return (
+        *(wire.alike_text(request), call.gateway_id, f"{question.sequence} {question.fingerprint}"),
+        *(question.decision_id, request.want_seconds, call.call_id, wire.context_text(request)),
+    )
 
 
 def _leg_arguments(request: ReserveRequest) -> list[Argument]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from policy.decision import ConcurrencyLimit, CreditsPurse, FreePurse, PoolPurse, Purse, Reason
 from policy.rating import MAX_WHOLE_NUMBER
 from server.ledger.answers import Answer, Balance, Segment
-from server.ledger.keys import pool_field, running_field, spend_field
+from server.ledger.keys import pool_field, running_field, spend_field, tenant_name
 from server.ledger.questions import ReserveRequest, Use
 from server.ledger.trouble import LedgerDamaged
 
@@ -32,9 +32,28 @@ def facts_text(request: ReserveRequest) -> str:
     """
     call = request.question.call
     purses = purses_text(request.purses, call.tenant_id)
-    context = UNIT.join(request.context)
-    refuse_control_characters(call.call_id, *request.context)
-    return f"{call.call_id}{GROUP}{purses}{GROUP}{context}"
+    return f"{call.call_id}{GROUP}{purses}{GROUP}{context_text(request)}"
+
+
+def context_text(request: ReserveRequest) -> str:
+    """Write the context of an answer. Raises `ValueError` as `facts_text` does."""
+    refuse_control_characters(request.question.call.call_id, *request.context)
+    return UNIT.join(request.context)
+
+
+def alike_text(request: ReserveRequest) -> str:
+    """Write all of a question that is the same for calls that are decided alike.
+
+    The functions read it once and know it again, so it has nothing of one call alone. Raises
+    `ValueError` as `facts_text` does.
+    """
+    tenant_id = request.question.call.tenant_id
+    name, digest = tenant_name(tenant_id), request.question.facts_digest
+    refuse_control_characters(name, digest)
+    refusal = "" if request.refusal is None else str(int(request.refusal))
+    running = running_text(tenant_id, request.concurrency)
+    purses = purses_text(request.purses, tenant_id)
+    return GROUP.join((name, digest, refusal, str(request.floor_seconds), running, purses))
 
 
 def purses_text(purses: Iterable[Purse], tenant_id: str) -> str:

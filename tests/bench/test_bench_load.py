@@ -127,16 +127,16 @@ def test_what_was_learned_of_one_call_is_filled_in_for_another() -> None:
     question = a_question_that_minutes_pay()
     context = "{user}|{number}|" + "x" * 60
     template = Template(
-        ("{now_ms}", "{tenant}", "{digest}", "{call}\x1dF\x1d" + context), granted(question)
+        ("{now_ms}", "{tenant}\x1d{digest}\x1dF", "{call}", context), granted(question)
     )
 
     learned = Learned({question.kind: template}, {question.tenant_id: "digest-1"})
     words = learned.command(question, 1_795_000_000_000)
 
-    pieces = words[-1].rpartition("\x1d")[2].split("\x1f")
-    assert words[:3] == ("FCALL", "callgate_v1_reserve", "5")
-    assert words[8:11] == ("1795000000000", question.tenant_id, "digest-1")
-    assert words[-1].startswith(f"{question.call_id}\x1dF\x1d")
+    pieces = words[-1].split("\x1f")
+    assert words[:3] == ("FCALL", "callgate_v1_reserve_first", "4")
+    assert words[7:9] == ("1795000000000", f"{question.tenant_id}\x1ddigest-1\x1dF")
+    assert words[9] == question.call_id
     assert [len(piece) for piece in pieces[:-1]] == [64] * (len(pieces) - 1)
     assert "".join(pieces) == f"{question.user_id}|{question.called_number}|{'x' * 60}"
 

@@ -10,7 +10,8 @@
 --   other     string  what one gateway was answered about a call id that another one has by now
 --
 -- A failing command leaves what was written before it. So every function reads, checks and formats
--- first, and `commit` alone writes, with no branch or conversion in it that could still fail.
+-- first, and `commit` alone writes, with no branch or conversion in it that could still fail; but for
+-- `write_first`, which takes back what it wrote.
 
 local MAX_WHOLE = 9007199254740991 -- Doubles skip whole numbers above it.
 local SECONDS_PER_MINUTE = 60
@@ -29,6 +30,19 @@ local CONCURRENT_CALLS, CALL_ID_IN_USE = 16, 17
 -- What is told only where the number of calls and the call id are in order (precedence of reasons).
 local TOLD_LAST = { [18] = true, [19] = true, [20] = true }
 local NOTHING_USED = '0 0 0 0 0'
+
+-- Make a function of one text that remembers what `make` made of it, until there are too many.
+local function remembering(make)
+  local kept, count = {}, 0
+  return function(text)
+    local made = kept[text]
+    if made then return made end
+    made = make(text)
+    if count >= REMEMBERED then kept, count = {}, 0 end
+    kept[text], count = made, count + 1
+    return made
+  end
+end
 
 -- Numbers and text ----------------------------------------------------------------------------
 

@@ -1,12 +1,13 @@
--- reserve, the long way round: for one call or for several.
+-- reserve: for one call or for several, the long way round.
 
 local HEAD_ARGUMENTS, LEG_ARGUMENTS, HEAD_KEYS, LEG_KEYS = 4, 10, 3, 2
 
--- Read one leg of a question, and the record that may hold its answer.
-local function read_leg(keys, args, i, values)
+-- Read one leg of a question, and the record that may hold its answer; nil where that may be under
+-- a key that was not given.
+local function read_leg(keys, args, i)
   local at, k = HEAD_ARGUMENTS + (i - 1) * LEG_ARGUMENTS, HEAD_KEYS + (i - 1) * LEG_KEYS
   local key = keys[k + 1]
-  local record = not values and read_record(key) or nil
+  local record = read_record(key)
   local leg = {
     key = key, record = record, member = sub(key, -REFERENCE_BYTES) .. ':'
       .. args[2],
@@ -19,6 +20,7 @@ local function read_leg(keys, args, i, values)
   if leg.announced ~= '' then leg.used = whole(match(leg.announced, '^(%d+)|'), 'used') end
   if leg.running ~= '' then leg.limit, leg.counted = match(leg.running, '^(%d+) (.+)$') end
   if record and record.gateway ~= leg.gateway then
+    if not keys[k + 2] then return nil end
     local other = read_record(keys[k + 2])
     leg.record, leg.in_use = other, record.state == 'live'
     if leg.in_use then
@@ -175,11 +177,15 @@ local function answers_of(replies)
   return #replies > 1 and replies or replies[1]
 end
 
--- Plan all legs. Returns the reply, and the plan if there is one to commit.
+-- Plan all legs. Returns the reply, and the plan if there is one to commit. `values` are those of
+-- the only leg's account, where they were read before.
 local function plan_reserve(keys, args, forced, values)
   local legs, asked, replies, deep = {}, {}, {}, false
   for i = 1, (#args - HEAD_ARGUMENTS) / LEG_ARGUMENTS do
-    local leg = read_leg(keys, args, i, values)
+    local leg = read_leg(keys, args, i)
+    if not leg then return { 'OTHER' } end
+    -- What was known of the call may touch other fields.
+    if leg.record then values = nil end
     local reply = leg.record and args[4] ~= 'd' and earlier_answer(leg.record, leg.asked)
     if reply == REUSED then return reply end
     legs[i], replies[i] = leg, reply or nil
@@ -203,3 +209,39 @@ local function plan_reserve(keys, args, forced, values)
   end
   return answers_of(replies), plan
 end
+
+-- Go the long way round: plan, and write. `second` where it was asked after expiring.
+local function reserve_legs(keys, args, second, values)
+  local mode = args[4]
+  local reply, plan = plan_reserve(keys, args, nil, values)
+  if not plan then return reply end
+  if plan.short and not second and something_due(keys[2], plan.part.now_ms) then
+    return { 'EXPIRE_FIRST' }
+  end
+  if plan.refused and mode == 'a' then
+    -- One leg does not fit, so none is held: all are refused for its reason.
+    reply, plan = plan_reserve(keys, args, plan.refused)
+  end
+  if mode ~= 'd' then commit(keys, plan) end
+  return reply
+end
+
+-- reserve: hold for each leg what its purses give, once per (call, sequence); all legs have one
+-- account.
+--   KEYS   accounts, expiry, journal, then per leg: call, other; where the last argument is there,
+--          per leg: other of the gateway that it names
+--   ARGV   now_ms, tenant, facts_digest, mode (d: dry run, a: all or nothing, or empty; in capitals
+--          or S where it was asked after expiring), then per leg: gateway, "sequence fingerprint",
+--          decision_id, reason of the rules or '', wanted_seconds, floor_seconds,
+--          "limit field" of running calls or '', facts, explanation, "used_seconds|uses" or '';
+--          last, if asked for: the gateways that ASIDE named, each ended by a group separator
+--   reply  an answer, or a list of one per leg | REUSED | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
+--          | ASIDE, per leg the gateway whose call is over and whose id is taken, or ''
+local function reserve(keys, args)
+  if not call then bind() end
+  local mode = args[4]
+  args[4] = string.lower(mode)
+  return reserve_legs(keys, args, find(mode, '%u') ~= nil)
+end
+
+redis.register_function('callgate_v1_reserve', reserve)

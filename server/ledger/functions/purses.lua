@@ -31,14 +31,10 @@ local function credits_purse(text)
   return purse
 end
 
--- Lists of purses that were read before, by their text. They are never changed.
-local remembered, remembered_count = {}, 0
-
--- Read a list of purses as wire.py wrote it.
-local function parse_purses(list)
-  local purses = remembered[list]
-  if purses then return purses end
-  purses = {}
+-- Read a list of purses as wire.py wrote it. It is never changed, but for what a purse remembers of
+-- other texts.
+local parse_purses = remembering(function(list)
+  local purses = {}
   for text in gmatch(list, '[^\30]+') do
     local reason, field, size, others = match(text, '^P\31(%d+)\31([^\31]+)\31(%d+)(.*)$')
     table.insert(purses, text == 'F' and { kind = 'F', tallies = {} }
@@ -50,7 +46,5 @@ local function parse_purses(list)
     purses.has[purse.kind] = true
     for _, field in ipairs(purse.tallies) do purses.fields[#purses.fields + 1] = field end
   end
-  if remembered_count >= REMEMBERED then remembered, remembered_count = {}, 0 end
-  remembered[list], remembered_count = purses, remembered_count + 1
   return purses
-end
+end)
