@@ -17,7 +17,7 @@ from typing import Any, Self
 from bench.http2 import Where
 from bench.load import Figures, Job
 from bench.machine import LOAD_CORE, SERVER_CORE, pinned
-from server.store.embedded import find_binary
+from server.store.embedded import PACKED_ENTRIES, find_binary
 
 # A million users take minutes to read.
 _START_SECONDS = 900.0
@@ -58,7 +58,7 @@ class Processes:
         self._stack.close()
 
     def store(self, name: str = "store") -> tuple[Path, int]:
-        """Start a Redis or Valkey that writes its file as the embedded one does: (socket, pid)."""
+        """Start a Redis or Valkey with the settings of the embedded one: (socket, pid)."""
         folder = self.folder / name
         folder.mkdir()
         path = folder / "store.sock"
@@ -69,6 +69,7 @@ class Processes:
             "save": "",
             "appendonly": "yes",
             "appendfsync": "everysec",
+            "zset-max-listpack-entries": str(PACKED_ENTRIES),
         }
         words = [part for key, value in options.items() for part in (f"--{key}", value)]
         process = self._spawn(LOAD_CORE, [str(find_binary()), *words], name)

@@ -22,6 +22,7 @@ from server.store.trouble import StoreRefused, StoreUnavailable
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.005
+PACKED_ENTRIES = 16
 _PR_SET_PDEATHSIG = 1
 # The longest path a unix socket may have.
 _SOCKET_PATH_BYTES = 100
@@ -105,6 +106,8 @@ class EmbeddedServer:
             "appendfsync": "everysec",
             "save": "",
             "maxmemory-policy": "noeviction",
+            # A short index by expiry is a list else, walked from its start for each call.
+            "zset-max-listpack-entries": str(PACKED_ENTRIES),
             "logfile": str((self._folder / "store.log").absolute()),
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
