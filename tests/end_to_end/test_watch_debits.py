@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from engines import Engine, OwnRedis, a_question, command, failure_of, running_engine, wait_until
+from server.debits.stream import MANY_FOLLOWERS
 from server.ledger.keys import keys_of
 from watching import (
     CREDITS_CALL,
@@ -126,11 +127,36 @@ def test_a_stream_without_a_cursor_begins_with_what_happens_from_now_on(engine: 
     checkpoint = next(stream)
     engine.ask(a_question(CREDITS_CALL, call_id="after"))
 
-    response = next(stream)
+    response = next(response for response in stream if response.entries)
 
     assert not checkpoint.entries
     assert checkpoint.account.reserved.micros > 0
     assert [entry.call_id for entry in response.entries] == ["after"]
+
+
+def test_many_readers_of_a_busy_tenant_get_the_same_without_gap_or_duplicate(
+    engine: Engine,
+) -> None:
+    # One that asks for no compression, among those whose library does.
+    plain = grpc.insecure_channel(
+        engine.address, [("grpc.compression_enabled_algorithms_bitset", 1)]
+    )
+    streams = [watch(engine.address) for _ in range(MANY_FOLLOWERS)] + [watch(plain)]
+    begun = [next(stream) for stream in streams]
+    for _ in range(5):
+        ask_for_legs(engine.stub)
+
+    read: list[list[str]] = []
+    for stream in streams:
+        call_ids: list[str] = []
+        while len(call_ids) < 5 * LEGS:
+            call_ids += [entry.call_id for entry in next(stream).entries]
+        read.append(call_ids)
+        stream.cancel()
+
+    assert not any(first.entries for first in begun)
+    assert all(call_ids == read[0] for call_ids in read)
+    assert len(set(read[0])) == 5 * LEGS
 
 
 def test_a_stream_of_one_call_has_no_entries_of_others(engine: Engine) -> None:
@@ -139,7 +165,7 @@ def test_a_stream_of_one_call_has_no_entries_of_others(engine: Engine) -> None:
     engine.ask(a_question(CREDITS_CALL, call_id="other"))
     engine.ask(a_question(CREDITS_CALL, call_id="mine"))
 
-    response = next(stream)
+    response = next(response for response in stream if response.entries)
 
     assert not checkpoint.entries
     assert [entry.call_id for entry in response.entries] == ["mine"]

@@ -9,6 +9,7 @@ import pytest
 from ledgers import TENANT, a_question, an_account, ask, extend, free
 from server.journal import (
     FOLLOWER_LIMIT,
+    Batch,
     EpochEnded,
     FollowerTooSlow,
     JournalSource,
@@ -20,6 +21,8 @@ from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store, WakeUps
 from stores import empty
+
+CROWD, BUSY_CALLS = 99, 40
 
 
 def neighbour_of(tenant_id: str) -> str:
@@ -91,6 +94,42 @@ async def test_followers_share_what_is_read_once(tailer: Tailer, ledger: RedisLe
 
     assert batches[0] is not None
     assert all(batch is batches[0] for batch in batches)
+
+
+async def test_under_load_entries_come_many_together_and_when_it_is_quiet_at_once(
+    tailer: Tailer, ledger: RedisLedger
+) -> None:
+    await ledger.open_account(an_account(600_000_000))
+    reader = tailer.follower("reader")
+    # The more follow, the longer a busy partition rests.
+    crowd = [tailer.follower(f"one of {CROWD}") for _ in range(CROWD)]
+    for follower in (reader, *crowd):
+        await follower.join(TENANT)
+
+    await ledger.reserve(ask("first", 1, free()))
+    first = await reader.next(5)
+    for number in range(BUSY_CALLS):
+        await ledger.reserve(ask(f"call-{number:03}", 1, free()))
+    batches: list[Batch] = []
+    while sum(len(batch.movements) for batch in batches) < BUSY_CALLS:
+        batch = await reader.next(5)
+        assert batch is not None
+        batches.append(batch)
+
+    assert first is not None
+    assert [movement.call_id for movement in first.movements] == ["first"]
+    assert first.followers == 1 + CROWD
+    movements = [movement for batch in batches for movement in batch.movements]
+    assert [one.call_id for one in movements] == [f"call-{n:03}" for n in range(BUSY_CALLS)]
+    assert [one.entry.n for one in movements] == [
+        first.place.n + 1 + number for number in range(BUSY_CALLS)
+    ]
+    # A response's cursor is its last entry.
+    last = [batch.movements[-1].entry for batch in batches]
+    assert [(batch.place.n, batch.place.nonce) for batch in batches] == [
+        (entry.n, entry.nonce) for entry in last
+    ]
+    assert len(batches) < BUSY_CALLS / 4
 
 
 async def test_a_follower_gets_nothing_of_tenants_it_did_not_join(
