@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 import msgspec
 
-from server.observation.alike import AlikeCall, alike_words
+from server.observation.alike import AlikeCall, alike_line
 from server.observation.decided import Decided, DecidedEmergency, Recorded, Reported, wording
 from server.observation.masks import Masks
 
@@ -126,7 +126,7 @@ class Records:
     def _line(self, one: Recorded) -> bytes:
         try:
             if isinstance(one, AlikeCall):
-                return self._encode(alike_words(one, self._masks)) + b"\n"
+                return alike_line(one, self._masks)
             return self._encode(wording(one, self._masks)) + b"\n"
         except Exception:  # noqa: BLE001 -- One that cannot be told must not end all that follow.
             self.failed_writes += 1
