@@ -23,6 +23,7 @@ class Bridge:
 
     def __init__(self, where: Where, asked: Sequence[Asked], in_flight: int) -> None:
         self._http2 = Http2(where, CONTROL_PATH, ended=self._on_end, arrived=self._on_data)
+        self._stream_id = self._http2.open()
         self._in_flight = in_flight
         # Item n + 1 is question n. Prepared whole: putting messages together is only joining.
         self._items = [_item(number, one) for number, one in enumerate(asked, start=1)]
@@ -33,31 +34,39 @@ class Bridge:
         self._answered = 0
         self._data = b""
 
-    def run(self) -> tuple[list[pb.AuthorizeCallResponse], list[int]]:
-        """Ask everything; return the answers, and how long each took in nanoseconds."""
-        stream_id = self._http2.open()
+    def greet(self) -> None:
+        """Say hello and ask the first question: a stream is opened once and used for days."""
         tenants = [tenant_id(at) for at in range(TENANTS)]
         hello = pb.ControlHello(gateway_id=GATEWAY_ID, tenant_ids=tenants)
-        self._http2.send(stream_id, framed(pb.ControlCallsRequest(hello=hello).SerializeToString()))
-        while self._answered < len(self._items):
-            self._ask(stream_id)
+        message = pb.ControlCallsRequest(hello=hello)
+        self._http2.send(self._stream_id, framed(message.SerializeToString()))
+        self._ask_until(1)
+
+    def run(self) -> tuple[list[pb.AuthorizeCallResponse], list[int]]:
+        """Ask the rest; return the answers, and how long each took in nanoseconds."""
+        self._ask_until(len(self._items))
+        self._http2.close()
+        return self._answers[1:], self._latencies_ns[1:]
+
+    def _ask_until(self, last: int) -> None:
+        """Ask, and wait for the answers, up to and with the item of this number."""
+        while self._answered < last:
+            self._ask(last)
             self._http2.flush()
             ready, _, _ = select.select([self._http2], (), (), _WAIT_SECONDS)
             if not ready:
                 raise Broken(f"nothing came for {_WAIT_SECONDS:g} s")
             self._http2.receive()
-        self._http2.close()
-        return self._answers, self._latencies_ns
 
-    def _ask(self, stream_id: int) -> None:
-        while self._sent < len(self._items):
-            room = self._in_flight - (self._sent - self._answered)
-            items = self._items[self._sent : self._sent + min(room, ITEMS_A_MESSAGE)]
+    def _ask(self, last: int) -> None:
+        while self._sent < last:
+            room = min(self._in_flight - (self._sent - self._answered), ITEMS_A_MESSAGE)
+            items = self._items[self._sent : min(self._sent + room, last)]
             body = framed(b"".join(items))
             if not items or not self._http2.takes(len(body)):
                 return
             now_ns = time.perf_counter_ns()
-            self._http2.send(stream_id, body)
+            self._http2.send(self._stream_id, body)
             for number in range(self._sent, self._sent + len(items)):
                 self._asked_ns[number] = now_ns
             self._sent += len(items)
