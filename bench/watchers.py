@@ -23,7 +23,7 @@ from bench.facts import Shape, tenant_id, write_directory
 from bench.load import Job
 from bench.machine import LOAD_CORE, resident_bytes
 from bench.processes import LoadProcess, Processes, Served
-from bench.servers import engine_settings
+from bench.servers import engine_settings, patiently
 from callgate.v1.debits_pb2 import WatchDebitsRequest
 from callgate.v1.debits_pb2_grpc import DebitServiceStub
 
@@ -77,7 +77,7 @@ def _compare(name: str, served: Served, load: LoadProcess, *, shape: Shape, call
 
 def _measure(load: LoadProcess, served: Served, shape: Shape, *, seed: str, calls: int) -> float:
     job = Job(served.where, served.pid, shape, seed=seed, calls=calls, in_flight=IN_FLIGHT)
-    return load.run(job).cpu_us_per_call
+    return patiently(load, job).cpu_us_per_call
 
 
 @contextmanager

@@ -155,11 +155,6 @@ class Movement:
         return int(text) if text not in {"", _NO_BALANCE} else None
 
     @property
-    def tells_account(self) -> bool:
-        """Whether the entry tells how the account stands after it."""
-        return self.call.reserved != ""
-
-    @property
     def reserved_micros(self) -> int | None:
         """What the account holds for calls after the entry; None if the entry does not tell."""
         text = self.call.reserved

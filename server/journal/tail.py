@@ -86,7 +86,9 @@ class Tail:
     def _stand(self, tenant_id: str, movements: Sequence[Movement]) -> Standing | None:
         """Say how an account stands after these; None where it was read after them."""
         standing = self._standings[tenant_id]
-        fresh = [one for one in movements if one.entry.n > standing.place.n]
+        fresh = movements
+        if movements[0].entry.n <= standing.place.n:
+            fresh = [one for one in movements if one.entry.n > standing.place.n]
         if not fresh:
             return None
         standing = self._standings[tenant_id] = _after(standing, fresh)
@@ -110,7 +112,7 @@ def _by_tenant(
 
 
 def _after(standing: Standing, movements: Sequence[Movement]) -> Standing:
-    telling = [movement for movement in movements if movement.tells_account]
+    telling = [movement for movement in movements if movement.call.reserved]
     available_micros, reserved_micros = standing.available_micros, standing.reserved_micros
     if telling:
         available_micros = telling[-1].available_micros

@@ -19,7 +19,7 @@ _REMEMBERED_TIMES, _REMEMBERED_GATEWAYS = 1_024, 4_096
 # and that a length follows.
 _ENTRY = bytes([pb.WatchDebitsResponse.ENTRIES_FIELD_NUMBER << 3 | 2])
 _DECISION = bytes([pb.JournalEntry.DECISION_ID_FIELD_NUMBER << 3 | 2]) + b"%b%b"
-_CALL = bytes([pb.JournalEntry.CALL_ID_FIELD_NUMBER << 3 | 2]) + b"%b%b"
+_WHOLE_CALL = b"%b%b%b%b" + bytes([pb.JournalEntry.CALL_ID_FIELD_NUMBER << 3 | 2]) + b"%b%b%b"
 _KINDS = {
     "reserved": pb.JOURNAL_ENTRY_KIND_RESERVATION,
     "extended": pb.JOURNAL_ENTRY_KIND_RESERVATION,
@@ -46,8 +46,9 @@ def _kind_part(kind: str, *, pays: bool) -> bytes:
     return pb.JournalEntry(kind=told).SerializeToString()
 
 
+# Of what pays nothing, and of what does.
 _KIND_PARTS = {
-    (kind, pays): _kind_part(kind, pays=pays) for kind in CALL_KINDS for pays in (False, True)
+    kind: (_kind_part(kind, pays=False), _kind_part(kind, pays=True)) for kind in CALL_KINDS
 }
 
 
@@ -109,15 +110,15 @@ def _call_entry(movement: Movement, currency: str) -> bytes:
     """
     entry, call, moves = movement.entry, movement.call, movement.call_moves
     call_id = call.call_id.encode()
-    parts = (
-        _KIND_PARTS[entry.kind, moves.pays],
+    return _WHOLE_CALL % (
+        _KIND_PARTS[entry.kind][moves.pays],
         _time_part(entry.time_ms),
         _decision_part(movement.decision_id),
         _gateway_part(call.gateway_id),
-        _CALL % (varint(len(call_id)), call_id),
+        varint(len(call_id)),
+        call_id,
         _moved_part(moves, currency),
     )
-    return b"".join(parts)
 
 
 def _decision_part(decision_id: str) -> bytes:
