@@ -15,6 +15,8 @@ from server.ledger.audit import AuditedAccount, Auditor, PartitionAudit, Partiti
 from server.ledger.journal import JournalEntry
 
 _PAGE = 10_000
+# Of a partition that is archived while it is looked at; what differs each time does so for good.
+_MOST_LOOKS = 5
 
 
 class Repair(StrEnum):
@@ -61,7 +63,7 @@ class Doctor:
         """Fill those partitions anew for which that is the repair; say which."""
         sick = sorted({each.partition for each in found if each.repair is Repair.REBUILD})
         for partition in sick:
-            position = (await self._archive.positions()).get(partition)
+            position = await self._position(partition)
             try:
                 await self._rebuild.rebuild(partition, position)
             except RebuildOvertaken:
@@ -69,6 +71,18 @@ class Doctor:
         return sick
 
     async def _examine(self, partition: int, position: Position | None) -> list[Difference]:
+        found: list[Difference] = []
+        for _ in range(_MOST_LOOKS):
+            found = await self._look(partition, position)
+            if not found:
+                break
+            newer = await self._position(partition)
+            if newer == position:
+                break
+            position = newer
+        return found
+
+    async def _look(self, partition: int, position: Position | None) -> list[Difference]:
         try:
             audit = await self._auditor.read(partition)
         except PartitionBusy:
@@ -91,6 +105,9 @@ class Doctor:
             texts = [*_sums(audit.accounts.get(tenant_id), image), *_tallies(audit, image)]
             found += [Difference(partition, tenant_id, text, Repair.REBUILD) for text in texts]
         return found
+
+    async def _position(self, partition: int) -> Position | None:
+        return (await self._archive.positions()).get(partition)
 
     async def _waiting(
         self, partition: int, position: Position | None, last_n: int

@@ -7,7 +7,7 @@ import pytest
 from keepers import PARTITION, House, drained
 from ledgers import by_the_second, credits_, pool
 from server.keeper.doctor import Difference, Doctor, Repair
-from server.ledger.audit import Auditor
+from server.ledger.audit import Auditor, PartitionAudit
 
 ACCOUNTS = f"{{p{PARTITION}}}:accounts"
 POOL = "pool/2027-01/domestic/contoso/plan-1"
@@ -45,6 +45,24 @@ async def test_a_post_paid_house_in_order_has_no_differences(house: House) -> No
     await house.settle("call-2", 2, 30)
 
     assert await doctor_of(house).examine() == []
+
+
+class ArchivingAuditor(Auditor):
+    """While it reads a partition, the keeper archives what waits, and trims the journal."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.store)
+        self._house = house
+
+    async def read(self, partition: int) -> PartitionAudit | None:
+        await drained(self._house)
+        return await super().read(partition)
+
+
+async def test_what_is_archived_while_the_doctor_looks_is_no_difference(house: House) -> None:
+    await busy(house)
+
+    assert await Doctor(ArchivingAuditor(house), house.parts).examine() == []
 
 
 @pytest.mark.parametrize(
