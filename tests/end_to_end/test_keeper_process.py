@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from engines import Engine, a_question, command, failure_of, running_engine, wait_until
-from forks import run_command, run_forked
+from forks import run_forked
 from server.ledger.keys import partition_keys, partition_of
 
 CREDITS_CALL = "+390612345678"
@@ -23,7 +23,7 @@ _FEWEST_ENTRIES = 1_000
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    with running_engine(tmp_path, run_command, journal_max_entries=_FEWEST_ENTRIES) as running:
+    with running_engine(tmp_path, journal_max_entries=_FEWEST_ENTRIES) as running:
         yield running
 
 

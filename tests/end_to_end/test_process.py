@@ -31,13 +31,13 @@ def test_a_killed_engine_leaves_no_store_running_and_the_next_one_knows_its_rese
 ) -> None:
     """B11: SIGKILL, a restart, the same question: one reservation."""
     question = a_question(CREDITS_CALL)
-    with running_engine(tmp_path, run_command) as killed:
+    with running_engine(tmp_path) as killed:
         first = killed.ask(question)
         held = killed.balance("contoso").reserved.micros
         killed.kill()
         wait_until(lambda: not store_answers(killed), seconds=5)
 
-    with running_engine(tmp_path, run_command) as engine:
+    with running_engine(tmp_path) as engine:
         again = engine.ask(question)
         balance = engine.balance("contoso")
 
@@ -160,6 +160,6 @@ def test_an_interrupt_at_the_terminal_does_not_take_the_store_away_first(tmp_pat
         os.killpg(engine.process.pid, signal.SIGINT)
         status = engine.gone()
 
-    with running_engine(tmp_path, run_command) as engine:
+    with running_engine(tmp_path) as engine:
         assert engine.ask(question) == first
     assert status == 0

@@ -17,7 +17,7 @@ import pytest
 from callgate.testing import Nursery
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
-from engines import wait_until
+from engines import START_SECONDS, wait_until
 
 ROME = "+390612345678"
 ASKED = 100
@@ -53,6 +53,7 @@ class Told(BaseHTTPRequestHandler):
 def silent() -> Iterator[socket.socket]:
     """Somebody who takes every connection, and never says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        listener.settimeout(START_SECONDS)
         yield listener
 
 
