@@ -6,6 +6,7 @@ Messages may be lost, so who listens also looks by itself now and then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,10 @@ RETRY_SECONDS = 1.0
 # Between two looks at a connection on which there is something to hear: who listens hears each
 # channel once, however often it was told. The first message after silence is heard at once.
 REST_SECONDS = 0.02
+
+# Where nobody listened, the functions of the ledger tell nobody for 0.1 s; so who begins to listen
+# looks again after that.
+UNTOLD_SECONDS = 0.15
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +71,11 @@ class WakeUps:
                 for node in nodes:
                     node.tune(self._channels, self._changed.set)
                 # What was written before listening began was not heard.
+                heard(EVERY_CHANNEL)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(UNTOLD_SECONDS):
+                        await self._changed.wait()
+                    continue
                 heard(EVERY_CHANNEL)
                 await self._changed.wait()
         finally:

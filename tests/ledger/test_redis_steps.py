@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,7 +31,7 @@ from server.ledger import DirectDebit, LedgerError, Refund, TopUp
 from server.ledger.keys import call_key, call_reference, keys_of
 from server.ledger.library import SOURCES, library_code
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
+from server.store import Store, WakeUps
 from stores import binaries, empty
 
 MOST_COMMANDS, MOST_AT_ONCE = 7, 6
@@ -104,6 +105,54 @@ async def test_a_reserve_is_one_step_of_few_commands(
 
     assert counted.pop("fcall") == 1
     assert sum(counted.values()) <= most, counted
+
+
+async def test_whom_nobody_hears_is_silent_for_a_moment(
+    store: Store, redis_ledger: RedisLedger, clock: ManualClock
+) -> None:
+    await redis_ledger.open_account(an_account(10_000_000))
+    clock.pass_seconds(60)
+
+    told = []
+    for number, seconds in enumerate((0, 0, 1, -60)):
+        clock.pass_seconds(seconds)
+        counted = await commands_of(
+            store, redis_ledger.reserve(ask(f"call-{number}", 1, by_the_second()))
+        )
+        told.append(counted.get("spublish", 0))
+
+    assert told == [1, 0, 1, 1]
+
+
+async def test_who_listens_is_told_of_every_grant(
+    store: Store,
+    redis_ledger: RedisLedger,
+    urls: dict[str, str],
+    request: pytest.FixtureRequest,
+) -> None:
+    await redis_ledger.open_account(an_account(10_000_000))
+    heard = asyncio.Event()
+
+    def hear(channel: str) -> None:
+        if channel:
+            heard.set()
+
+    wake_ups = WakeUps(urls[request.node.callspec.params["store"]])
+    wake_ups.hear(OF_PARTITION.journal)
+    listening = asyncio.create_task(wake_ups.run(hear))
+    async with asyncio.timeout(5):
+        while not heard.is_set():
+            await store.command("SPUBLISH", OF_PARTITION.journal, "0")
+            await asyncio.sleep(0.01)
+
+    told = 0
+    for number in range(3):
+        question = ask(f"call-{number}", 1, by_the_second())
+        told += (await commands_of(store, redis_ledger.reserve(question)))["spublish"]
+    listening.cancel()
+    await asyncio.wait([listening])
+
+    assert told == 3
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from deployments import Server
 from server.store import Store, WakeUps
-from server.store.wakeups import REST_SECONDS
+from server.store.wakeups import REST_SECONDS, UNTOLD_SECONDS
 
 BUSY, QUIET = "{p1}:journal", "{p2}:journal"
 MESSAGES = 300
@@ -44,6 +44,26 @@ async def test_many_messages_are_heard_as_few_and_none_is_missed(server: Server)
         await store.close()
 
     assert 0 < heard[BUSY] < MESSAGES / 10
+
+
+async def test_who_begins_to_listen_looks_again_after_what_nobody_was_told(server: Server) -> None:
+    looks: list[float] = []
+    looked_again = asyncio.Event()
+
+    def hear(channel: str) -> None:
+        looks.append(asyncio.get_running_loop().time())
+        if not channel and len(looks) > 1:
+            looked_again.set()
+
+    wake_ups = WakeUps(server.url)
+    wake_ups.hear(QUIET)
+    listening = asyncio.create_task(wake_ups.run(hear))
+    async with asyncio.timeout(5):
+        await looked_again.wait()
+    listening.cancel()
+    await asyncio.wait([listening])
+
+    assert looks[1] - looks[0] >= UNTOLD_SECONDS
 
 
 async def _until_told(store: Store, channel: str, is_heard: Callable[[], bool]) -> None:

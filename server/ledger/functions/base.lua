@@ -10,7 +10,7 @@
 --   other     string  what one gateway was answered about a call id that another one has by now
 --
 -- A failing command leaves what was written before it. So every function reads, checks and formats
--- first, and `commit` alone writes, with no branch or conversion in it that could still fail; but for
+-- first, and `commit` alone writes, with no branch or conversion in it that could still fail; and
 -- `write_first`, which takes back what it wrote.
 
 local MAX_WHOLE = 9007199254740991 -- Doubles skip whole numbers above it.
@@ -24,6 +24,7 @@ local REFUND_LIFETIME_MS = 2592000000
 local PLENTY = 4 -- A contended purse gives a quarter of what is left of it, or the floor.
 local REMEMBERED = 1000 -- Parsed texts of one kind.
 local REFERENCE_BYTES = 22
+local UNTOLD_MS = 100 -- Who begins to listen looks again after it (wakeups.py).
 
 local FROZEN, BALANCE_MISSING, SPEND_LIMIT_REACHED = 4, 13, 15
 local CONCURRENT_CALLS, CALL_ID_IN_USE = 16, 17

@@ -14,7 +14,7 @@ end
 local minutes_texts = remembering(function(seconds) return grant_texts(seconds, 0) end)
 
 -- What is remembered of a partition, and of an account.
-local line_of = remembering(function() return {} end)
+local line_of = remembering(function() return { unheard_ms = 0 } end)
 local account_of = remembering(function() return {} end)
 
 -- Read what is the same in all questions that are decided alike, as wire.py writes it.
@@ -131,8 +131,14 @@ local function write_first(keys, member, record, id, entry, body, meta)
     error(failed)
   end
   call('HSET', keys[1], 'meta', meta, grant.field, grant.text)
-  try('SPUBLISH', keys[3], id)
   return true
+end
+
+-- Wake those who follow the journal; where nobody did, nobody is told of first grants for a moment.
+local function wake(line, journal, id, now_ms)
+  local since_ms = now_ms - line.unheard_ms
+  if since_ms >= 0 and since_ms < UNTOLD_MS then return end
+  if try('SPUBLISH', journal, id) == 0 then line.unheard_ms = now_ms end
 end
 
 -- Put together the texts of a first grant and write it. Returns nil where the call is known.
@@ -140,6 +146,7 @@ local function grant_first(keys, args, alike, line, now, now_ms)
   local _, _, gateway, asked, decision, _, call_id, context = unpack(args)
   local account, texts, n = alike.account, grant.texts, line.n + 1
   local place = digits(n)
+  local id = place .. '-0'
   local member = sub(keys[4], -REFERENCE_BYTES) .. alike.member_end
   local answer = now .. texts.answer .. grant.credits_left .. ' ' .. grant.minutes_left
   local unfunded = account.available and '' or '1'
@@ -155,8 +162,9 @@ local function grant_first(keys, args, alike, line, now, now_ms)
     .. line.small
   local meta = line.epoch .. ' ' .. place .. ' ' .. decision .. ' ' .. now .. ' ' .. line.small
   grant.expire_ms = digits(now_ms + texts.expire_ms)
-  if not write_first(keys, member, record, place .. '-0', entry, body, meta) then return nil end
+  if not write_first(keys, member, record, id, entry, body, meta) then return nil end
   line.text, line.n, line.nonce, line.time, line.time_ms = meta, n, decision, now, now_ms
+  wake(line, keys[3], id, args[1] + 0)
   return 'OK\28' .. decision .. '\28' .. answer .. '\28' .. texts.held .. '\28live\28\28'
 end
 
