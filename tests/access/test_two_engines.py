@@ -11,7 +11,7 @@ import pytest
 
 from callgate.v1 import access_pb2 as pb
 from callgate.v1.access_pb2_grpc import AccessServiceStub
-from engines import Engine, OwnRedis, a_question, running_engine, wait_until
+from engines import Engine, a_question, running_engine, running_redis, wait_until
 from identities import TOKENS, an_identities_file
 
 # Promised are 5 s.
@@ -20,20 +20,17 @@ SOON_SECONDS = 5.0
 
 @pytest.fixture
 def engines(tmp_path: Path) -> Iterator[tuple[Engine, Engine]]:
-    redis = OwnRedis(tmp_path / "redis")
-    redis.start()
-    settings = {
-        "redis_url": redis.url,
+    shared = {
         "archive_url": f"sqlite:///{tmp_path / 'archive.sqlite'}",
         "identities": f"{an_identities_file(tmp_path)},archive",
         "run_keeper": "false",
     }
     with (
-        running_engine(tmp_path / "one", **settings) as one,
-        running_engine(tmp_path / "two", **settings) as two,
+        running_redis(tmp_path / "redis") as redis,
+        running_engine(tmp_path / "one", redis_url=redis.url, **shared) as one,
+        running_engine(tmp_path / "two", redis_url=redis.url, **shared) as two,
     ):
         yield one, two
-    redis.kill()
 
 
 def may_ask(engine: Engine, token: str) -> bool:

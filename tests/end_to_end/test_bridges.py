@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +59,6 @@ class Bridge:
             self.ended = grpc.StatusCode.OK
         except grpc.RpcError:
             self.ended = self._call.code()
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[OwnRedis]:
-    redis = OwnRedis(tmp_path / "redis")
-    redis.start()
-    yield redis
-    redis.kill()
 
 
 def test_two_engines_carry_one_bridge_after_the_other(tmp_path: Path, redis: OwnRedis) -> None:

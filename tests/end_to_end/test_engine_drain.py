@@ -33,18 +33,18 @@ def _take_all(stream: Any) -> tuple[list[Any], grpc.StatusCode]:
 
 
 @pytest.mark.parametrize("transport", ["grpcio", "nghttp2"])
-def test_a_drain_tells_everybody_answers_what_runs_and_ends(tmp_path: Path, transport: str) -> None:
+def test_a_drain_tells_everybody_answers_what_runs_and_ends(
+    tmp_path: Path, redis: OwnRedis, transport: str
+) -> None:
     """I7: SIGTERM: health says NOT_SERVING, streams get a last checkpoint, questions an answer."""
-    store = OwnRedis(tmp_path / "redis")
-    store.start()
-    settings = {"redis_url": store.url, "transport": transport, "deadline_ms": 10_000}
+    settings = {"redis_url": redis.url, "transport": transport, "deadline_ms": 10_000}
     with (
         running_engine(tmp_path / "engine", **settings, drain_seconds=GRACE_SECONDS) as engine,
         ThreadPoolExecutor() as threads,
     ):
         health, debits = engine.watch_health(), watch(engine.address)
         served, first = next(health), next(debits)
-        with store.frozen():
+        with redis.frozen():
             answer = threads.submit(engine.ask, a_question(CREDITS_CALL), 10.0)
             # The question is on its way; nothing outside shows when it has arrived.
             time.sleep(0.2)
@@ -56,7 +56,6 @@ def test_a_drain_tells_everybody_answers_what_runs_and_ends(tmp_path: Path, tran
         started = time.monotonic()
         status = engine.gone()
         seconds = time.monotonic() - started
-    store.kill()
 
     assert (served, told) == ("SERVING", ["NOT_SERVING"])
     assert granted

@@ -109,11 +109,9 @@ class Callers:
 
 
 def test_no_fault_under_load_gives_anybody_another_s_answer_and_each_is_over_soon(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, redis: OwnRedis, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Redis hangs for 3 s, connections to it are cut, workers are killed one after the other."""
-    redis = OwnRedis(tmp_path / "redis")
-    redis.start()
     seconds: dict[str, float] = {}
     with running_engine(tmp_path / "engine", redis_url=redis.url, workers=2) as engine:
         callers = Callers(engine.address)
@@ -135,7 +133,6 @@ def test_no_fault_under_load_gives_anybody_another_s_answer_and_each_is_over_soo
         with grpc.insecure_channel(engine.address) as channel:
             stub = AuthorizationServiceStub(channel)
             repeated = [stub.AuthorizeCall(one.question, timeout=5) for one in again]
-    redis.kill()
 
     codes = Counter(one.code.name for one in callers.answered)
     with capsys.disabled():

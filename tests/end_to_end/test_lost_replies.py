@@ -15,7 +15,15 @@ import grpc
 import pytest
 
 from callgate.v1 import authorization_pb2 as pb
-from engines import Engine, OwnRedis, a_question, failure_of, running_engine, wait_until
+from engines import (
+    Engine,
+    OwnRedis,
+    a_question,
+    failure_of,
+    running_engine,
+    running_redis,
+    wait_until,
+)
 from server.ledger import DirectDebit
 from server.ledger.journal import JournalReader
 from server.ledger.keys import call_reference, partition_of
@@ -29,10 +37,8 @@ HANG_SECONDS = 3.0
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
-    redis = OwnRedis(tmp_path_factory.mktemp("redis"))
-    redis.start()
-    yield redis
-    redis.kill()
+    with running_redis(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis
 
 
 @pytest.fixture(scope="module")

@@ -31,11 +31,9 @@ def percentile(outcomes: Sequence[Outcome], share: float) -> float:
 
 @pytest.mark.parametrize("transport", ["grpcio", "nghttp2"])
 def test_five_times_what_can_be_answered_is_shed_and_the_rest_keeps_its_pace(
-    tmp_path: Path, transport: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, redis: OwnRedis, transport: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """J6: beyond capacity: RESOURCE_EXHAUSTED at once, with a hint; who is taken is answered."""
-    redis = OwnRedis(tmp_path / "redis")
-    redis.start()
     settings = {"transport": transport, "deadline_ms": int(DEADLINE_SECONDS * 1_000)}
     with (
         slowed(redis.socket, tmp_path / "slow.sock", BYTES_PER_SECOND) as url,
@@ -49,7 +47,6 @@ def test_five_times_what_can_be_answered_is_shed_and_the_rest_keeps_its_pace(
         numbers = itertools.cycle([EMERGENCY, *[ONE_MINUTE_CALL] * 19])
         load.at_a_rate(numbers, per_second=TIMES * capacity, seconds=SECONDS)
         load.close()
-    redis.kill()
 
     emergencies = [one for one in load.outcomes if one.response and one.response.grant.emergency]
     accepted = [one for one in load.outcomes if one.code == 0 and one not in emergencies]

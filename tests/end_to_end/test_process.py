@@ -46,18 +46,18 @@ def test_a_killed_engine_leaves_no_store_running_and_the_next_one_knows_its_rese
     assert balance.reserved.micros == held
 
 
-def test_an_engine_that_is_stopped_answers_what_is_under_way_and_ends(tmp_path: Path) -> None:
+def test_an_engine_that_is_stopped_answers_what_is_under_way_and_ends(
+    tmp_path: Path, redis: OwnRedis
+) -> None:
     """I7: what is in flight is answered, and health says that it drains."""
-    store = OwnRedis(tmp_path / "redis")
-    store.start()
     with running_engine(
-        tmp_path / "engine", run_command, redis_url=store.url, deadline_ms=5_000
+        tmp_path / "engine", run_command, redis_url=redis.url, deadline_ms=5_000
     ) as engine:
         engine.ask(a_question())
         health = engine.watch_health()
         before = next(health)
         with ThreadPoolExecutor() as threads:
-            with store.frozen():
+            with redis.frozen():
                 waiting = threads.submit(engine.ask, a_question(CREDITS_CALL), 10.0)
                 # The question is on its way; nothing outside shows when it has arrived.
                 time.sleep(0.2)
@@ -68,7 +68,6 @@ def test_an_engine_that_is_stopped_answers_what_is_under_way_and_ends(tmp_path: 
             answer = waiting.result()
         started = time.monotonic()
         status = engine.gone()
-    store.kill()
 
     assert (before, drained) == ("SERVING", "NOT_SERVING")
     assert answer.HasField("grant")
@@ -76,14 +75,12 @@ def test_an_engine_that_is_stopped_answers_what_is_under_way_and_ends(tmp_path: 
     assert time.monotonic() - started < 5.0
 
 
-def test_a_stop_takes_no_longer_than_the_drain_time(tmp_path: Path) -> None:
-    store = OwnRedis(tmp_path / "redis")
-    store.start()
-    settings = {"redis_url": store.url, "deadline_ms": 20_000, "drain_seconds": 1}
+def test_a_stop_takes_no_longer_than_the_drain_time(tmp_path: Path, redis: OwnRedis) -> None:
+    settings = {"redis_url": redis.url, "deadline_ms": 20_000, "drain_seconds": 1}
     with (
         running_engine(tmp_path / "engine", **settings) as engine,
         ThreadPoolExecutor() as threads,
-        store.frozen(),
+        redis.frozen(),
     ):
         threads.submit(failure_of, lambda: engine.ask(a_question(CREDITS_CALL), 30.0))
         time.sleep(0.2)
@@ -91,7 +88,6 @@ def test_a_stop_takes_no_longer_than_the_drain_time(tmp_path: Path) -> None:
         engine.process.send_signal(signal.SIGINT)
         status = engine.gone()
         took = time.monotonic() - started
-    store.kill()
 
     assert status == 0
     assert took < 6.0

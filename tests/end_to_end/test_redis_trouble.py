@@ -16,6 +16,7 @@ from engines import (
     a_question,
     failure_of,
     running_engine,
+    running_redis,
     wait_until,
 )
 
@@ -27,10 +28,8 @@ SLACK_SECONDS = 0.4
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
-    redis = OwnRedis(tmp_path_factory.mktemp("redis"))
-    redis.start()
-    yield redis
-    redis.kill()
+    with running_redis(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis
 
 
 @pytest.fixture(scope="module")

@@ -62,14 +62,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield engine
 
 
-def test_a_reader_cut_at_random_folds_to_exactly_the_ledger(tmp_path: Path) -> None:
+def test_a_reader_cut_at_random_folds_to_exactly_the_ledger(
+    tmp_path: Path, redis: OwnRedis
+) -> None:
     """Two servers on one store, a keeper that trims it; each cut is resumed at either server."""
     seed = random.randrange(2**32)
     chance = random.Random(seed)
-    store = OwnRedis(tmp_path / "redis")
-    store.start()
     shared = {
-        "redis_url": store.url,
+        "redis_url": redis.url,
         "archive_url": f"sqlite:///{tmp_path / 'archive.sqlite'}",
     }
     with (
@@ -94,7 +94,6 @@ def test_a_reader_cut_at_random_folds_to_exactly_the_ledger(tmp_path: Path) -> N
                 break
         for channel in channels:
             channel.close()
-    store.kill()
 
     assert folded.debited_micros > 0
     assert folded.sums == sums_of(final), f"seed {seed}"
@@ -264,19 +263,16 @@ def _let_the_store_be_filled_anew(engine: Engine) -> None:
     assert not resumed.entries
 
 
-def test_a_stream_outlives_a_store_that_restarts(tmp_path: Path) -> None:
-    store = OwnRedis(tmp_path / "redis")
-    store.start()
-    with running_engine(tmp_path / "engine", redis_url=store.url) as engine:
+def test_a_stream_outlives_a_store_that_restarts(tmp_path: Path, redis: OwnRedis) -> None:
+    with running_engine(tmp_path / "engine", redis_url=redis.url) as engine:
         stream = watch(engine.address)
         next(stream)
-        store.kill()
-        store.start()
+        redis.kill()
+        redis.start()
         wait_until(lambda: engine.health("callgate.ledger") == "SERVING")
         engine.ask(a_question(CREDITS_CALL, call_id="after"))
 
         response = next(response for response in stream if response.entries)
-    store.kill()
 
     assert [entry.call_id for entry in response.entries] == ["after"]
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import time
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,14 +22,6 @@ from workers import workers_of
 
 CONNECTIONS = 16
 _OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[OwnRedis]:
-    redis = OwnRedis(tmp_path / "redis")
-    redis.start()
-    yield redis
-    redis.kill()
 
 
 def ask_over_many_connections(address: str) -> int:

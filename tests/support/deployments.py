@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +17,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from dying import die_with_us
+from dying import Mortal
 
 START_SECONDS = 15.0
 SLOTS = 16_384
@@ -30,7 +28,7 @@ DOWN_AFTER_MS = 500
 _REPLICA = 3
 
 
-class Server:
+class Server(Mortal):
     """One server on a port of its own; what it wrote is gone when it ends."""
 
     def __init__(self, binary: Path, folder: Path, *options: str) -> None:
@@ -48,24 +46,7 @@ class Server:
         return f"redis://{self.address}"
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            self._command,
-            stdout=subprocess.DEVNULL,
-            preexec_fn=die_with_us(),  # noqa: PLW1509 -- It makes one system call.
-        )
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Let it hang, as if its machine were gone, while the block lasts."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
+        self.run_process(self._command)
 
     def run(self, *parts: str | int) -> Any:
         """Run one command, beside all that is tested."""

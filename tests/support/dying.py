@@ -1,10 +1,13 @@
-"""Ending what tests start, when a run of them is killed."""
+"""Ending what tests start: when a test says so, and when a run of them is killed."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from server.store.embedded import die_with_parent
 
@@ -17,3 +20,30 @@ def die_with_us() -> Callable[[], None] | None:
     if threading.current_thread() is not threading.main_thread():
         return None
     return die_with_parent(os.getpid())
+
+
+class Mortal:
+    """A process that a test may freeze, kill and run again."""
+
+    process: subprocess.Popen[bytes]
+
+    def run_process(self, command: Sequence[str]) -> None:
+        """Run it until it is killed, or this process ends."""
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=die_with_us(),  # noqa: PLW1509 -- It makes one system call.
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it hang, as if its machine were gone, while the block lasts."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)

@@ -6,8 +6,6 @@ import contextlib
 import itertools
 import os
 import re
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
 from callgate.v1.credits_pb2_grpc import CreditServiceStub
+from dying import Mortal
 from forks import Launch, Process, run_forked
 from server.store.embedded import find_binary
 
@@ -163,7 +162,7 @@ def running_engine(
             engine.stop()
 
 
-class OwnRedis:
+class OwnRedis(Mortal):
     """A Redis or Valkey on a socket, that a test may freeze, kill and start again."""
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:
@@ -184,27 +183,9 @@ class OwnRedis:
             "appendonly": "yes",
             "save": "",
         }
-        self.process = subprocess.Popen(
-            [
-                str(self._binary),
-                *(part for name, value in options.items() for part in (f"--{name}", value)),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
+        words = (part for name, value in options.items() for part in (f"--{name}", value))
+        self.run_process([str(self._binary), *words])
         wait_until(self._answers)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Let it hang, as if its machine were gone, while the block lasts."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
 
     def command(self, *parts: str | int) -> Any:
         return command(self.socket, *parts)
@@ -213,6 +194,17 @@ class OwnRedis:
         with contextlib.suppress(redis.RedisError):
             return bool(self.command("PING"))
         return False
+
+
+@contextmanager
+def running_redis(folder: Path) -> Iterator[OwnRedis]:
+    """Run one while the block lasts."""
+    redis = OwnRedis(folder)
+    redis.start()
+    try:
+        yield redis
+    finally:
+        redis.kill()
 
 
 def command(socket: Path, *parts: str | bytes | int) -> Any:
