@@ -84,8 +84,12 @@ class RecordedServer(WrappedServer):
     @override
     def on_move(self, context: Context, tell: Callable[[], None]) -> None:
         """Call *tell* once when the call should move to a new connection."""
-        inner = context.inner if isinstance(context, _Context) else context
-        super().on_move(inner, tell)
+        super().on_move(_inner(context), tell)
+
+    @override
+    def expect_shared(self, context: Context) -> None:
+        """Say that the call will be written shared messages."""
+        super().expect_shared(_inner(context))
 
     def _unary(self, serve: _Serving, method: str) -> _Serving:
         async def recorded(request: Any, context: Context) -> Any:
@@ -128,6 +132,10 @@ class _Context:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+
+def _inner(context: Context) -> Context:
+    return context.inner if isinstance(context, _Context) else context
 
 
 class _Failure(_Context):
