@@ -21,8 +21,10 @@ from server.store import WakeUps
 # A wake-up may be lost; its entries are found this much later.
 POLL_SECONDS = 1.0
 # Between two readings of a busy partition, so that many entries are handed over at once: the more
-# follow, the longer, for each of them costs a write. `bench/watchers.py` measures it.
+# follow, the longer, for each of them costs a write, and the more partitions are followed, for each
+# costs a reading. `bench/watchers.py` and the items of `make bench` measure it.
 REST_SECONDS_PER_FOLLOWER = 0.005
+REST_SECONDS_PER_PARTITION = 0.002
 SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 0.02, 1.0
 RETRY_SECONDS = 0.5
 
@@ -36,6 +38,8 @@ class Tailer:
         self._source = source
         self._wake_ups = wake_ups
         self._tails: dict[int, Tail] = {}
+        self._by_channel: dict[str, Tail] = {}
+        self._rest_seconds = SHORTEST_REST_SECONDS
         self._tasks: dict[int, asyncio.Task[None]] = {}
         # Two who join one partition at once join one tail.
         self._joining: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -61,6 +65,7 @@ class Tailer:
             if tail is None:
                 tail = self._begin(partition, standing.place)
             tail.add(follower, standing, tenant_id)
+            self._set_rest()
             return tail.place
 
     def leave(self, follower: Follower, tenant_ids: Iterable[str]) -> None:
@@ -72,6 +77,7 @@ class Tailer:
                 tail.remove(follower, tenant_id)
                 if not tail.is_followed:
                     self._finish(partition)
+        self._set_rest()
 
     def standing_of(self, tenant_id: str) -> Standing | Place | None:
         """Say how far a tenant's partition is read, with how the account stands, if known."""
@@ -92,25 +98,28 @@ class Tailer:
             tail.end(TailerStopped())
             self._finish(partition)
 
-    def _rest_seconds(self) -> float:
+    def _set_rest(self) -> None:
         wanted = REST_SECONDS_PER_FOLLOWER * self.followers
-        return min(LONGEST_REST_SECONDS, max(SHORTEST_REST_SECONDS, wanted))
+        wanted += REST_SECONDS_PER_PARTITION * len(self._tails)
+        self._rest_seconds = min(LONGEST_REST_SECONDS, max(SHORTEST_REST_SECONDS, wanted))
 
     def _begin(self, partition: int, place: Place) -> Tail:
-        tail = self._tails[partition] = Tail(place)
-        self._wake_ups.hear(partition_keys(partition).journal)
+        channel = partition_keys(partition).journal
+        tail = self._tails[partition] = self._by_channel[channel] = Tail(place)
+        self._wake_ups.hear(channel)
         self._tasks[partition] = asyncio.create_task(self._follow(partition, tail))
         return tail
 
     def _finish(self, partition: int) -> None:
-        self._wake_ups.forget(partition_keys(partition).journal)
-        del self._tails[partition]
+        channel = partition_keys(partition).journal
+        self._wake_ups.forget(channel)
+        del self._tails[partition], self._by_channel[channel]
         self._tasks.pop(partition).cancel()
 
     def _wake(self, channel: str) -> None:
         """Have a partition read, by its channel; all of them, where any may have grown unheard."""
-        for partition, tail in self._tails.items():
-            if not channel or partition_keys(partition).journal == channel:
+        for tail in [self._by_channel.get(channel)] if channel else self._tails.values():
+            if tail is not None:
                 tail.woken.set()
 
     async def _follow(self, partition: int, tail: Tail) -> None:
@@ -121,8 +130,8 @@ class Tailer:
             tail.woken.clear()
             try:
                 while await tail.read(self._source):
-                    await _let_take(tail, self._rest_seconds())
-                await asyncio.sleep(self._rest_seconds())
+                    await _let_take(tail, self._rest_seconds)
+                await asyncio.sleep(self._rest_seconds)
             except (EpochEnded, BeyondRetention) as ended:
                 tail.end(ended)
                 self._finish(partition)
