@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,6 +175,6 @@ def read_call(values: dict[str, Any]) -> CallRow:
     return CallRow(**{**values, "state": CallState(values["state"])}, facts=facts)
 
 
-def touched_tallies(changes: Iterable[CallChange]) -> set[str]:
-    """List the tallies that these calls may be counted on."""
-    return {purse.tally for change in changes for purse in change.purses if purse.tally}
+def touched_tallies(change: CallChange) -> set[str]:
+    """List the tallies that a call may be counted on."""
+    return {purse.tally for purse in change.purses if purse.tally}

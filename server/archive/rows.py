@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import Column, Connection, RowMapping, Table, select, tuple_
+from sqlalchemy import Column, Connection, RowMapping, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.archive import tables
@@ -31,38 +32,53 @@ from server.archive.changes import (
     Refund,
 )
 
+_Rows: TypeAlias = Iterable[dict[str, Any]]
+
 # SQLite takes 32,766 values in one statement; a list of values is cut into pieces of this size.
 _PIECE = 1_000
 
 
 def load_book(connection: Connection, entries: Sequence[Entry]) -> Book:
     """Read every row that these entries may change."""
-    changes = [entry.change for entry in entries if isinstance(entry.change, CallChange)]
+    of_calls = [
+        (entry.tenant_id, entry.change) for entry in entries if isinstance(entry.change, CallChange)
+    ]
     book = Book()
     _load_accounts(connection, book, {entry.tenant_id for entry in entries})
-    _load_calls(connection, book, {change.opened_id for change in changes})
-    _load_lots(connection, book, _lots_named(entries))
-    _load_movements(connection, book, tables.MOVEMENTS.c.movement_id, values=_moved(entries))
-    fields = touched_tallies(changes)
-    _load_tallies(connection, book, tables.TALLIES.c.field, values=fields)
+    opened = {(tenant_id, change.opened_id) for tenant_id, change in of_calls}
+    _put_calls(
+        book,
+        calls=_named(connection, tables.CALLS.c.opened_id, opened),
+        uses=_named(connection, tables.CALL_USES.c.opened_id, opened),
+    )
+    _put_lots(book, _named(connection, tables.LOTS.c.lot_id, _lots_named(entries)))
+    _put_movements(book, _named(connection, tables.MOVEMENTS.c.movement_id, _moved(entries)))
+    touched = {
+        (tenant_id, field) for tenant_id, change in of_calls for field in touched_tallies(change)
+    }
+    _put_tallies(book, _named(connection, tables.TALLIES.c.field, touched))
     return book
 
 
 def load_partition(connection: Connection, partition: int) -> Book:
     """Read all accounts of a partition, what is left of their lots, and their running calls."""
     book = Book()
-    lots, calls = tables.LOTS, tables.CALLS
+    calls, uses = tables.CALLS.c, tables.CALL_USES.c
     for row in _rows(connection, tables.ACCOUNTS.c.partition, [partition]):
         book.accounts[row["tenant_id"]] = AccountRow(**row)
     tenants = list(book.accounts)
-    for row in _rows(connection, lots.c.tenant_id, tenants):
-        book.lots[row["tenant_id"], row["lot_id"]] = LotRow(**row)
-    _load_tallies(connection, book, tables.TALLIES.c.tenant_id, values=tenants)
-    _load_movements(connection, book, tables.MOVEMENTS.c.tenant_id, values=tenants)
-    live = select(calls.c.opened_id).where(
-        calls.c.tenant_id.in_(tenants), calls.c.state == CallState.LIVE.value
+    _put_lots(book, _rows(connection, tables.LOTS.c.tenant_id, tenants))
+    _put_tallies(book, _rows(connection, tables.TALLIES.c.tenant_id, tenants))
+    _put_movements(book, _rows(connection, tables.MOVEMENTS.c.tenant_id, tenants))
+    query = select(calls.tenant_id, calls.opened_id).where(
+        calls.tenant_id.in_(tenants), calls.state == CallState.LIVE.value
     )
-    _load_calls(connection, book, set(connection.scalars(live)))
+    live = {(row[0], row[1]) for row in connection.execute(query)}
+    _put_calls(
+        book,
+        calls=_named(connection, calls.opened_id, live),
+        uses=_named(connection, uses.opened_id, live),
+    )
     return book
 
 
@@ -89,43 +105,36 @@ def _load_accounts(connection: Connection, book: Book, tenants: set[str]) -> Non
         book.accounts[row["tenant_id"]] = AccountRow(**row)
 
 
-def _load_tallies(
-    connection: Connection, book: Book, column: Column[Any], *, values: Iterable[str]
-) -> None:
-    for row in _rows(connection, column, values):
+def _put_tallies(book: Book, rows: _Rows) -> None:
+    for row in rows:
         book.tallies[row["tenant_id"], row["field"]] = row["done"]
 
 
-def _load_movements(
-    connection: Connection, book: Book, column: Column[Any], *, values: Iterable[str]
-) -> None:
-    for row in _rows(connection, column, values):
+def _put_movements(book: Book, rows: _Rows) -> None:
+    for row in rows:
         book.movements[row["tenant_id"], row["movement_id"]] = MovementRow(**row)
 
 
-def _load_calls(connection: Connection, book: Book, opened: set[str]) -> None:
-    for row in _rows(connection, tables.CALLS.c.opened_id, opened):
+def _put_calls(book: Book, *, calls: _Rows, uses: _Rows) -> None:
+    for row in calls:
         call = read_call(row)
         book.calls[call.tenant_id, call.opened_id] = call
-    for row in _rows(connection, tables.CALL_USES.c.opened_id, opened):
+    for row in uses:
         use = UseRow(**row)
         book.uses[use.tenant_id, use.opened_id, use.part, use.purse_index] = use
 
 
-def _load_lots(connection: Connection, book: Book, named: set[tuple[str, str]]) -> None:
-    lots = tables.LOTS
-    for piece in pieces(named):
-        same = tuple_(lots.c.tenant_id, lots.c.lot_id).in_(piece)
-        for row in map(plain_row, connection.execute(select(lots).where(same)).mappings()):
-            book.lots[row["tenant_id"], row["lot_id"]] = LotRow(**row)
+def _put_lots(book: Book, rows: _Rows) -> None:
+    for row in rows:
+        book.lots[row["tenant_id"], row["lot_id"]] = LotRow(**row)
 
 
-def _moved(entries: Iterable[Entry]) -> set[str]:
+def _moved(entries: Iterable[Entry]) -> set[tuple[str, str]]:
     moved = set()
     for entry in entries:
         match entry.change:
             case DirectDebit(debit_id=movement_id) | Refund(refund_id=movement_id):
-                moved.add(movement_id)
+                moved.add((entry.tenant_id, movement_id))
             case _:
                 pass
     return moved
@@ -148,12 +157,26 @@ def _lots_named(entries: Iterable[Entry]) -> set[tuple[str, str]]:
     return named
 
 
-def _rows(
-    connection: Connection, column: Column[Any], values: Iterable[Any]
-) -> Iterable[dict[str, Any]]:
+def _rows(connection: Connection, column: Column[Any], values: Iterable[Any]) -> _Rows:
     for piece in pieces(values):
         query = select(column.table).where(column.in_(piece))
         yield from map(plain_row, connection.execute(query).mappings())
+
+
+def _named(connection: Connection, column: Column[Any], names: Iterable[tuple[str, str]]) -> _Rows:
+    """Read rows by tenant and name, tenant by tenant.
+
+    Names without their tenants, or pairs of them, would have SQLite read the table from end to end:
+    longer each day.
+    """
+    of_tenant = column.table.c.tenant_id
+    by_tenant: defaultdict[str, list[str]] = defaultdict(list)
+    for tenant_id, name in names:
+        by_tenant[tenant_id].append(name)
+    for tenant_id in sorted(by_tenant):
+        for piece in pieces(by_tenant[tenant_id]):
+            query = select(column.table).where(of_tenant == tenant_id, column.in_(piece))
+            yield from map(plain_row, connection.execute(query).mappings())
 
 
 def plain_row(row: RowMapping) -> dict[str, Any]:
