@@ -1,4 +1,4 @@
-"""Takes the last run into the documents: `python -m bench.publish` writes table, plot and figures.
+"""Takes the last run into the documents: `python -m bench.publish` writes tables, plot and figures.
 
 Whoever runs the benchmark gets `bench/results/latest.json`, which is theirs and not committed. What
 is committed is a run that somebody chose to publish, with its machine, versions, command and date.
@@ -13,21 +13,32 @@ from pathlib import Path
 from string import Template
 
 from bench.plot import bars
-from bench.results import RESULTS, Results, table
+from bench.results import RESULTS, Results, short_table, table
 
 PUBLISHED = Path("bench/results/published.json")
 PAGE, PLOT = Path("docs/benchmark.md"), Path("docs/benchmark.svg")
 PAGE_TEMPLATE = Path("bench/page.md")
+README = Path("README.md")
+_BEGIN, _END = "<!-- from the benchmark -->\n", "<!-- to here -->\n"
 
 
 def main() -> None:
-    """Write all three files from the last run."""
+    """Write all files from the last run."""
     text = RESULTS.read_text(encoding="utf-8")
     results: Results = json.loads(text)
     PUBLISHED.write_text(text, encoding="utf-8")
     PLOT.write_text(bars(results), encoding="utf-8")
     PAGE.write_text(page(results), encoding="utf-8")
-    sys.stdout.write(f"{PUBLISHED}, {PLOT} and {PAGE} now tell of {results['date']}\n")
+    README.write_text(with_figures(README.read_text(encoding="utf-8"), results), encoding="utf-8")
+    written = ", ".join(map(str, (PUBLISHED, PLOT, PAGE, README)))
+    sys.stdout.write(f"{written} now tell of {results['date']}\n")
+
+
+def with_figures(readme: str, results: Results) -> str:
+    """Put the short table of a run in its place in the README."""
+    before, _, rest = readme.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}{short_table(results)}\n{_END}{after}"
 
 
 def page(results: Results) -> str:

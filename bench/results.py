@@ -110,6 +110,27 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def short_table(results: Results) -> str:
+    """Write what a call costs, and where it stands to an empty one and to Go, as Markdown."""
+    ratios = results["ratios"]
+    told = ", ".join(f"{_text(ratios[name], 2)} ({name})" for name in _SHORT_RATIOS)
+    return "\n".join(
+        [
+            "| one call | CPU us of the server | p50 us, one at a time |",
+            "|---|---|---|",
+            *(
+                f"| {TITLES[name]} | {_text(results[f'{name}_cpu_us'], 0)} "
+                f"| {_text(results['p50_us'][name], 0)} |"
+                for name in _SHORT
+            ),
+            "",
+            f"{results['date'][:10]}, `{results['command']}`; ratios: {told}.",
+        ]
+    )
+
+
+_SHORT = (ECHO, NGHTTP2, CONTROL, "authorize_go")
+_SHORT_RATIOS = tuple(name for name, *_ in RATIOS[:3])
 _STORE_RATIO = ("CPU of the store, reserve / three commands", 4)
 _GROWTH_AIMS = tuple((name.replace("_", " "), 1.25) for name in _GROWTH)
 
