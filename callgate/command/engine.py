@@ -138,7 +138,7 @@ def _failing_by_status(address: str, question: AuthorizeCallRequest | None) -> I
     try:
         yield
     except Mistake as mistake:
-        raise NotAccepted(_mistake_text(mistake)) from mistake
+        raise NotAccepted(_mistake_text(mistake, question)) from mistake
     except NoAnswer as silence:
         raise NotAnswered(_silence_text(silence, address, question)) from silence
 
@@ -149,8 +149,12 @@ def _credentials() -> Credentials:
     return Credentials(**{name: value for name, value in shown.items() if value is not None})
 
 
-def _mistake_text(mistake: Mistake) -> str:
+def _mistake_text(mistake: Mistake, question: AuthorizeCallRequest | None) -> str:
     text = told(mistake)
+    if mistake.reason == "TENANT_FORBIDDEN":
+        if question is not None and not question.tenant_id:
+            return f"{text}\nGive --tenant, or a --to that is a tenant's service number."
+        return f"{text}\nThose that you may ask about: `callgate tenants list`."
     option = option_of(mistake.metadata.get("field", ""))
     return f"{text}\nThe option to mend: {option}." if option else text
 
@@ -160,6 +164,8 @@ def _silence_text(silence: NoAnswer, address: str, question: AuthorizeCallReques
     if silence.code == "UNAVAILABLE" and not silence.reason:
         # Without a reason of the engine's it was grpc that gave up: nobody listens there.
         lines.append("Is the engine running there? `make run` starts one; --address names another.")
+    if silence.code == "DEADLINE_EXCEEDED" and question is None:
+        lines.append("It may be busy: ask again in a moment.")
     if question is not None and not question.dry_run:
         again = f"--call-id {question.call_id} --sequence {question.sequence}"
         lines.append(f"To ask the same again, and pay once at the most: {again}")

@@ -60,8 +60,15 @@ def notices(*, as_json: bool, address: str, tenant: str, limit: int, **options: 
                 key = engine.get_webhook_key(pb.GetWebhookKeyRequest(tenant_id=tenant))
                 print_answer(key, as_json, lambda: key.key)
             case _:
-                for notice in itertools.islice(_notices(engine, tenant, limit), limit):
-                    click.echo(MessageToJson(notice, indent=None) if as_json else _text(notice))
+                _list(engine, tenant, limit, as_json=as_json)
+
+
+def _list(engine: Connection, tenant: str, limit: int, *, as_json: bool) -> None:
+    found = list(itertools.islice(_notices(engine, tenant, limit), limit))
+    for notice in found:
+        click.echo(MessageToJson(notice, indent=None) if as_json else _text(notice))
+    if not found and not as_json:
+        click.echo(f"{tenant} was told nothing yet.")
 
 
 def _preview(engine: Connection, tenant: str, options: dict[str, object], *, as_json: bool) -> None:

@@ -27,9 +27,18 @@ class CopyOfFiles:
         self._database: Database | None = None
         self._count = 0
         self._copying = asyncio.Lock()
+        self._asked: set[asyncio.Task[Database]] = set()
 
     async def database(self) -> Database:
         """Give a database with the rows of the files as they are. Raises `DirectoryUnreadable`."""
+        # Who gives up waiting leaves the copy to who asks next; else none would ever be done where
+        # one takes longer than a caller waits.
+        asked = asyncio.create_task(self._database_now())
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
+        return await asyncio.shield(asked)
+
+    async def _database_now(self) -> Database:
         async with self._copying:
             signature = await asyncio.to_thread(read_signature, self._folders)
             if self._database is None or signature != self._copied:
@@ -39,7 +48,10 @@ class CopyOfFiles:
             return self._database
 
     async def close(self) -> None:
-        """Throw the copy away."""
+        """Throw the copy away, and one that is being made."""
+        for asked in self._asked:
+            asked.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
         if self._database is not None:
             await self._database.close()
         if self._home is not None:

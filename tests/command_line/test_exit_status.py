@@ -124,6 +124,34 @@ def test_the_message_about_a_field_names_its_option(engine: Script, terminal: Te
     assert "--user" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (ADELE_TO_ROME, "callgate tenants list"),
+        (("balance", "--tenant", "nobody"), "callgate tenants list"),
+        (("authorize", "--kind", "toll-free", "--to", "+390612345678"), "Give --tenant, or a --to"),
+    ],
+)
+def test_the_message_about_a_tenant_says_where_to_look(
+    engine: Script, terminal: Terminal, words: tuple[str, ...], told: str
+) -> None:
+    forbidden = Failure(
+        grpc.StatusCode.PERMISSION_DENIED, "no such tenant", reason="TENANT_FORBIDDEN"
+    )
+    engine.answer, engine.balance = forbidden, forbidden
+
+    result = terminal.type(*words)
+
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_a_listing_that_is_late_says_to_ask_again(engine: Script, terminal: Terminal) -> None:
+    engine.balance = Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "late")
+
+    assert "ask again in a moment" in terminal.type("balance", "--tenant", "contoso").stderr
+
+
 def test_a_question_is_asked_with_a_deadline(engine: Script, terminal: Terminal) -> None:
     engine.answer = minutes_then_credits()
 
