@@ -63,8 +63,9 @@ def test_no_mail_comes_twice_and_none_is_lost_unseen(tmp_path: Path) -> None:
     states = {row["notice_id"]: row["state"] for row in rows}
     assert len(states) == NOTICES
     assert set(names.values()) == {1}
-    # Whoever was killed just then left a mail of which nobody knows; it is not sent again.
+    # Whoever was killed just then, the last one too, left a mail of which nobody knows; it is not
+    # sent again.
     unknown = {name for name, state in states.items() if state != "sent"}
-    assert len(unknown) <= KILLS
+    assert len(unknown) <= KILLS + 1
     assert {states[name] for name in unknown} <= {"sending"}
     assert names.keys() | unknown == states.keys()

@@ -15,10 +15,12 @@ from google.protobuf.duration_pb2 import Duration
 from both_ways import BothWays, NobodyAsks
 from callgate.v1 import authorization_pb2 as pb
 from facts import NOW_MS, a_catalogue, a_resource_account, a_tenant, a_user
+from policy.decision import Reason
 from policy.facts import Tenant, User
 from policy.likeness import likeness
 from policy.rate import DatedRate, Rate
 from server.facts.reading import FactsFolders, read_facts
+from server.ledger.wire import GROUP
 
 DATA = Path(__file__).parents[2] / "data"
 QUARTER_MS = 15 * 60 * 1000
@@ -150,7 +152,7 @@ async def test_rates_finer_than_a_destination_tell_its_numbers_apart() -> None:
 
 async def test_a_blocked_prefix_blocks_its_numbers_and_no_neighbour() -> None:
     ways = both_ways(ADELE, blocked_prefixes=("390666",))
-    blocked = b"\r\n$1\r\n6\r\n"
+    blocked = f"{GROUP}{int(Reason.DESTINATION_BLOCKED)}{GROUP}".encode()
 
     for number in ("+390612345678", "+390666345678", "+390612345679"):
         quickly, long = await ways.ask(question("adele", number))
