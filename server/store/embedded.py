@@ -94,7 +94,9 @@ class EmbeddedServer:
                 return lock
             await asyncio.sleep(POLL_SECONDS)
         os.close(lock)
-        raise EmbeddedServerError(f"another server is using {self._folder}")
+        raise EmbeddedServerError(
+            f"another server is using {self._folder}: stop it, or set another data_folder"
+        )
 
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
         options = {
