@@ -119,6 +119,9 @@ class Follower:
 
     def take(self, batch: Batch) -> bool:
         """Be handed a batch; say whether more may come."""
+        if self._end is not None:
+            # Of another tenant, say: it would be taken as if nothing were missing before it.
+            return False
         if self.waiting + len(batch.movements) > FOLLOWER_LIMIT:
             self._batches.clear()
             self._idle.set()

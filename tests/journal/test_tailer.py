@@ -11,6 +11,7 @@ from server.journal import (
     FOLLOWER_LIMIT,
     Batch,
     EpochEnded,
+    Follower,
     FollowerTooSlow,
     JournalSource,
     Movement,
@@ -23,6 +24,8 @@ from server.store import Store, WakeUps
 from stores import empty
 
 CROWD, BUSY_CALLS = 99, 40
+# The last of these bursts is too much for a follower that takes none, and yet a little is not.
+BURSTS, LEGS = 4, 300
 
 
 def neighbour_of(tenant_id: str) -> str:
@@ -174,6 +177,28 @@ async def test_a_follower_too_far_behind_is_ended_and_the_others_are_not(
     assert seen >= FOLLOWER_LIMIT + 100
 
 
+async def test_a_follower_too_far_behind_gets_nothing_that_came_after_what_it_missed(
+    tailer: Tailer, ledger: RedisLedger
+) -> None:
+    tenants = TENANT, neighbour_of(TENANT)
+    slow, quick = tailer.follower("slow"), tailer.follower("quick")
+    for tenant_id in tenants:
+        await ledger.open_account(an_account(600_000_000, tenant=tenant_id))
+        await slow.join(tenant_id)
+        await quick.join(tenant_id)
+
+    for burst in range(BURSTS):
+        legs = [ask(f"call-{burst}-{leg}", 1, free()) for leg in range(LEGS)]
+        await ledger.reserve_many(legs, all_or_nothing=True)
+        await _take(quick, LEGS)
+    await ledger.reserve(ask("theirs", 1, free(), tenant=tenants[1]))
+    await _take(quick, 1)
+
+    assert slow.waiting < FOLLOWER_LIMIT
+    with pytest.raises(FollowerTooSlow):
+        await slow.next(5)
+
+
 async def test_a_journal_that_began_anew_ends_its_followers(
     tailer: Tailer, ledger: RedisLedger, store: Store
 ) -> None:
@@ -220,3 +245,10 @@ async def test_a_partition_that_nobody_follows_is_not_read(
 
     assert tailer.followers == 0
     assert follower.reached(TENANT) is None
+
+
+async def _take(follower: Follower, count: int) -> None:
+    while count > 0:
+        batch = await follower.next(5)
+        assert batch is not None
+        count -= len(batch.movements)

@@ -27,8 +27,8 @@ from policy.decision import Reason
 from policy.rate import Rate
 from policy.rating import affordable_seconds, price_micros
 from records import LINES, damage_line
-from server.ledger import DirectDebit, LedgerError, Refund, TopUp
-from server.ledger.keys import call_key, call_reference, keys_of
+from server.ledger import DirectDebit, LedgerDamaged, LedgerError, Refund, TopUp
+from server.ledger.keys import call_key, call_reference, keys_of, pool_field
 from server.ledger.library import SOURCES, library_code
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store, WakeUps
@@ -249,6 +249,23 @@ async def test_a_damaged_field_leaves_nothing_half_done(
                 await store.command("HSET", key, name, damage)
             whole = await is_wholly_applied_or_unchanged(store, redis_ledger, verb)
             assert whole, (name, damage)
+
+
+@pytest.mark.parametrize("counter", ["domestic", "other"])
+async def test_an_answer_is_repeated_though_a_tally_of_its_plan_was_damaged_since(
+    store: Store, redis_ledger: RedisLedger, counter: str
+) -> None:
+    await redis_ledger.open_account(an_account(1_000_000))
+    plenty = pool(36_000, other_size=36_000)
+    question = ask("call-1", 1, plenty)
+    first = await redis_ledger.reserve(question)
+
+    tally = pool_field("contoso", plenty.period, counter=counter, pool_id=plenty.pool_id)
+    await store.command("HSET", OF_PARTITION.accounts, tally, "x")
+
+    assert await redis_ledger.reserve(question) == first
+    with pytest.raises(LedgerDamaged):
+        await redis_ledger.reserve(ask("call-2", 1, plenty))
 
 
 @pytest.fixture(scope="module")

@@ -65,15 +65,18 @@ end
 -- garbage is a good part of what a reserve costs.
 local grant = {}
 
--- Take from a plan that has plenty. Returns whether it has.
+-- Take from a plan that has plenty. Returns whether it has; a tally that cannot be read is left to
+-- the long way round, which looks for an earlier answer first.
 local function take_minutes(alike, values, wanted)
   local purse, text = alike.first, values[4]
   local sizes = purse.sizes
   for i = 2, #sizes do
-    if values[3 + i] and tonumber(match(values[3 + i], '^(%d+) ')) >= sizes[i] then return false end
+    local done = match(values[3 + i] or '0 0', '^(%d+) %d+$')
+    if not done or done + 0 >= sizes[i] then return false end
   end
   if purse.text ~= text then
     local done, held = match(text or '0 0', '^(%d+) (%d+)$')
+    if not done then return false end
     purse.text, purse.done_text, purse.done, purse.held = text, done, done + 0, held + 0
   end
   local held = purse.held + wanted
