@@ -11,6 +11,7 @@ from server.journal.follower import Batch, Follower
 from server.journal.movement import Movement
 from server.journal.place import Place, Standing
 from server.journal.source import JournalSource, Page
+from server.ledger import LedgerDamaged
 
 # Entries of one reading: less than a follower may leave untaken, or the quickest would be ended.
 PAGE = 500
@@ -53,9 +54,18 @@ class Tail:
         return dataclasses.replace(standing, place=self.place)
 
     async def read(self, source: JournalSource) -> bool:
-        """Read some more and hand it over; say whether there is still more."""
+        """Read some more and hand it over; say whether there is still more.
+
+        Raises what the source raises. An entry that cannot be read is `LedgerDamaged` too, and
+        nothing of its page is handed over.
+        """
         page = await source.after(self.place, limit=PAGE)
-        self._hand_over(page)
+        try:
+            batches = self._batches_of(page)
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerDamaged(f"an entry after {self.place.n}: {error!r}") from error
+        for batch in batches:
+            self._hand_over(batch)
         self.place = page.place
         return page.more
 
@@ -68,20 +78,23 @@ class Tail:
         for follower in self.followers():
             follower.end(why)
 
-    def _hand_over(self, page: Page) -> None:
-        for tenant_id, movements in _by_tenant(page.movements, self._followers):
-            followers = list(self._followers[tenant_id])
-            batch = Batch(
+    def _batches_of(self, page: Page) -> list[Batch]:
+        return [
+            Batch(
                 tenant_id,
                 self._standings[tenant_id].currency,
                 tuple(movements),
                 _place_after(page.place.partition, movements[-1]),
                 self._stand(tenant_id, movements),
-                len(followers),
+                len(self._followers[tenant_id]),
             )
-            for follower in followers:
-                if not follower.take(batch):
-                    self.remove(follower, tenant_id)
+            for tenant_id, movements in _by_tenant(page.movements, self._followers)
+        ]
+
+    def _hand_over(self, batch: Batch) -> None:
+        for follower in list(self._followers[batch.tenant_id]):
+            if not follower.take(batch):
+                self.remove(follower, batch.tenant_id)
 
     def _stand(self, tenant_id: str, movements: Sequence[Movement]) -> Standing | None:
         """Say how an account stands after these; None where it was read after them."""

@@ -18,7 +18,9 @@ from server.journal import (
     Tailer,
     TailerStopped,
 )
-from server.ledger.keys import partition_of
+from server.journal.tail import Tail
+from server.ledger import LedgerDamaged
+from server.ledger.keys import partition_keys, partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store, WakeUps
 from stores import empty
@@ -212,6 +214,31 @@ async def test_a_journal_that_began_anew_ends_its_followers(
 
     with pytest.raises(EpochEnded):
         await follower.next(5)
+
+
+async def test_an_entry_that_cannot_be_read_holds_up_its_page_until_it_is_mended(
+    tailer: Tailer, ledger: RedisLedger, store: Store
+) -> None:
+    await ledger.open_account(an_account(6_000_000))
+    source, follower = JournalSource(store, None), tailer.follower("reader")
+    standing = await source.standing(TENANT)
+    place, tail = standing.place, Tail(standing.place)
+    tail.add(follower, standing, TENANT)
+    journal, body = partition_keys(place.partition).journal, f"tenant={TENANT}\ncall=x"
+    entry = ("meta", f"{place.epoch} next {place.nonce} 0 0", "kind", "settled", "body", body)
+    await store.command("XADD", journal, f"{place.n + 1}-0", *entry)
+
+    with pytest.raises(LedgerDamaged):
+        await tail.read(source)
+    held_up = follower.waiting
+    await store.command("DEL", journal)
+    await ledger.reserve(ask("call-1", 1))
+    await tail.read(source)
+    batch = await follower.next(5)
+
+    assert held_up == 0
+    assert batch is not None
+    assert [movement.call_id for movement in batch.movements] == ["call-1"]
 
 
 async def test_a_tailer_that_stops_ends_followers_after_what_was_read(
