@@ -58,9 +58,9 @@ class Tailer:
         """Give a follower the tenant's entries from a place on. See `Follower.join`."""
         partition = partition_of(tenant_id)
         async with self._joining[partition]:
+            standing = await self._source.standing(tenant_id)
             if self._stopped:
                 raise TailerStopped
-            standing = await self._source.standing(tenant_id)
             tail = self._tails.get(partition)
             if tail is None:
                 tail = self._begin(partition, standing.place)
