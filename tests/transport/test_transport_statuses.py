@@ -192,7 +192,8 @@ async def test_nothing_can_be_sent_after_an_abort(behaving: Any) -> None:
         return pb.SimpleResponse()
 
     assert (await behaving(abort_and_go_on)).details() == "first"
-    assert len(failures) == 2
+
+    await eventually(lambda: len(failures) == 2)
 
 
 async def test_done_callbacks_run_when_the_call_is_over(behaving: Any) -> None:
