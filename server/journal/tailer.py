@@ -118,8 +118,10 @@ class Tailer:
 
     def _wake(self, channel: str) -> None:
         """Have a partition read, by its channel; all of them, where any may have grown unheard."""
-        for tail in [self._by_channel.get(channel)] if channel else self._tails.values():
-            if tail is not None:
+        if channel in self._by_channel:
+            self._by_channel[channel].woken.set()
+        elif not channel:
+            for tail in self._tails.values():
                 tail.woken.set()
 
     async def _follow(self, partition: int, tail: Tail) -> None:
