@@ -166,19 +166,22 @@ def pending_top_ups(connection: Connection, tenant_id: str) -> int:
     return sum(_read(row).body["micros"] for row in connection.execute(query).mappings())
 
 
-def newest_of(connection: Connection, tenant_id: str, kinds: tuple[str, ...]) -> str:
-    """Name the newest applied request of these kinds; empty where there is none."""
+def newest_of(
+    connection: Connection, tenant_id: str, kinds: tuple[str, ...]
+) -> FundingRequest | None:
+    """Find the request of these kinds that was accepted last and not refused."""
     query = (
-        select(_REQUESTS.request_id)
+        select(FUNDING_REQUESTS)
         .where(
             _REQUESTS.tenant_id == tenant_id,
             _REQUESTS.kind.in_(kinds),
-            _REQUESTS.state == RequestState.APPLIED.value,
+            _REQUESTS.state != RequestState.REFUSED.value,
         )
-        .order_by(_REQUESTS.finish_ms.desc(), _REQUESTS.accept_ms.desc())
+        .order_by(_REQUESTS.accept_ms.desc(), _REQUESTS.finish_ms.desc())
         .limit(1)
     )
-    return connection.scalar(query) or ""
+    found = connection.execute(query).mappings().first()
+    return None if found is None else _read(found)
 
 
 def of_reference(connection: Connection, tenant_id: str, reference: str) -> list[FundingRequest]:

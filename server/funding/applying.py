@@ -21,6 +21,7 @@ from server.ledger import (
     LotUnknown,
     Refund,
     RefundTooLarge,
+    Superseded,
     TopUp,
 )
 
@@ -44,9 +45,19 @@ class Kind(StrEnum):
     CREDIT_LIMIT = "credit_limit"
 
 
-# These say how the account is, not what moves: only the newest one counts.
+# These say how the account is, not what moves: of each sort, only the newest one counts.
 FREEZING_KINDS = (Kind.FREEZE.value, Kind.CLOSE.value)
 LIMITING_KINDS = (Kind.CREDIT_LIMIT.value,)
+
+
+def is_setting(kind: str) -> bool:
+    """Say whether a request tells how an account is to be."""
+    return kind in FREEZING_KINDS + LIMITING_KINDS
+
+
+def settings_like(kind: str) -> tuple[str, ...]:
+    """Name the kinds of settings that supersede one of this kind, and are superseded by it."""
+    return FREEZING_KINDS if kind in FREEZING_KINDS else LIMITING_KINDS
 
 
 @contextmanager
@@ -144,7 +155,27 @@ class Applying:
         await self.ledger.top_up(TopUp(receiver, body["lot_id"], body["micros"], body["expire_ms"]))
 
     async def _freeze(self, request: FundingRequest) -> None:
-        await self.ledger.freeze(request.tenant_id, frozen=request.body["frozen"])
+        with _in_order():
+            await self.ledger.freeze(
+                request.tenant_id, frozen=request.body["frozen"], asked_ms=request.accept_ms
+            )
 
     async def _limit(self, request: FundingRequest) -> None:
-        await self.ledger.set_credit_limit(request.tenant_id, request.body["micros"])
+        with _in_order():
+            await self.ledger.set_credit_limit(
+                request.tenant_id, request.body["micros"], asked_ms=request.accept_ms
+            )
+
+
+@contextmanager
+def _in_order() -> Iterator[None]:
+    try:
+        yield
+    except Superseded as error:
+        raise superseded() from error
+
+
+def superseded() -> FundingRefused:
+    """Tell who asked for what somebody set otherwise since."""
+    text = "A newer request set this otherwise before this one was done. It changed nothing."
+    return FundingRefused(Why.SUPERSEDED, text)

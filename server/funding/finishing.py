@@ -19,13 +19,12 @@ from server.archive.requests import (
     left_behind,
     lots_archived,
     movements_archived,
-    newest_of,
     not_archived,
     note_archived,
 )
 from server.funding.applying import FREEZING_KINDS, LIMITING_KINDS, Kind, in_time, passing_over
 from server.funding.figures import MoneyFigures, count_money
-from server.funding.treasury import CLAIM_MS, Treasury
+from server.funding.treasury import CLAIM_MS, Treasury, require_newest
 from server.funding.trouble import FundingRefused
 from server.ledger import Ledger, TopUp
 
@@ -147,14 +146,14 @@ def _stands(connection: Connection, request: FundingRequest) -> bool:
     """Say whether an account is as the newest request of a kind says; older ones are past."""
     accounts, tenant_id = tables.ACCOUNTS.c, request.tenant_id
     if request.kind in FREEZING_KINDS:
-        kinds: tuple[str, ...] = FREEZING_KINDS
         column, wanted = accounts.frozen, request.body["frozen"]
     elif request.kind in LIMITING_KINDS:
-        kinds = LIMITING_KINDS
         column, wanted = accounts.credit_limit_micros, request.body["micros"]
     else:
         return True
-    if newest_of(connection, tenant_id, kinds) != request.request_id:
+    try:
+        require_newest(connection, request)
+    except FundingRefused:
         return True
     found = connection.scalar(select(column).where(accounts.tenant_id == tenant_id))
     return bool(found == wanted)

@@ -24,9 +24,17 @@ from server.archive.requests import (
     claim_request,
     find_request,
     finish_request,
+    newest_of,
     pending_top_ups,
 )
-from server.funding.applying import Applying, Kind, in_time
+from server.funding.applying import (
+    Applying,
+    Kind,
+    in_time,
+    is_setting,
+    settings_like,
+    superseded,
+)
 from server.funding.trouble import FundingBusy, FundingRefused, FundingReused
 from server.ledger import Ledger, fingerprint
 
@@ -124,6 +132,8 @@ class Treasury:
         if request.state is not RequestState.ACCEPTED:
             return request
         try:
+            if is_setting(request.kind):
+                await self.database.read(lambda c: require_newest(c, request))
             async with in_time():
                 outcome = await self.applying.apply(request)
         except FundingRefused as refused:
@@ -186,7 +196,7 @@ class Treasury:
             state=RequestState.ACCEPTED,
             outcome={},
             identity_id=asked.identity_id,
-            accept_ms=now_ms,
+            accept_ms=_accept_ms(connection, asked, now_ms),
             claim=claim,
             claim_until_ms=now_ms + CLAIM_MS,
             reference=asked.reference,
@@ -201,6 +211,21 @@ class Treasury:
                 finish_ms=now_ms,
                 archived=True,
             )
+
+
+def require_newest(connection: Connection, request: FundingRequest) -> None:
+    """Refuse a setting that a newer request of its sort supersedes. Raises `FundingRefused`."""
+    newest = newest_of(connection, request.tenant_id, settings_like(request.kind))
+    if newest is not None and newest.request_id != request.request_id:
+        raise superseded()
+
+
+def _accept_ms(connection: Connection, asked: Asked, now_ms: int) -> int:
+    # Of requests that supersede each other, each is later than the one before, whatever the clock.
+    if not is_setting(asked.kind):
+        return now_ms
+    newest = newest_of(connection, asked.tenant_id, settings_like(asked.kind))
+    return now_ms if newest is None else max(now_ms, newest.accept_ms + 1)
 
 
 def _told(request: FundingRequest) -> FundingRequest:

@@ -47,6 +47,7 @@ class Why(StrEnum):
     DEBIT_UNKNOWN = "DEBIT_UNKNOWN"
     REFUND_TOO_LARGE = "REFUND_TOO_LARGE"
     CHARGE_SETTLED = "CHARGE_SETTLED"
+    SUPERSEDED = "SUPERSEDED"
 
 
 class FundingRefused(FundingError):

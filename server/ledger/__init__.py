@@ -38,6 +38,7 @@ from server.ledger.trouble import (
     LotUnknown,
     RefundTooLarge,
     RequestReused,
+    Superseded,
 )
 
 
@@ -116,16 +117,20 @@ class Ledger(Protocol):
         Raises `RefundTooLarge`, `RequestReused`, `AccountUnknown`.
         """
 
-    async def freeze(self, tenant_id: str, *, frozen: bool) -> None:
+    async def freeze(self, tenant_id: str, *, frozen: bool, asked_ms: int | None = None) -> None:
         """Grant nothing more of an account, or again. What runs keeps what it has been granted.
 
-        Raises `AccountUnknown`.
+        `asked_ms` orders requests: what was asked for before the last one changes nothing, however
+        late it comes. Raises `Superseded` then, and `AccountUnknown`.
         """
 
-    async def set_credit_limit(self, tenant_id: str, micros: int) -> None:
+    async def set_credit_limit(
+        self, tenant_id: str, micros: int, *, asked_ms: int | None = None
+    ) -> None:
         """Let an account go so far below zero, where its facts allow less; 0 as they allow.
 
-        An account that was never funded has a balance from then on. Raises `AccountUnknown`.
+        An account that was never funded has a balance from then on. In order as `freeze` is.
+        Raises `Superseded` and `AccountUnknown`.
         """
 
     async def read_balance(self, tenant_id: str) -> Balance:
@@ -159,6 +164,7 @@ __all__ = [
     "RequestReused",
     "ReserveRequest",
     "Segment",
+    "Superseded",
     "TopUp",
     "Use",
     "fingerprint",

@@ -48,6 +48,8 @@ class Account:
     lots: dict[str, Lot] = field(default_factory=dict)
     # Id of each top-up, debit and refund that was applied -> what it was.
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # Kind of a setting -> when the last one was asked for.
+    asked_ms: dict[str, int] = field(default_factory=dict)
     tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     running: Counter[str] = field(default_factory=Counter)
 

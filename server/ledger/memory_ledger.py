@@ -34,6 +34,7 @@ from server.ledger.trouble import (
     LotUnknown,
     RefundTooLarge,
     RequestReused,
+    Superseded,
 )
 from server.store import Clock
 
@@ -199,30 +200,37 @@ class MemoryLedger:
         step.refund(refund)
         self._commit(step)
 
-    async def freeze(self, tenant_id: str, *, frozen: bool) -> None:
+    async def freeze(self, tenant_id: str, *, frozen: bool, asked_ms: int | None = None) -> None:
         """Grant nothing more of an account, or again."""
-        if tenant_id not in self._accounts:
-            raise AccountUnknown(tenant_id)
-        step = Step(deepcopy(self._accounts[tenant_id]), self._now_ms(tenant_id))
+        step = self._open_setting(tenant_id, "freezing", asked_ms)
         if step.account.frozen != frozen:
             step.account.frozen = frozen
             step.note("frozen")
-            self._commit(step)
+        self._commit(step)
 
-    async def set_credit_limit(self, tenant_id: str, micros: int) -> None:
+    async def set_credit_limit(
+        self, tenant_id: str, micros: int, *, asked_ms: int | None = None
+    ) -> None:
         """Let an account go so far below zero, where its facts allow less."""
         wire.require_whole(credit_limit_micros=micros)
+        step = self._open_setting(tenant_id, "limiting", asked_ms)
+        account = step.account
+        if account.credit_limit_micros != micros:
+            account.credit_limit_micros = micros
+            if micros > 0:
+                account.available_micros = account.available_micros or 0
+            step.note("limit_set")
+        self._commit(step)
+
+    def _open_setting(self, tenant_id: str, kind: str, asked_ms: int | None) -> Step:
         if tenant_id not in self._accounts:
             raise AccountUnknown(tenant_id)
         step = Step(deepcopy(self._accounts[tenant_id]), self._now_ms(tenant_id))
-        account = step.account
-        if account.credit_limit_micros == micros:
-            return
-        account.credit_limit_micros = micros
-        if micros > 0:
-            account.available_micros = account.available_micros or 0
-        step.note("limit_set")
-        self._commit(step)
+        if asked_ms is not None:
+            if asked_ms < step.account.asked_ms.get(kind, 0):
+                raise Superseded
+            step.account.asked_ms[kind] = asked_ms
+        return step
 
     def _open_money(self, tenant_id: str, change_id: str, what: tuple[str, ...]) -> Step | None:
         # None where this very change was made before.
@@ -248,6 +256,7 @@ class MemoryLedger:
         for tenant_id, account in self._accounts.items():
             if partition_of(tenant_id) == partition:
                 account.running.clear()
+                account.asked_ms.clear()
         self.journal = [one for one in self.journal if partition_of(one[1]) != partition]
         self._small_until_ms[partition] = small_until_ms
         self._partition_time_ms[partition] = self._clock.now_ms()

@@ -195,14 +195,16 @@ class RedisLedger:
             "refund", refund.tenant_id, refund.refund_id, refund.micros, refund.lot_id
         )
 
-    async def freeze(self, tenant_id: str, *, frozen: bool) -> None:
+    async def freeze(self, tenant_id: str, *, frozen: bool, asked_ms: int | None = None) -> None:
         """Grant nothing more of an account, or again."""
-        await self._money("freeze", tenant_id, int(frozen))
+        await self._money("freeze", tenant_id, int(frozen), "" if asked_ms is None else asked_ms)
 
-    async def set_credit_limit(self, tenant_id: str, micros: int) -> None:
+    async def set_credit_limit(
+        self, tenant_id: str, micros: int, *, asked_ms: int | None = None
+    ) -> None:
         """Let an account go so far below zero, where its facts allow less."""
         wire.require_whole(credit_limit_micros=micros)
-        await self._money("set_limit", tenant_id, micros)
+        await self._money("set_limit", tenant_id, micros, "" if asked_ms is None else asked_ms)
 
     async def _money(self, function: str, tenant_id: str, *more: Argument) -> None:
         reply = await self._call(

@@ -16,6 +16,7 @@ from server.ledger.trouble import (
     LotUnknown,
     RefundTooLarge,
     RequestReused,
+    Superseded,
 )
 
 # By the first word of a reply; its second one, if there is one, says more.
@@ -30,6 +31,7 @@ _TROUBLE: Mapping[bytes, Callable[[str], LedgerError]] = {
     b"REUSED": lambda _: RequestReused(),
     b"SHORT": lambda shortfall: FundsMissing(int(shortfall)),
     b"STALE": FactsStale,
+    b"SUPERSEDED": lambda _: Superseded(),
     b"TOO_MUCH": lambda _: RefundTooLarge(),
 }
 

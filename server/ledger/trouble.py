@@ -50,6 +50,10 @@ class LotUnknown(LedgerError):
     """No lot of this id was ever opened in this account."""
 
 
+class Superseded(LedgerError):
+    """Something newer of this kind was done to the account; what is older changes nothing."""
+
+
 class FundsMissing(LedgerError):
     """The account has less than was to be taken; nothing was taken."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from ledgers import an_account, ask, by_the_second
 from policy.decision import Reason
-from server.ledger import AccountUnknown, DirectDebit, FundsMissing, Ledger
+from server.ledger import AccountUnknown, DirectDebit, FundsMissing, Ledger, Superseded
 
 
 async def test_calls_go_below_zero_as_far_as_the_limit_lets_them(ledger: Ledger) -> None:
@@ -65,3 +65,30 @@ async def test_what_is_borrowed_cannot_be_given_away(ledger: Ledger) -> None:
         await ledger.debit(DirectDebit("contoso", "debit-1", 11, overdraft_micros=None))
 
     assert (await ledger.read_balance("contoso")).available_micros == 10
+
+
+async def test_a_limit_that_was_asked_for_earlier_and_comes_later_changes_nothing(
+    ledger: Ledger,
+) -> None:
+    await ledger.open_account(an_account(10))
+    await ledger.set_credit_limit("contoso", 0, asked_ms=200)
+
+    with pytest.raises(Superseded):
+        await ledger.set_credit_limit("contoso", 20, asked_ms=100)
+    await ledger.set_credit_limit("contoso", 0, asked_ms=200)
+
+    with pytest.raises(FundsMissing):
+        await ledger.debit(DirectDebit("contoso", "debit-1", 11))
+
+
+async def test_an_unfreezing_that_was_asked_for_earlier_and_comes_later_changes_nothing(
+    ledger: Ledger,
+) -> None:
+    await ledger.open_account(an_account(10))
+    await ledger.freeze("contoso", frozen=True, asked_ms=200)
+
+    with pytest.raises(Superseded):
+        await ledger.freeze("contoso", frozen=False, asked_ms=100)
+
+    refused = await ledger.reserve(ask("call-1", 1, by_the_second(), want=60))
+    assert refused.reason is Reason.ACCOUNT_FROZEN

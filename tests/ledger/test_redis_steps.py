@@ -57,8 +57,8 @@ VERBS: dict[str, Verb] = {
     "void": lambda ledger: ledger.void_lot("contoso", "opening:contoso"),
     "debit": lambda ledger: ledger.debit(DirectDebit("contoso", "debit-1", 50)),
     "refund": lambda ledger: ledger.refund(Refund("contoso", "refund-1", "opening:contoso", 5)),
-    "freeze": lambda ledger: ledger.freeze("contoso", frozen=True),
-    "set_credit_limit": lambda ledger: ledger.set_credit_limit("contoso", 25),
+    "freeze": lambda ledger: ledger.freeze("contoso", frozen=True, asked_ms=9),
+    "set_credit_limit": lambda ledger: ledger.set_credit_limit("contoso", 25, asked_ms=9),
     "open": lambda ledger: ledger.open_account(an_account(5, digest="facts-2")),
 }
 DAMAGE = ("", "-0", "x", str(2**53), None)

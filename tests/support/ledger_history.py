@@ -181,11 +181,23 @@ class History:
 
     def _freeze(self) -> tuple[str, Step]:
         tenant, frozen = self.random.choice(TENANTS), self.random.random() < 0.5
-        return f"freeze {tenant} {frozen}", lambda ledger: ledger.freeze(tenant, frozen=frozen)
+        asked_ms = self._asked_ms()
+        return (
+            f"freeze {tenant} {frozen} {asked_ms}",
+            lambda ledger: ledger.freeze(tenant, frozen=frozen, asked_ms=asked_ms),
+        )
 
     def _limit(self) -> tuple[str, Step]:
         tenant, micros = self.random.choice(TENANTS), self.random.choice((0, 15, 120))
-        return f"limit {tenant} {micros}", lambda ledger: ledger.set_credit_limit(tenant, micros)
+        asked_ms = self._asked_ms()
+        return (
+            f"limit {tenant} {micros} {asked_ms}",
+            lambda ledger: ledger.set_credit_limit(tenant, micros, asked_ms=asked_ms),
+        )
+
+    def _asked_ms(self) -> int | None:
+        """Say when something was asked for that is done only now."""
+        return self.random.choice((None, self.clock.now_ms(), self.clock.now_ms() - 900_000))
 
     def _recharge(self) -> tuple[str, Step]:
         """Top up by what closes the gap, where the balance is below a trigger, as a keeper does."""

@@ -132,38 +132,57 @@ local function refund(keys, args)
   return { 'OK' }
 end
 
+-- Begin the plan of what says how an account is, and not what moves. `asked`, where it is known, is
+-- when it was asked for: what was asked before the last one of its kind is superseded, however late
+-- it comes. Returns also the reply that ends it.
+local function open_setting(keys, args, kind, asked)
+  local part, acct = load(keys, args[1], args[3], {}, true)
+  if not acct then return nil, { 'NO_ACCOUNT' } end
+  local plan, field = new_plan(acct, part), kind .. '/' .. acct.tenant
+  if asked and asked ~= '' then
+    local asked_ms, last = whole(asked, 'asked_ms'), call('HGET', keys[1], field)
+    if asked_ms < whole(last or 0, field) then return nil, { 'SUPERSEDED' } end
+    plan.known = { field, digits(asked_ms) }
+  end
+  return plan
+end
+
 -- freeze: grant nothing more of an account, or again.
 --   KEYS   accounts, expiry, journal
---   ARGV   now_ms, nonce, tenant, frozen (0 or 1)
---   reply  OK | NO_ACCOUNT
+--   ARGV   now_ms, nonce, tenant, frozen (0 or 1), when that was asked for or ''
+--   reply  OK | SUPERSEDED | NO_ACCOUNT
 local function freeze(keys, args)
   if not call then bind() end
-  local part, acct = load(keys, args[1], args[3], {}, true)
-  if not acct then return { 'NO_ACCOUNT' } end
-  if acct.frozen == (args[4] == '1') then return { 'OK' } end
-  acct.frozen = args[4] == '1'
-  note(part, 'frozen', args[2], 'tenant=' .. acct.tenant .. '\nfrozen=' .. args[4]
-    .. money_lines(acct))
-  commit(keys, new_plan(acct, part))
+  local plan, reply = open_setting(keys, args, 'freezing', args[5])
+  if not plan then return reply end
+  local acct, frozen = plan.acct, args[4] == '1'
+  if acct.frozen ~= frozen then
+    acct.frozen = frozen
+    note(plan.part, 'frozen', args[2], 'tenant=' .. acct.tenant .. '\nfrozen=' .. args[4]
+      .. money_lines(acct))
+  end
+  commit(keys, plan)
   return { 'OK' }
 end
 
 -- set_limit: let an account go so far below zero, whatever its facts say.
 --   KEYS   accounts, expiry, journal
---   ARGV   now_ms, nonce, tenant, micros
---   reply  OK | NO_ACCOUNT
+--   ARGV   now_ms, nonce, tenant, micros, when that was asked for or ''
+--   reply  OK | SUPERSEDED | NO_ACCOUNT
 local function set_limit(keys, args)
   if not call then bind() end
   local micros = whole(args[4], 'micros')
-  local part, acct = load(keys, args[1], args[3], {}, true)
-  if not acct then return { 'NO_ACCOUNT' } end
-  if acct.limit == micros then return { 'OK' } end
-  acct.limit = micros
-  -- What was never funded has a balance from here on: one of nothing, that may go below.
-  if micros > 0 then acct.available = acct.available or 0 end
-  note(part, 'limit_set', args[2], 'tenant=' .. acct.tenant .. '\nmicros=' .. digits(micros)
-    .. money_lines(acct))
-  commit(keys, new_plan(acct, part))
+  local plan, reply = open_setting(keys, args, 'limiting', args[5])
+  if not plan then return reply end
+  local acct = plan.acct
+  if acct.limit ~= micros then
+    acct.limit = micros
+    -- What was never funded has a balance from here on: one of nothing, that may go below.
+    if micros > 0 then acct.available = acct.available or 0 end
+    note(plan.part, 'limit_set', args[2], 'tenant=' .. acct.tenant .. '\nmicros=' .. digits(micros)
+      .. money_lines(acct))
+  end
+  commit(keys, plan)
   return { 'OK' }
 end
 
