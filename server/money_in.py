@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from policy.money import MICROS_PER_UNIT
 from server.archive import AuditTrail, Database
 from server.funding.charging import BackOff, Charging
 from server.funding.events import PaymentEvents
 from server.funding.finishing import Finishing
 from server.funding.recharging import Burst, Recharging
-from server.funding.rules import MICROS_PER_UNIT, PurchaseRules
+from server.funding.rules import LEAST_UNITS, PurchaseRules
 from server.funding.treasury import Treasury
 from server.http import OutgoingHttp, WebhookKey
 from server.ledger import Ledger
@@ -94,6 +95,13 @@ def rules_of(settings: Settings) -> PurchaseRules:
         least_micros=settings.minimum_funding_units * MICROS_PER_UNIT,
         max_balance_micros=most * MICROS_PER_UNIT if most else None,
         lot_days=settings.lot_days,
+        least_micros_of={
+            currency: units * MICROS_PER_UNIT
+            for currency, units in {
+                **LEAST_UNITS,
+                **settings.minimum_funding_by_currency,
+            }.items()
+        },
     )
 
 

@@ -32,7 +32,6 @@ from server.funding.applying import Kind
 from server.funding.rules import require_purchase
 from server.funding.treasury import Asked
 from server.funding.trouble import FundingRefused, Why
-from server.payments.units import is_payable
 from server.translation.funding import new_lot, set_charge
 from server.translation.money_request import amount_micros, note
 
@@ -61,7 +60,9 @@ class Purchases:
 
         def check(row: FundingRow, balance_micros: int) -> None:
             row.country = tenant.country
-            require_purchase(row, micros, balance_micros, rules=self.parts.rules)
+            require_purchase(
+                row, micros, balance_micros, currency=tenant.currency, rules=self.parts.rules
+            )
 
         async with (
             in_time(context.time_remaining()),
@@ -152,8 +153,9 @@ class Purchases:
     def _require_payable(self, micros: int, currency: str) -> None:
         if self.parts.charging is None:
             raise FundingRefused(Why.PAYMENTS_OFF, "No payment provider is set up.")
-        if not is_payable(micros, currency):
-            raise InvalidRequest("amount.micros", f"whole minor units of {currency}")
+        instead = self.parts.charging.payments.counting.objection(micros, currency)
+        if instead:
+            raise InvalidRequest("amount.micros", instead)
 
     async def _charged(
         self, done: FundingRequest, tenant: Tenant, remaining_seconds: float | None

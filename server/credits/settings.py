@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from callgate.v1 import credits_pb2 as pb
 from policy.facts import FundingModel, Tenant
+from policy.money import written
 from server.access import current
 from server.archive import Audited, ChargeRow, FundingRow
 from server.archive.charge_states import ChargeState
@@ -23,7 +24,6 @@ from server.credits.parts import (
 )
 from server.errors import Context, InvalidRequest
 from server.funding.trouble import ChargeUnknown, FundingRefused, Why
-from server.payments.units import is_payable
 from server.translation import limits
 from server.translation.funding import etag_of, set_charge, set_funding
 from server.translation.money_request import amount_micros, note, page_size
@@ -119,11 +119,7 @@ class FundingSettings:
         elif not wanted.HasField("amount"):
             return {"recharge_enabled": False}
         micros = amount_micros(wanted.amount, currency, field=f"{at}.amount")
-        if not is_payable(micros, currency):
-            raise InvalidRequest(f"{at}.amount.micros", f"whole minor units of {currency}")
-        if micros < self.parts.rules.least_micros:
-            least = self.parts.rules.least_micros
-            raise InvalidRequest(f"{at}.amount.micros", f"at least the minimum funding, {least}")
+        self._require_chargeable(micros, currency, f"{at}.amount.micros")
         monthly = None
         if wanted.HasField("monthly_limit"):
             monthly = amount_micros(
@@ -135,6 +131,17 @@ class FundingSettings:
             "amount_micros": micros,
             "monthly_limit_micros": monthly,
         }
+
+    def _require_chargeable(self, micros: int, currency: str, at: str) -> None:
+        """Refuse an amount that could never be charged, before anybody counts on it."""
+        least = self.parts.rules.least(currency)
+        if micros < least:
+            text = f"at least the minimum funding, {written(least, currency)} {currency}"
+            raise InvalidRequest(at, text)
+        if self.parts.charging is not None:
+            instead = self.parts.charging.payments.counting.objection(micros, currency)
+            if instead:
+                raise InvalidRequest(at, instead)
 
     def _require_rechargeable(self, tenant: Tenant) -> None:
         require_balance(tenant)
@@ -159,6 +166,7 @@ class FundingSettings:
         for name, value in changes.items():
             setattr(row, name, value)
         row.country = tenant.country
+        self._require_room(row, tenant.currency)
         # Whoever mends what was declined need not wait for the rest to be over.
         row.declines, row.rest_until_ms, row.armed = 0, 0, True
         save_funding(connection, row)
@@ -170,6 +178,15 @@ class FundingSettings:
             after=changes,
         )
         return row
+
+    def _require_room(self, row: FundingRow, currency: str) -> None:
+        """Refuse recharges that the largest balance forbids even where there is no balance."""
+        most = self.parts.rules.most_balance(row)
+        if row.recharge_enabled and most is not None and row.amount_micros > most:
+            raise InvalidRequest(
+                "auto_recharge.amount.micros",
+                f"at most the largest balance, {written(most, currency)} {currency}",
+            )
 
     def _resolve(
         self, connection: Connection, tenant: Tenant, request: pb.ResolveChargeRequest, *, why: str

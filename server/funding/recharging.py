@@ -116,7 +116,12 @@ class Recharging:
             tenant_id=row.tenant_id,
             purpose=RECHARGE,
             state=ChargeState.INTENT,
-            micros=closing_charge_micros(balance_micros, row.trigger_micros, row.amount_micros),
+            micros=closing_charge_micros(
+                balance_micros,
+                row.trigger_micros,
+                row.amount_micros,
+                most_micros=self.charging.payments.counting.most_micros(currency),
+            ),
             currency=currency,
             payment_customer=row.payment_customer,
             expire_ms=now_ms + self.rules.lot_days * MS_PER_DAY,
@@ -125,7 +130,9 @@ class Recharging:
             attempt=last_attempt(connection, row.tenant_id, row.crossing) + 1,
         )
         try:
-            require_purchase(row, charge.micros, balance_micros, rules=self.rules)
+            require_purchase(
+                row, charge.micros, balance_micros, currency=currency, rules=self.rules
+            )
             self._require_limits(connection, row, charge.micros)
         except FundingRefused as refused:
             self._refuse(connection, row, charge, refused=refused)

@@ -2,29 +2,90 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from policy.money import MICROS_PER_UNIT, written
 from server.archive import FundingRow
 from server.funding.trouble import FundingRefused, Why
 
-MICROS_PER_UNIT = 1_000_000
+# What 20 units of dollars or euros are about worth, where a currency's unit is worth far less.
+LEAST_UNITS: Mapping[str, int] = {
+    "ARS": 20_000,
+    "BIF": 60_000,
+    "CLP": 20_000,
+    "COP": 80_000,
+    "CRC": 10_000,
+    "CZK": 500,
+    "DJF": 3_500,
+    "EGP": 1_000,
+    "GNF": 175_000,
+    "HUF": 7_000,
+    "IDR": 300_000,
+    "INR": 2_000,
+    "IQD": 25_000,
+    "ISK": 2_500,
+    "JMD": 3_000,
+    "JPY": 3_000,
+    "KES": 2_500,
+    "KMF": 9_000,
+    "KRW": 30_000,
+    "KZT": 10_000,
+    "LBP": 1_800_000,
+    "LKR": 6_000,
+    "MGA": 90_000,
+    "NGN": 30_000,
+    "PHP": 1_000,
+    "PKR": 5_500,
+    "PYG": 150_000,
+    "RSD": 2_000,
+    "RUB": 1_500,
+    "RWF": 30_000,
+    "THB": 700,
+    "TWD": 600,
+    "TZS": 50_000,
+    "UGX": 75_000,
+    "UZS": 250_000,
+    "VND": 500_000,
+    "VUV": 2_500,
+    "XAF": 12_000,
+    "XOF": 12_000,
+    "XPF": 2_000,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PurchaseRules:
     """The engine's own rules; money in whole micros of whichever currency.
 
-    `max_balance_micros` is what a balance may be after a purchase unless a tenant has a limit of
-    its own; None is no limit. A lot lives for `lot_days`.
+    `least_micros` is what is bought at once at least, in a currency that `least_micros_of` does
+    not have. `max_balance_micros` is what a balance may be after a purchase unless a tenant has a
+    limit of its own; None is no limit. A lot lives for `lot_days`.
     """
 
     least_micros: int = 20 * MICROS_PER_UNIT
     max_balance_micros: int | None = None
     lot_days: int = 365
+    least_micros_of: Mapping[str, int] = field(default_factory=dict)
+
+    def least(self, currency: str) -> int:
+        """Say what is bought at once at least, in micros."""
+        return self.least_micros_of.get(currency, self.least_micros)
+
+    def most_balance(self, funding: FundingRow) -> int | None:
+        """Say what a balance may be after a purchase, in micros; None is no limit."""
+        if funding.max_balance_micros is not None:
+            return funding.max_balance_micros
+        return self.max_balance_micros
 
 
 def require_purchase(
-    funding: FundingRow, micros: int, balance_micros: int, *, rules: PurchaseRules
+    funding: FundingRow,
+    micros: int,
+    balance_micros: int,
+    *,
+    currency: str,
+    rules: PurchaseRules,
 ) -> None:
     """Refuse a purchase that a rule forbids. Raises `FundingRefused`.
 
@@ -39,36 +100,32 @@ def require_purchase(
             f"{funding.billing_country}. Mend the address, or let an operator record an override.",
             {"country": funding.country, "billing_country": funding.billing_country},
         )
-    if micros < rules.least_micros:
+    least, most = rules.least(currency), rules.most_balance(funding)
+    if micros < least:
         raise FundingRefused(
             Why.BELOW_MINIMUM,
-            f"At least {_units(rules.least_micros)} are bought at once.",
-            {"minimum_micros": str(rules.least_micros)},
+            f"At least {written(least, currency)} {currency} are bought at once.",
+            {"minimum_micros": str(least)},
         )
-    most = rules.max_balance_micros
-    if funding.max_balance_micros is not None:
-        most = funding.max_balance_micros
     if most is not None and balance_micros + micros > most:
         raise FundingRefused(
             Why.MAX_BALANCE,
-            f"The balance would be {_units(balance_micros + micros)}; at most {_units(most)} is "
-            "allowed.",
+            f"The balance would be {written(balance_micros + micros, currency)} {currency}; at "
+            f"most {written(most, currency)} is allowed.",
             {"max_balance_micros": str(most), "balance_micros": str(balance_micros)},
         )
 
 
-def closing_charge_micros(balance_micros: int, trigger_micros: int, amount_micros: int) -> int:
+def closing_charge_micros(
+    balance_micros: int, trigger_micros: int, amount_micros: int, *, most_micros: int | None = None
+) -> int:
     """Say how much one recharge takes: whole amounts, as many as lift the balance to the trigger.
 
     One amount closes an ordinary gap. A balance far below, overdrawn say, takes several in one
-    charge, so that no second one has to follow at once.
+    charge, so that no second one has to follow at once; never more than may be charged at once.
     """
     gap_micros = trigger_micros - balance_micros
-    return max(1, -(-gap_micros // amount_micros)) * amount_micros
-
-
-def _units(micros: int) -> str:
-    whole, rest = divmod(abs(micros), MICROS_PER_UNIT)
-    sign = "-" if micros < 0 else ""
-    decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
-    return f"{sign}{whole}.{decimals}"
+    times = max(1, -(-gap_micros // amount_micros))  # Rounds up.
+    if most_micros is not None:
+        times = max(1, min(times, most_micros // amount_micros))
+    return times * amount_micros

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from server.payments import Charge, Declined, PaymentEvent, Payments, Result
+from server.payments.units import Counting
 from server.store import Reply, Store, StoreUnavailable
 from server.store.lane import Argument, Lane
 from server.store.routes import Key
@@ -83,6 +84,12 @@ class FaultyPayments(Payments):
     def __init__(self, inner: Payments, faults: Faults) -> None:
         self._inner = inner
         self._faults = faults
+
+    @property
+    @override
+    def counting(self) -> Counting:
+        """As the means of payment counts."""
+        return self._inner.counting
 
     @override
     async def charge(self, charge: Charge) -> Result:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from server.payments.units import ISO_4217, Counting
+
 
 class PaymentsUnavailable(Exception):
     """No usable answer came; whether the money was taken is not known. Ask again by the same id."""
@@ -57,6 +59,12 @@ class Pending:
 Result = Charged | Declined | Pending
 
 
+def unpayable(charge: Charge, counting: Counting) -> Declined | None:
+    """Decline what a provider could not even be asked for; None where it can be."""
+    instead = counting.objection(charge.micros, charge.currency)
+    return Declined("amount_unpayable", f"The amount has to be {instead}.") if instead else None
+
+
 @dataclass(frozen=True, slots=True)
 class PaymentEvent:
     """What a provider told by itself. `charge_id` is empty where it is not about a charge."""
@@ -67,10 +75,18 @@ class PaymentEvent:
 
 
 class Payments(Protocol):
-    """What every provider does."""
+    """What every provider does, and how it counts money."""
+
+    @property
+    def counting(self) -> Counting:
+        """What amounts it takes, and in which units."""
+        return ISO_4217
 
     async def charge(self, charge: Charge) -> Result:
-        """Take money once for its id. Raises `PaymentsUnavailable`."""
+        """Take money once for its id; an amount it cannot take is declined.
+
+        Raises `PaymentsUnavailable`.
+        """
 
     def read_event(self, body: bytes, headers: Mapping[str, str], now_ms: int) -> PaymentEvent:
         """Believe an event by its signature over the raw body, made within 5 minutes of now.
@@ -89,4 +105,5 @@ __all__ = [
     "PaymentsUnavailable",
     "Pending",
     "Result",
+    "unpayable",
 ]

@@ -26,8 +26,9 @@ from server.payments import (
     PaymentsUnavailable,
     Pending,
     Result,
+    unpayable,
 )
-from server.payments.units import micros_of, minor_units
+from server.payments.units import ISO_4217
 
 _CODE_CHARACTERS = 64
 _TEXT_CHARACTERS = 255
@@ -47,6 +48,9 @@ class Billing(Payments):
     @override
     async def charge(self, charge: Charge) -> Result:
         """Post the charge; only an answer that can be read is one."""
+        declined = unpayable(charge, ISO_4217)
+        if declined is not None:
+            return declined
         body = _charge_body(charge)
         headers = {
             "Content-Type": "application/json",
@@ -92,7 +96,7 @@ def event_body(charge_id: str, result: Result) -> bytes:
             told |= {
                 "status": "charged",
                 "reference": result.reference,
-                "amount_minor": minor_units(result.micros, result.currency),
+                "amount_minor": ISO_4217.units(result.micros, result.currency),
                 "currency": result.currency,
             }
         case Declined():
@@ -107,7 +111,7 @@ def _charge_body(charge: Charge) -> bytes:
         {
             "charge_id": charge.charge_id,
             "tenant_id": charge.tenant_id,
-            "amount_minor": minor_units(charge.micros, charge.currency),
+            "amount_minor": ISO_4217.units(charge.micros, charge.currency),
             "currency": charge.currency,
             "customer": charge.customer,
         }
@@ -120,7 +124,7 @@ def _read_result(told: Any) -> Result:
             currency, amount = _text(told, "currency"), told["amount_minor"]
             if type(amount) is not int or amount <= 0:
                 raise ValueError(f"amount_minor is {amount!r}")
-            return Charged(_text(told, "reference"), micros_of(amount, currency), currency)
+            return Charged(_text(told, "reference"), ISO_4217.micros(amount, currency), currency)
         case "declined":
             return Declined(
                 _text(told, "code")[:_CODE_CHARACTERS],

@@ -23,8 +23,10 @@ from server.payments import (
     PaymentsUnavailable,
     Pending,
     Result,
+    unpayable,
 )
 from server.payments.billing import event_body, read_billing_event
+from server.payments.units import ISO_4217
 
 SLOW_SECONDS = 0.05
 
@@ -58,6 +60,9 @@ class Rehearsal(Payments):
     async def charge(self, charge: Charge) -> Result:
         """Take what was not taken yet, as the customer's name says."""
         self.asked += 1
+        declined = unpayable(charge, ISO_4217)
+        if declined is not None:
+            return declined
         known = self.taken.get(charge.charge_id)
         if known is not None and known != charge:
             return Declined("idempotency_conflict", "the id stands for another charge")

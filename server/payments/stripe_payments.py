@@ -23,8 +23,9 @@ from server.payments import (
     PaymentsUnavailable,
     Pending,
     Result,
+    unpayable,
 )
-from server.payments.units import micros_of, minor_units
+from server.payments.units import STRIPE, Counting
 
 WINDOW_SECONDS = 300
 TIMEOUT_SECONDS = 15
@@ -42,9 +43,18 @@ class StripePayments(Payments):
     base_url: str = ""
     _client: Any = None
 
+    @property
+    @override
+    def counting(self) -> Counting:
+        """Stripe's own, which are not always ISO 4217's."""
+        return STRIPE
+
     @override
     async def charge(self, charge: Charge) -> Result:
         """Make and confirm a payment intent; the charge's id is Stripe's idempotency key."""
+        declined = unpayable(charge, STRIPE)
+        if declined is not None:
+            return declined
         return await asyncio.to_thread(self._charge, charge)
 
     @override
@@ -70,7 +80,7 @@ class StripePayments(Payments):
         try:
             intent = self._connected().v1.payment_intents.create(
                 params={
-                    "amount": minor_units(charge.micros, charge.currency),
+                    "amount": STRIPE.units(charge.micros, charge.currency),
                     "currency": charge.currency.lower(),
                     "customer": customer,
                     "payment_method": method,
@@ -109,7 +119,9 @@ def _result_of(intent: Any) -> Result:
     match intent["status"]:
         case "succeeded":
             currency = str(intent["currency"]).upper()
-            return Charged(str(intent["id"]), micros_of(int(intent["amount"]), currency), currency)
+            return Charged(
+                str(intent["id"]), STRIPE.micros(int(intent["amount"]), currency), currency
+            )
         case "processing" | "requires_capture":
             return Pending(str(intent["id"]))
         case status:

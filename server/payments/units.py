@@ -1,38 +1,106 @@
-"""Money as providers count it: whole minor units of a currency, such as cents."""
+"""Money as providers count it: whole units of theirs, which are not always ISO 4217's.
+
+One table says what a provider counts in, and the least and the most that it takes of a currency;
+whoever asks it, believes it or lets somebody set an amount that it is to take goes by that table.
+"""
 
 from __future__ import annotations
 
-_MICROS_PER_UNIT = 1_000_000
-_TWO_DECIMALS = 2
-# ISO 4217's currencies without a minor unit, and with a thousandth.
-_WITHOUT_DECIMALS = frozenset(
-    {
-        *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"),
-        *("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"),
-    }
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from policy.money import MICROS_PER_UNIT, decimals_of, written
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How one provider counts, by currency; what is not listed is as ISO 4217 has it.
+
+    `steps`, `least_units` and `most_units_of` are in the provider's units; `most_units` counts for
+    every currency that has no most of its own, 0 for no limit.
+    """
+
+    decimals: Mapping[str, int] = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
+    least_units: Mapping[str, int] = field(default_factory=dict)
+    most_units_of: Mapping[str, int] = field(default_factory=dict)
+    most_units: int = 0
+
+    def micros(self, units: int, currency: str) -> int:
+        """Count a provider's units in micros."""
+        return units * self._unit_micros(currency)
+
+    def units(self, micros: int, currency: str) -> int:
+        """Count an amount in a provider's units. It has to be payable."""
+        assert not self.objection(micros, currency), f"{micros} micros of {currency}"
+        return micros // self._unit_micros(currency)
+
+    def objection(self, micros: int, currency: str) -> str:
+        """Say which amounts can be taken instead, if this one cannot; empty if it can."""
+        step = self.step_micros(currency)
+        if micros <= 0 or micros % step:
+            return f"a multiple of {written(step, currency)} {currency}"
+        least = self.least_micros(currency)
+        if micros < least:
+            return f"at least {written(least, currency)} {currency}, which is the provider's least"
+        most = self.most_micros(currency)
+        if most is not None and micros > most:
+            return f"at most {written(most, currency)} {currency}, which is the provider's most"
+        return ""
+
+    def step_micros(self, currency: str) -> int:
+        """Say of what every amount has to be a multiple."""
+        return self.steps.get(currency, 1) * self._unit_micros(currency)
+
+    def least_micros(self, currency: str) -> int:
+        """Say what a provider takes at least."""
+        return max(1, self.least_units.get(currency, 1)) * self._unit_micros(currency)
+
+    def most_micros(self, currency: str) -> int | None:
+        """Say what a provider takes at once at most; None where it has no limit."""
+        most = self.most_units_of.get(currency, self.most_units)
+        return self.micros(most, currency) if most else None
+
+    def _unit_micros(self, currency: str) -> int:
+        decimals = self.decimals.get(currency)
+        return MICROS_PER_UNIT // int(
+            10 ** (decimals_of(currency) if decimals is None else decimals)
+        )
+
+
+ISO_4217 = Counting()
+# As docs.stripe.com/currencies has it: ISK and UGX kept the two decimals they used to have, which
+# have to be 0; the ariary has none; of three decimals the last one has to be 0.
+STRIPE = Counting(
+    decimals={"ISK": 2, "UGX": 2, "MGA": 0},
+    steps={"ISK": 100, "UGX": 100}
+    | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 10),
+    least_units={
+        "AED": 200,
+        "AUD": 50,
+        "BGN": 100,
+        "BRL": 50,
+        "CAD": 50,
+        "CHF": 50,
+        "CZK": 1_500,
+        "DKK": 250,
+        "EUR": 50,
+        "GBP": 30,
+        "HKD": 400,
+        "HUF": 17_500,
+        "INR": 50,
+        "JPY": 50,
+        "MXN": 1_000,
+        "MYR": 200,
+        "NOK": 300,
+        "NZD": 50,
+        "PLN": 200,
+        "RON": 200,
+        "SEK": 300,
+        "SGD": 50,
+        "THB": 1_000,
+        "USD": 50,
+    },
+    most_units_of={"IDR": 999_999_999_999},
+    most_units=99_999_999,
 )
-_THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
-
-
-def micros_per_minor_unit(currency: str) -> int:
-    """Say what the least amount is that can be paid in a currency, in micros."""
-    if currency in _WITHOUT_DECIMALS:
-        return _MICROS_PER_UNIT
-    decimals = 3 if currency in _THREE_DECIMALS else _TWO_DECIMALS
-    return int(_MICROS_PER_UNIT / 10**decimals)
-
-
-def is_payable(micros: int, currency: str) -> bool:
-    """Say whether an amount is whole minor units."""
-    return micros > 0 and micros % micros_per_minor_unit(currency) == 0
-
-
-def minor_units(micros: int, currency: str) -> int:
-    """Count an amount in minor units. It has to be payable."""
-    assert is_payable(micros, currency), f"{micros} micros of {currency}"
-    return micros // micros_per_minor_unit(currency)
-
-
-def micros_of(units: int, currency: str) -> int:
-    """Count minor units in micros."""
-    return units * micros_per_minor_unit(currency)

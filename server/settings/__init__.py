@@ -280,8 +280,14 @@ class Settings:
         int,
         kinds.whole(1, 1_000_000),
         "The least that is bought at once, by hand or by auto-recharge, in whole units of the "
-        "tenant's currency.",
+        "tenant's currency; but see `minimum_funding_by_currency`.",
     ] = 20
+    minimum_funding_by_currency: Annotated[
+        Mapping[str, int],
+        money.units_by_currency(1_000_000_000),
+        "The same for single currencies. Those whose unit is worth little have a minimum anyhow, "
+        "of about 20 dollars (docs/credits.md), unless they stand here.",
+    ] = field(default_factory=dict)
     max_balance_units: Annotated[
         int,
         kinds.whole(0, 1_000_000_000),

@@ -372,3 +372,29 @@ def test_auto_recharge_fills_a_balance_up_by_itself(teller: CreditServiceStub) -
     assert balance(teller) >= trigger.micros
     assert late.reason == "FUNDING_CHANGED"
     assert teller.GetFunding(pb.GetFundingRequest(tenant_id=TENANT)).funding.etag == etag
+
+
+@pytest.mark.parametrize(
+    ("micros", "told"),
+    [
+        (20_005_000, "a multiple of 0.01 USD"),
+        (19_990_000, "at least the minimum funding, 20.00 USD"),
+        (5_001 * UNIT, "at most the largest balance, 5000.00 USD"),
+    ],
+)
+def test_a_recharge_that_could_never_be_charged_is_refused_when_it_is_set(
+    teller: CreditServiceStub, micros: int, told: str
+) -> None:
+    amount = Money(micros=micros, currency_code="USD")
+    recharge = pb.AutoRecharge(enabled=True, trigger=usd(10), amount=amount)
+    before = teller.GetFunding(pb.GetFundingRequest(tenant_id=TENANT))
+
+    failed = failure_of(
+        lambda: teller.UpdateFunding(
+            pb.UpdateFundingRequest(tenant_id=TENANT, auto_recharge=recharge)
+        )
+    )
+
+    assert failed.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert told in failed.text
+    assert teller.GetFunding(pb.GetFundingRequest(tenant_id=TENANT)) == before

@@ -25,6 +25,8 @@ async def stripe_url(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
         import localstripe.server
 
     monkeypatch.setattr(localstripe.resources.store, "dump_to_disk", lambda: None, raising=False)
+    # One application for all its tests, each with a loop of its own.
+    monkeypatch.setattr(localstripe.server.app, "_loop", None)
     runner = web.AppRunner(localstripe.server.app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -57,3 +59,41 @@ async def test_stripe_s_own_words_for_yes_and_no_are_understood(stripe_url: str)
     assert (paid.micros, paid.currency) == (20_000_000, "USD")
     assert isinstance(declined, Declined)
     assert declined.code == "card_declined"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("micros", "currency", "amount"),
+    [
+        # What Stripe is asked for: ISK and UGX keep two decimals of 0, the ariary has none.
+        (75_000_000_000, "UGX", 7_500_000),
+        (2_500_000_000, "ISK", 250_000),
+        (90_000_000_000, "MGA", 90_000),
+        (3_000_000_000, "JPY", 3_000),
+        (20_010_000, "KWD", 20_010),
+    ],
+)
+async def test_stripe_is_asked_for_the_amount_that_its_table_names(
+    stripe_url: str, micros: int, currency: str, amount: int
+) -> None:
+    from localstripe.resources import PaymentIntent
+
+    payments = StripePayments(KEY, "whsec_unused", stripe_url)
+    customer = await asyncio.to_thread(a_customer, stripe_url, "4242424242424242")
+
+    paid = await payments.charge(
+        Charge(f"charge-{currency}", "contoso", micros, currency, customer)
+    )
+
+    assert isinstance(paid, Charged)
+    assert (paid.micros, paid.currency) == (micros, currency)
+    assert PaymentIntent._api_retrieve(paid.reference).amount == amount
+
+
+async def test_stripe_is_never_asked_for_what_it_could_not_take() -> None:
+    payments = StripePayments(KEY, "whsec_unused", "http://127.0.0.1:9")
+
+    half_a_shilling = await payments.charge(Charge("c", "contoso", 500_000, "UGX", "cus_1:pm_1"))
+
+    assert isinstance(half_a_shilling, Declined)
+    assert half_a_shilling.code == "amount_unpayable"

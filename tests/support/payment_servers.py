@@ -19,7 +19,7 @@ from aiohttp import ClientSession, web
 from server.http import WebhookKey
 from server.payments import Charged, Declined, Pending, Result
 from server.payments.billing import event_body
-from server.payments.units import micros_of
+from server.payments.units import ISO_4217, STRIPE
 
 KEY = WebhookKey(b"a secret of twenty-four bytes")
 STRIPE_SECRET = "whsec_of_stripe"
@@ -108,7 +108,7 @@ async def running_billing(now_ms: int) -> AsyncIterator[PaymentServer]:
         headers = {name.lower(): value for name, value in request.headers.items()}
         assert KEY.verify(headers, body, now_ms=provider.now_ms) == asked["charge_id"]
         assert headers["idempotency-key"] == asked["charge_id"]
-        micros = micros_of(asked["amount_minor"], asked["currency"])
+        micros = ISO_4217.micros(asked["amount_minor"], asked["currency"])
         result = await provider.answer(
             asked["customer"], asked["charge_id"], micros=micros, currency=asked["currency"]
         )
@@ -133,7 +133,7 @@ async def running_stripe(now_ms: int) -> AsyncIterator[PaymentServer]:
         assert (form["off_session"], form["confirm"]) == ("true", "true")
         charge_id, currency = request.headers["idempotency-key"], str(form["currency"]).upper()
         assert form["metadata[callgate_charge_id]"] == charge_id
-        micros = micros_of(int(str(form["amount"])), currency)
+        micros = STRIPE.micros(int(str(form["amount"])), currency)
         result = await provider.answer(
             str(form["payment_method"]), charge_id, micros=micros, currency=currency
         )
@@ -156,7 +156,7 @@ def intent_of(charge_id: str, micros: int, currency: str, **changes: Any) -> dic
     fields = {
         "id": f"pi_{charge_id}",
         "object": "payment_intent",
-        "amount": micros // 10_000,
+        "amount": STRIPE.units(micros, currency),
         "currency": currency.lower(),
         "status": "succeeded",
         "metadata": {"callgate_charge_id": charge_id},

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from keepers import Gate
 from server.payments import Charge, PaymentEvent, Payments, Result
+from server.payments.units import Counting
 
 
 @dataclass(slots=True)
@@ -18,6 +19,11 @@ class GatedPayments(Payments):
 
     inner: Payments
     gate: Gate
+
+    @property
+    @override
+    def counting(self) -> Counting:
+        return self.inner.counting
 
     @override
     async def charge(self, charge: Charge) -> Result:

@@ -114,7 +114,10 @@ class Till:
         """Ask for a top-up as the service does."""
         asked = a_top_up(request_id, micros, **changes)
         return await self.treasury.purchase(
-            asked, lambda row, balance: require_purchase(row, micros, balance, rules=self.rules)
+            asked,
+            lambda row, balance: require_purchase(
+                row, micros, balance, currency="USD", rules=self.rules
+            ),
         )
 
     async def work(self) -> None:
