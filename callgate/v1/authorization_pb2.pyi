@@ -2120,7 +2120,7 @@ class CallEstimate(_message.Message):
     """The call."""
     @_builtins.property
     def remaining_duration(self) -> _duration_pb2.Duration:
-        """Seconds beyond those already granted."""
+        """Seconds beyond those already granted; a day stands for a day or more, and for no end."""
 
     def __init__(
         self,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from callgate.v1 import authorization_pb2 as pb
 from policy.admission import admit
 from policy.decision import Reason, Refusal
 from policy.facts import Facts, Tenant
+from server.control.estimates import CALLS_A_TURN, Estimates
 from server.control.outbox import Outbox
 from server.control.running import RunningCall, RunningCalls
 from server.decider import Decider
@@ -19,36 +19,29 @@ from server.journal import (
     CALL_KINDS,
     Batch,
     EpochEnded,
+    Follower,
     FollowerTooSlow,
     Movement,
     Place,
     Tailer,
     TailerStopped,
 )
-from server.ledger import AccountUnknown, LedgerError
+from server.ledger import AccountUnknown, LedgerError, PartitionNotOpen
 from server.ledger.keys import partition_of
-from server.ledger.rooms import RoomReader, Rooms, Source, read_sources, remaining_seconds
+from server.ledger.rooms import RoomReader
 from server.translation.advice import Advice
 from server.translation.context import call_again, unpack
 from server.translation.control import (
-    Deadline,
     Debit,
     Hello,
-    deadline_item,
     debit_item,
     end_item,
-    estimate_item,
-    warning_item,
 )
 from server.translation.cursor import cursor_of
 
-# What remains is worked out at most this often for one account.
-ESTIMATE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
-# An estimate is sent where it moved by a tenth or more.
-MOVED_TENTHS = 10
-# Between two turns of the loop: so many calls are asked the rules about, or are estimated.
-_CALLS_A_TURN = 100
+# It is looked this often for other facts, and for accounts that are not open yet.
+LOOK_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -73,16 +66,11 @@ class Follow:
         self._hello = hello
         self._running = running
         self._outbox = outbox
-        # When tenants were last estimated, by the loop's time.
-        self._estimated_at: dict[str, float] = {}
-        # Calls whose grant is the last one, as things are.
-        self._warned: set[tuple[str, str]] = set()
-        # Tenants whose money came in since they were last estimated.
-        self._topped_up: set[str] = set()
-        # By which facts the rules were asked last about the calls of each tenant, and when it was
-        # looked whether these are still the ones in use.
+        self._estimates = Estimates(following.rooms, running, outbox, order=self._order)
+        # By which facts the rules were asked last about the calls of each tenant.
         self._asked: dict[str, str] = {}
-        self._looked_at = -ESTIMATE_SECONDS
+        # When it is looked again for what the journal does not tell, by the loop's time.
+        self._look_at = 0.0
         # Set once all that moves from then on is heard.
         self.joined = asyncio.Event()
 
@@ -94,37 +82,50 @@ class Follow:
             except TailerStopped:
                 return
             except (LedgerError, EpochEnded, FollowerTooSlow) as error:
-                # What is pushed is how things stand, so that nothing has to be made up for.
                 _log.debug("The stream of %s follows anew: %s", self._hello.gateway_id, error)
             await asyncio.sleep(RETRY_SECONDS)
+            # What is pushed is how things stand: to look at it makes up for what was not heard.
+            for tenant_id in self._hello.tenant_ids:
+                self._estimates.miss(tenant_id)
 
     async def _follow(self) -> None:
         follower = self._following.tailer.follower(f"bridge {self._hello.gateway_id}")
+        now = asyncio.get_running_loop().time
         try:
-            for tenant_id in self._hello.tenant_ids:
-                with suppress(AccountUnknown):
-                    await follower.join(tenant_id)
+            unopened = await self._join(follower, self._hello.tenant_ids)
             self.joined.set()
             while True:
-                batch = await follower.next(ESTIMATE_SECONDS)
+                wake_at = min(self._look_at, self._estimates.due_at(now()))
+                batch = await follower.next(max(0.0, wake_at - now()))
                 if batch is not None:
                     await self._take(batch)
-                await self._look_at_facts()
-                await self._estimate()
-                self._order_the_last()
+                if self._look_at <= now():
+                    self._look_at = now() + LOOK_SECONDS
+                    unopened = await self._join(follower, unopened)
+                    await self._look_at_facts()
+                await self._estimates.look(now())
+                self._estimates.order_the_last(self._following.decider.now_ms())
         finally:
             follower.leave()
+
+    async def _join(self, follower: Follower, tenant_ids: Iterable[str]) -> list[str]:
+        """Follow these tenants; return those that have no account yet."""
+        unopened = []
+        for tenant_id in tenant_ids:
+            try:
+                await follower.join(tenant_id)
+            except (AccountUnknown, PartitionNotOpen):
+                unopened.append(tenant_id)
+        return unopened
 
     # --- What happened ----------------------------------------------------------------------
 
     async def _take(self, batch: Batch) -> None:
-        self._running.moved.add(batch.tenant_id)
+        self._estimates.hear(batch)
         for movement in batch.movements:
             if movement.kind in CALL_KINDS:
                 if movement.gateway_id == self._hello.gateway_id:
                     self._take_call(movement)
-            elif movement.kind in {"topped_up", "limit_set"}:
-                self._topped_up.add(batch.tenant_id)
             elif movement.kind == "described":
                 await self._ask_rules(batch.tenant_id, movement.fields["digest"])
             elif movement.kind == "frozen" and movement.fields["frozen"] == "1":
@@ -162,12 +163,8 @@ class Follow:
     async def _look_at_facts(self) -> None:
         """Ask the rules by facts that came into use without a word of the journal's, or too late.
 
-        Once a second: the journal, where it is followed, tells of others at once.
+        The journal, where it is followed, tells of others at once.
         """
-        now = asyncio.get_running_loop().time()
-        if now - self._looked_at < ESTIMATE_SECONDS:
-            return
-        self._looked_at = now
         tenants = self._following.decider.facts.current.directory.tenants
         for tenant_id in self._hello.tenant_ids:
             tenant = tenants.get(tenant_id)
@@ -181,7 +178,7 @@ class Follow:
             reason = self._objection(call, tenant)
             if reason is not None:
                 self._order(call, reason)
-            if count % _CALLS_A_TURN == 0:
+            if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
 
     def _objection(self, call: RunningCall, tenant: Tenant) -> Reason | None:
@@ -197,76 +194,3 @@ class Follow:
         call.is_ordered = True
         item = end_item(call.tenant_id, call.call_id, reason, advice=self._following.advice)
         self._outbox.push(item, call.tenant_id, call.call_id)
-
-    # --- What remains -----------------------------------------------------------------------
-
-    async def _estimate(self) -> None:
-        """Estimate what remains for the calls of accounts that moved, once a second each."""
-        now = asyncio.get_running_loop().time()
-        due = [
-            tenant_id
-            for tenant_id in self._running.moved
-            if now - self._estimated_at.get(tenant_id, -ESTIMATE_SECONDS) >= ESTIMATE_SECONDS
-        ]
-        for tenant_id in due:
-            self._running.moved.discard(tenant_id)
-            self._estimated_at[tenant_id] = now
-            calls = [(call, read_sources(call.purses_text)) for call in self._running.of(tenant_id)]
-            if calls:
-                every = (source for _, sources in calls for source in sources)
-                rooms = await self._following.rooms.read(tenant_id, every)
-                await self._tell(calls, rooms, topped_up=tenant_id in self._topped_up)
-            self._topped_up.discard(tenant_id)
-
-    async def _tell(
-        self,
-        calls: list[tuple[RunningCall, tuple[Source, ...]]],
-        rooms: Rooms,
-        *,
-        topped_up: bool,
-    ) -> None:
-        for count, (call, sources) in enumerate(calls, 1):
-            seconds = remaining_seconds(sources, call.granted, rooms)
-            self._tell_call(call, seconds, topped_up=topped_up)
-            if count % _CALLS_A_TURN == 0:
-                await asyncio.sleep(0)
-
-    def _tell_call(self, call: RunningCall, seconds: int | None, *, topped_up: bool) -> None:
-        before, was_warned = call.told_seconds, call.is_warned
-        key = call.tenant_id, call.call_id
-        call.is_warned = seconds == 0
-        if call.is_warned:
-            self._warned.add(key)
-        if call.is_warned and not was_warned:
-            self._outbox.push(warning_item(*key, call.granted_seconds), *key)
-        if was_warned and not call.is_warned and topped_up:
-            self._outbox.push(self._deadline(call), *key)
-        if call.is_fresh or before is None or seconds is None:
-            call.told_seconds, call.is_fresh = seconds, False
-        elif abs(seconds - before) * MOVED_TENTHS >= max(before, 1):
-            call.told_seconds = seconds
-            self._outbox.push(estimate_item(*key, seconds), *key)
-
-    def _deadline(self, call: RunningCall) -> pb.ControlItem:
-        deadline = Deadline(
-            call.granted_seconds, call.report_by_ms, final=False, sequence=call.sequence
-        )
-        return deadline_item(call.tenant_id, call.call_id, deadline)
-
-    def _order_the_last(self) -> None:
-        """Order the end of answered calls whose last grant is used up."""
-        if not self._warned:
-            return
-        now_ms = self._following.decider.now_ms()
-        for tenant_id, call_id in list(self._warned):
-            call = self._running.find(tenant_id, call_id)
-            if call is None or not call.is_warned or call.is_ordered:
-                self._warned.discard((tenant_id, call_id))
-            elif call.used_seconds and call.granted_until_ms <= now_ms:
-                self._order(call, _last_reason(read_sources(call.purses_text)))
-
-
-def _last_reason(sources: tuple[Source, ...]) -> Reason:
-    last = sources[-1]
-    assert last is not None, "a call that is free has no end"
-    return last.reason

@@ -12,13 +12,19 @@ from server.ledger.limits import REPORT_GRACE_MS, RING_LIMIT_MS
 # Calls of one stream that are told of more than their debits; the others are not estimated.
 MAX_RUNNING = 50_000
 
+# No entry has this place: what remains was told, or was not worked out yet.
+NOT_SILENT = -1
+
 _MS = 1_000
 _BEGUN_KINDS = frozenset({"reserved", "extended"})
 
 
 @dataclass(slots=True)
 class RunningCall:
-    """One call that runs. `granted` counts the seconds of each purse, used or not."""
+    """One call that runs. `granted` counts the seconds of each purse, used or not.
+
+    `n` is the place of the entry that told of it; 0 for one that was announced.
+    """
 
     tenant_id: str
     call_id: str
@@ -29,10 +35,13 @@ class RunningCall:
     granted: dict[int, int]
     purses_text: str
     context: tuple[str, ...]
-    # What was last told to remain beyond the grant; None as long as nothing was, or without an end.
-    told_seconds: int | None = None
+    n: int
     # Its own grant changed what remains: that is told by the answer.
-    is_fresh: bool = True
+    is_fresh: bool
+    # What was last told to remain beyond the grant, or remained when it was granted.
+    told_seconds: int | None = None
+    # As of which entry `told_seconds` was taken for what its own grant left, and not told.
+    silent_n: int = NOT_SILENT
     is_warned: bool = False
     is_ordered: bool = False
 
@@ -89,6 +98,7 @@ class RunningCalls:
             return
         else:
             call.told_seconds, call.is_warned = before.told_seconds, before.is_warned
+            call.silent_n = before.silent_n
         calls[call.call_id] = call
 
     def _drop(self, tenant_id: str, call_id: str) -> None:
@@ -115,6 +125,8 @@ def _of_movement(movement: Movement) -> RunningCall:
         ),
         purses_text=movement.purses_text,
         context=movement.context,
+        n=movement.entry.n,
+        is_fresh=True,
     )
 
 
@@ -133,6 +145,9 @@ def _of_known(known: KnownCall) -> RunningCall:
         ),
         purses_text=known.purses_text,
         context=answer.context,
+        n=0,
+        # Others may have moved what remains since it was granted, while nobody was told.
+        is_fresh=False,
     )
 
 

@@ -8,7 +8,7 @@ from server.archive import Archive, ArchivedEntry, JournalSpan
 from server.journal.movement import Movement
 from server.journal.place import Place, Standing
 from server.journal.trouble import BeyondRetention, EpochEnded
-from server.ledger import LedgerUnavailable
+from server.ledger import PartitionNotOpen
 from server.ledger.journal import JournalEntry, JournalReader
 from server.ledger.keys import partition_of
 from server.ledger.standing import read_standing
@@ -70,7 +70,7 @@ class JournalSource:
         last = await self._journal.last(place.partition)
         if last is None:
             # Lost, and about to be filled anew; nothing is decided meanwhile either.
-            raise LedgerUnavailable("the partition is not open")
+            raise PartitionNotOpen
         raise EpochEnded
 
     async def _archived(

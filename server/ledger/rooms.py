@@ -52,8 +52,13 @@ Source = Pool | Credits | None
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """An account as it stands: what is available, and tallies as (debited, held)."""
+    """An account as it stands: what is available, and tallies as (debited, held).
 
+    `n` is the place of the last entry in the journal of its partition.
+    """
+
+    n: int
+    is_frozen: bool
     available_micros: int | None
     tallies: Mapping[str, tuple[int, int]]
     credit_limit_micros: int = 0
@@ -69,25 +74,29 @@ class RoomReader:
         """Read what these sources draw on, in one step."""
         fields = sorted({field for source in sources for field in _fields(source)})
         name = keys.tenant_name(tenant_id)
-        account = (f"money/{name}", f"flags/{name}")
+        account = ("meta", f"money/{name}", f"flags/{name}")
         async with named_trouble():
             found = await self._store.command(
                 "HMGET", keys.keys_of(tenant_id).accounts, *account, *fields
             )
-        if found[0] is None or found[1] is None:
+        if None in found[: len(account)]:
             raise AccountUnknown(tenant_id)
         try:
-            available = found[0].decode().split(" ")[0]
+            meta, money, flags = (text.decode().split(" ") for text in found[: len(account)])
             tallies = {
-                field: _tally(text) for field, text in zip(fields, found[2:], strict=True) if text
+                field: _tally(text)
+                for field, text in zip(fields, found[len(account) :], strict=True)
+                if text
             }
-            _, _, _, *limit = found[1].decode().split(" ")
+            _, frozen, _, *limit = flags
             return Rooms(
-                None if available == _NO_BALANCE else int(available),
+                int(meta[1]),
+                frozen == "1",
+                None if money[0] == _NO_BALANCE else int(money[0]),
                 tallies,
                 int(limit[0]) if limit else 0,
             )
-        except ValueError as error:
+        except (IndexError, ValueError) as error:
             raise LedgerDamaged(f"the account of {tenant_id}") from error
 
 

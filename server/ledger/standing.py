@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from server.ledger import keys
 from server.ledger.store_call import named_trouble
-from server.ledger.trouble import AccountUnknown, LedgerDamaged, LedgerUnavailable
+from server.ledger.trouble import AccountUnknown, LedgerDamaged, PartitionNotOpen
 from server.store import Store
 
 
@@ -36,7 +36,7 @@ async def read_standing(store: Store, tenant_id: str) -> AccountStanding:
     async with named_trouble():
         values = await store.command("HMGET", keys.keys_of(tenant_id).accounts, *fields)
     if values[0] is None:
-        raise LedgerUnavailable("the partition is not open")
+        raise PartitionNotOpen
     if values[1] is None:
         raise AccountUnknown(tenant_id)
     try:

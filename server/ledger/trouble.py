@@ -14,6 +14,13 @@ class LedgerUnavailable(LedgerError):
     """
 
 
+class PartitionNotOpen(LedgerUnavailable):
+    """The store has nothing of this partition: no account was opened in it yet, or it was lost."""
+
+    def __init__(self) -> None:
+        super().__init__("the partition is not open")
+
+
 class LedgerDamaged(LedgerError):
     """A record is not what it must be. Nothing was changed; an operator has to look."""
 

@@ -191,11 +191,9 @@ async def test_running_legs_are_told_when_others_take_of_their_money_and_give_it
         await meeting.dial_out([DUBAI])
         (first,) = await talking(meeting, 1)
         second = stage.telephone(SHARJAH)
-        # A call is followed from its next report on at the latest. What remains for it is worked
-        # out once a second, and told where it differs from the last time.
+        # A call is followed from its next report on at the latest.
         await stage.clock.advance(201)
         await eventually(lambda: (first.call.granted_seconds or 0) > 300, WAIT_SECONDS)
-        await asyncio.sleep(1.5)
 
         await meeting.dial_out([SHARJAH])
         await talking(meeting, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from facts import a_user
 from ledgers import a_decision_id
 from server.ledger import TopUp
 from switchboards import (
+    SECONDS,
     Bridge,
     Served,
     Switchboard,
@@ -107,6 +109,16 @@ async def test_what_remains_shrinks_when_another_call_begins_and_grows_when_it_e
     # Of nine minutes one is granted; the second call holds two of the eight that are left.
     assert shorter.remaining_duration.seconds < 480
     assert longer.remaining_duration.seconds == 480
+
+
+async def test_what_another_call_takes_in_the_moment_of_a_grant_is_told(bridge: Bridge) -> None:
+    """Neither call is told of it by its own answer: what was left then was more."""
+    first, second = authorize(seconds=60), authorize(seconds=300)
+
+    await bridge.ask(first, second)
+
+    shorter = await bridge.pushed("estimate", first.call_id)
+    assert shorter.remaining_duration.seconds < 480
 
 
 async def test_an_estimate_that_hardly_moved_is_not_sent(
@@ -206,6 +218,30 @@ async def test_an_announced_call_is_told_of_as_others_are(
     await board.change(frozen=True)
 
     assert (await again.pushed("end", call.call_id)).reason == pb.REASON_ACCOUNT_FROZEN
+
+
+async def test_an_account_that_opens_after_the_stream_is_followed_as_others_are(
+    url: str, transport: str
+) -> None:
+    late = replace(adele(), tenant_id="fabrikam")
+    async with switchboard(url, adele(), late) as board:
+        await board.open(1_000_000)
+        async with board.serve() as engine:
+            bridge = await engine.bridge("fabrikam", "contoso")
+            ours = authorize()
+            await bridge.ask(ours, settle(ours, 2, 1))
+            await bridge.pushed("debit", ours.call_id)
+
+            await board.open(100_000_000, "fabrikam")
+            told = False
+            async with asyncio.timeout(SECONDS):
+                while not told:
+                    theirs = authorize(tenant_id="fabrikam")
+                    await bridge.ask(theirs)
+                    await bridge.ask(settle(theirs, 2, 10))
+                    told = bridge.has("debit", tenant_id="fabrikam")
+
+            assert told
 
 
 async def test_facts_that_object_to_nothing_end_nothing(board: Switchboard, bridge: Bridge) -> None:

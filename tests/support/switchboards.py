@@ -275,6 +275,11 @@ class Bridge:
 
         return getattr(await self._find(wanted), kind)
 
+    def has(self, kind: str, *, tenant_id: str) -> bool:
+        """Say whether a push of this kind came that nobody took yet."""
+        items = (item for item in self._items if item.WhichOneof("item") == kind)
+        return any(getattr(item, kind).tenant_id == tenant_id for item in items)
+
     async def quiet(self, *kinds: str, seconds: float = 1.5) -> None:
         """See that no push of these kinds comes for a while."""
         with contextlib.suppress(TimeoutError):
