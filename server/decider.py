@@ -16,7 +16,7 @@ from server.access import find_tenant
 from server.catching_up import CatchingUp
 from server.deadline import Deadline
 from server.debited import Debited, debited_uses
-from server.errors import AccountMissing, FactsBehind
+from server.errors import FactsBehind
 from server.facts import FactsKeeper
 from server.ledger import (
     AccountUnknown,
@@ -31,6 +31,7 @@ from server.ledger import (
 from server.observation.decided import Decided
 from server.observation.metrics import Metrics
 from server.observation.records import Records
+from server.opening import Opening
 from server.translation.answer import explanation_bytes
 from server.translation.context import CallContext, call_context, pack, unpack
 from server.translation.fingerprint import fingerprint
@@ -86,7 +87,7 @@ class Decider:
     now_ms: Callable[[], int]
     deadline: Deadline
     slice_seconds: int
-    store_name: str
+    opening: Opening
     records: Records
     metrics: Metrics
     next_decision_id: Callable[[], str] = field(default_factory=decision_ids)
@@ -149,14 +150,18 @@ class Decider:
             return await ask(Facts(self.facts.current.catalogue, tenant))
         except FactsStale as stale:
             self.metrics.facts_stale += 1
-            wanted_digest = stale.wanted_digest
-        except AccountUnknown as error:
-            raise AccountMissing(tenant.tenant_id, self.store_name) from error
+            opened = await self.opening.hurry(tenant.tenant_id)
+            wanted_digest = tenant.digest if opened else stale.wanted_digest
+        except AccountUnknown:
+            await self.opening.hurry(tenant.tenant_id)
+            wanted_digest = tenant.digest
         wanted = await self.catching_up.find(tenant.tenant_id, wanted_digest)
         try:
             return await ask(Facts(self.facts.current.catalogue, wanted))
         except FactsStale as stale:
             raise FactsBehind(tenant.tenant_id) from stale
+        except AccountUnknown as error:
+            raise self.opening.missing(tenant.tenant_id) from error
 
     def takes(self, tenant_id: str, purses: Iterable[Purse]) -> bool:
         """Tell whether a tenant's journal takes a call that these purses pay: a free one always."""

@@ -92,12 +92,18 @@ class IdentitiesNotKept(Exception):
 
 
 class AccountMissing(Exception):
-    """The store holds no account of a tenant that the directory knows: unknown, not empty."""
+    """The store holds no account of a tenant that the directory knows: unknown, not empty.
 
-    def __init__(self, tenant_id: str, store_name: str) -> None:
+    With `waits_for` it was not opened yet, and that is why.
+    """
+
+    def __init__(self, tenant_id: str, store_name: str, waits_for: str = "") -> None:
         super().__init__(
-            f"{store_name} holds no account of tenant {tenant_id}: it was emptied, or is another "
-            "store than before. Start the engine again to open accounts in a new store."
+            f"The account of tenant {tenant_id} is not open yet, and is opened by itself: "
+            f"{waits_for}."
+            if waits_for
+            else f"{store_name} holds no account of tenant {tenant_id}: it was emptied, or is "
+            "another store than before. Start the engine again to open accounts in a new store."
         )
         self.tenant_id = tenant_id
 

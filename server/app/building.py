@@ -14,7 +14,7 @@ from server.control import Standings
 from server.deadline import Deadline
 from server.debits import Watching
 from server.facts import FactsFolders, FactsKeeper, FactsReport
-from server.health import LEDGER_SERVICE, HealthService, LedgerHealth
+from server.health import ACCOUNTS_SERVICE, LEDGER_SERVICE, HealthService, LedgerHealth
 from server.keeper.fill import JournalFill
 from server.keeper_app import make_recovery
 from server.ledger.bridges import NewestStreams
@@ -28,6 +28,7 @@ from server.notices.register import NoticeRegister
 from server.observation.masks import Masks, record_key
 from server.observation.metrics import Metrics
 from server.observation.records import Records
+from server.opening import Opening
 from server.settings import Settings
 
 _MS = 1_000
@@ -43,7 +44,7 @@ def build_engine(
 
     async def announce(tenant: Tenant) -> bool:
         notices.note(tenant)
-        return await accounts.announce(tenant)
+        return await opening.announce(tenant)
 
     def count_report(report: FactsReport) -> None:
         metrics.facts_reload_failures += bool(report.problems)
@@ -53,24 +54,20 @@ def build_engine(
         settings.catalogue_folder, None if archived else settings.directory_folder
     )
     facts = FactsKeeper(folders, announce=announce, on_report=count_report, archived=archived)
-    accounts = Accounts(
-        facts=facts,
-        ledger=ledger,
-        now_ms=clock.now_ms,
-        opening_balance_days=settings.opening_balance_days,
-        store_name=opened.name,
-        deadline=Deadline(settings.deadline_ms / _MS),
+    told = HealthService()
+    opening = Opening(
+        ledger,
+        facts,
+        clock.now_ms,
+        settings.opening_balance_days,
+        opened.name,
+        lambda all_open: told.tell(ACCOUNTS_SERVICE, serving=all_open),
     )
     notices = NoticeRegister(archive, lambda: list(facts.current.directory.tenants.values()))
-    told = HealthService()
 
     async def prepare() -> None:
         await clock.refresh()
         await ledger.install()
-        directory = facts.current.directory
-        # What was borrowed while the archive is away may be behind, and is announced to nobody.
-        if directory.complete:
-            await accounts.open(list(directory.tenants.values()))
 
     return Engine(
         settings=settings,
@@ -87,7 +84,8 @@ def build_engine(
         fill=JournalFill(
             JournalReader(store), lambda: partitions(facts), settings.journal_max_entries
         ),
-        accounts=accounts,
+        opening=opening,
+        accounts=Accounts(facts, ledger, opening, Deadline(settings.deadline_ms / _MS)),
         watching=watching,
         load=Load(Waiting(store.waiting, store.oldest_seconds), settings.deadline_ms / _MS),
         told=told,

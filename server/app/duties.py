@@ -21,6 +21,7 @@ def _duties(engine: Engine) -> dict[str, Callable[[], Awaitable[None]]]:
     return {
         "Reading the clock": engine.clock.keep,
         "Watching the ledger": engine.watch.run,
+        "Opening accounts": engine.opening.run,
         "Watching the load": engine.load.run,
         "Watching the journals": engine.fill.run,
         "Following the journals": engine.watching.tailer.run,

@@ -68,4 +68,6 @@ def _gauges(engine: Engine) -> dict[str, Gauge]:
         "waiting_limit": lambda: engine.load.limit,
         "records_waiting": lambda: engine.records.waiting,
         "ledger_up": lambda: float(engine.watch.up),
+        "ledger_nodes_away": lambda: len(engine.watch.away),
+        "accounts_unopened": lambda: engine.opening.waiting,
     }

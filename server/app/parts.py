@@ -23,6 +23,7 @@ from server.load import Load
 from server.notices.register import NoticeRegister
 from server.observation.metrics import Metrics
 from server.observation.records import Records
+from server.opening import Opening
 from server.settings import Settings
 from server.store import StoreClock, StoreUnavailable
 
@@ -45,6 +46,7 @@ class Engine:
     archive: Archive
     directory: Source
     fill: JournalFill
+    opening: Opening
     accounts: Accounts
     watching: Watching
     load: Load

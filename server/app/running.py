@@ -16,7 +16,7 @@ from server.app.making import PLAIN, Making
 from server.app.parts import Engine
 from server.app.serving import serve_port
 from server.app.storing import make_watching, open_store
-from server.health import LEDGER_SERVICE, LedgerHealth
+from server.health import ACCOUNTS_SERVICE, LEDGER_SERVICE, LedgerHealth
 from server.keeper_app import open_archive
 from server.settings import Settings
 from server.store import StoreRefused
@@ -24,6 +24,9 @@ from server.workers.shared import Shared
 
 # How long a start waits for a Redis that is not there, before it serves emergencies without.
 _LEDGER_START_SECONDS = 5.0
+
+# How long it then waits for the accounts, before the rest of them is opened beside the questions.
+_ACCOUNTS_START_SECONDS = 5.0
 
 _log = logging.getLogger("callgate")
 
@@ -51,8 +54,11 @@ async def running_engine(
         engine.records.start()
         stack.callback(engine.records.close)
         engine.told.tell(LEDGER_SERVICE, serving=False)
+        engine.told.tell(ACCOUNTS_SERVICE, serving=True)
+        engine.opening.want(engine.facts.current.directory.tenants)
         await _wait_for_ledger(engine.watch)
         start_duties(engine, stack)
+        await _wait_for_accounts(engine)
         engine.facts.start()
         stack.push_async_callback(engine.facts.stop)
         stack.push_async_callback(engine.directory.close)
@@ -70,3 +76,12 @@ async def _wait_for_ledger(watch: LedgerHealth) -> None:
         raise watch.trouble
     if not watch.up:
         _log.warning("Serving emergency numbers only, until the ledger answers.")
+
+
+async def _wait_for_accounts(engine: Engine) -> None:
+    """Wait a while until the account of each tenant was tried once."""
+    if engine.watch.up:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(engine.opening.tried.wait(), _ACCOUNTS_START_SECONDS)
+    if engine.opening.waiting:
+        _log.warning("%d accounts are opened beside the questions.", engine.opening.waiting)

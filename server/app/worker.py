@@ -14,7 +14,7 @@ from server.app.figures import own_families
 from server.app.parts import Engine
 from server.app.process import CANNOT_START, EXIT_CANNOT_START, serve_until_stopped
 from server.duties import go_on
-from server.health import LEDGER_SERVICE
+from server.health import ACCOUNTS_SERVICE, LEDGER_SERVICE
 from server.settings import Settings
 from server.workers.channel import Channel, Report
 from server.workers.shared import Shared
@@ -60,7 +60,8 @@ async def _work(settings: Settings, shared: Shared, end: socket.socket) -> None:
 
 async def _report(channel: Channel, engine: Engine, shared: Shared) -> None:
     while True:
-        channel.say(Report(engine.watch.up, own_families(engine, shared)))
+        all_open = not engine.opening.waiting
+        channel.say(Report(engine.watch.up, all_open, own_families(engine, shared)))
         await asyncio.sleep(_REPORT_SECONDS)
 
 
@@ -68,3 +69,4 @@ async def _hear(channel: Channel, engine: Engine, shared: Shared) -> None:
     async for others in channel.others():
         shared.others = others
         engine.told.tell_of_others(LEDGER_SERVICE, serving=others.ledger_up)
+        engine.told.tell_of_others(ACCOUNTS_SERVICE, serving=others.accounts_open)

@@ -20,6 +20,7 @@ from server.ledger.calls import CallReader
 from server.load import Load
 from server.observation.metrics import Metrics
 from server.observation.records import Records
+from server.opening import Opening
 from server.settings import Settings
 from server.translation.advice import advice_of
 
@@ -45,7 +46,7 @@ class Surroundings:
     now_ms: Callable[[], int]
     now_without_store_ms: Callable[[], int]
     deadline_seconds: float
-    store_name: str
+    opening: Opening
 
 
 def assemble_verbs(parts: Surroundings) -> Verbs:
@@ -82,7 +83,7 @@ def _decider(parts: Surroundings) -> Decider:
         now_ms=parts.now_ms,
         deadline=Deadline(parts.deadline_seconds),
         slice_seconds=parts.settings.slice_seconds,
-        store_name=parts.store_name,
+        opening=parts.opening,
         records=parts.records,
         metrics=parts.metrics,
     )

@@ -12,7 +12,7 @@ from policy.facts import Facts
 from server.access import check_tenant, find_tenant_by_id
 from server.calls.announcing import Announcing
 from server.decider import Decider, repeating_only, to_repeat
-from server.errors import AccountMissing, TenantForbidden
+from server.errors import TenantForbidden
 from server.ledger import (
     AccountUnknown,
     Answer,
@@ -75,7 +75,7 @@ class Reporter:
         except TimeoutError as error:
             raise LedgerUnavailable("no answer in time") from error
         except AccountUnknown as error:
-            raise AccountMissing(call.tenant_id, decider.store_name) from error
+            raise decider.opening.missing(call.tenant_id) from error
         except CallUnknown:
             # Which tenants there are is told to nobody.
             if call.tenant_id not in decider.facts.current.directory.tenants:

@@ -16,7 +16,7 @@ from server.access.roles import Role
 from server.accounts import Accounts
 from server.archive import ArchiveUnavailable, Database, FundingRow
 from server.archive.requests import FundingRequest
-from server.errors import AccountMissing, RoleMissing
+from server.errors import RoleMissing
 from server.funding.applying import Kind
 from server.funding.charging import Charging
 from server.funding.recharging import MS_PER_DAY
@@ -106,11 +106,13 @@ def require_operator() -> None:
 
 @asynccontextmanager
 async def known_account(parts: CreditParts, tenant_id: str) -> AsyncIterator[None]:
-    """Tell an account that was never opened as what it is."""
+    """Tell an account that was never opened as what it is; one that waits for it is opened."""
+    opening = parts.accounts.opening
+    await opening.hurry(tenant_id)
     try:
         yield
     except AccountUnknown as error:
-        raise AccountMissing(tenant_id, parts.accounts.store_name) from error
+        raise opening.missing(tenant_id) from error
 
 
 @asynccontextmanager

@@ -14,11 +14,12 @@ from server.facts import FactsKeeper
 from server.journal import TailerStopped
 from server.ledger import AccountUnknown
 from server.observation.metrics import Metrics
+from server.opening import Opening
 from server.translation import limits
 from server.translation.cursor import read_cursor
 from server.transport import TransportServer
 
-__all__ = ["SERVICE", "Debits", "Watching"]
+__all__ = ["SERVICE", "AccountMissing", "Debits", "Watching"]
 
 SERVICE = pb.DESCRIPTOR.services_by_name["DebitService"].full_name
 
@@ -29,7 +30,7 @@ class Debits:
 
     watching: Watching
     facts: FactsKeeper
-    store_name: str
+    opening: Opening
     metrics: Metrics
 
     async def watch_debits(
@@ -40,6 +41,7 @@ class Debits:
         wanted = Wanted(tenant_id, limits.call_id(request.call_id) if request.call_id else "")
         cursor = read_cursor(request.cursor, tenant_id) if request.cursor else None
         find_tenant_by_id(tenant_id, self.facts.current.directory)
+        await self.opening.hurry(tenant_id)
         follower = self.watching.tailer.follower(f"{tenant_id} for {context.peer()}")
         transport.on_move(context, lambda: follower.end(TailerStopped()))
         transport.expect_shared(context)
@@ -48,7 +50,7 @@ class Debits:
         try:
             await stream.run(cursor, from_beginning=request.from_beginning)
         except AccountUnknown as error:
-            raise AccountMissing(tenant_id, self.store_name) from error
+            raise self.opening.missing(tenant_id) from error
         except TailerStopped:
             # All that was read has been sent: what is left to say is how far.
             await stream.send_checkpoint()

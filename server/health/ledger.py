@@ -17,16 +17,18 @@ _PROBE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 Step = Callable[[], Awaitable[None]]
+Probe = Callable[[], Awaitable[tuple[str, ...]]]
 
 
 class LedgerHealth:
     """Probes the ledger, prepares it when it first comes within reach, and tells changes.
 
-    `prepare` runs until it succeeds once; then `probe` runs at a fixed interval. Both raise
-    `LedgerUnavailable`, `StoreUnavailable`, or `StoreRefused` for what an operator has to mend.
+    `prepare` runs until it succeeds once; then `probe` runs at a fixed interval, and says what of
+    the ledger is away while the rest answers. Both raise `LedgerUnavailable`, `StoreUnavailable`,
+    or `StoreRefused` for what an operator has to mend.
     """
 
-    def __init__(self, prepare: Step, probe: Step, tell: Callable[[bool], None]) -> None:
+    def __init__(self, prepare: Step, probe: Probe, tell: Callable[[bool], None]) -> None:
         self._prepare = prepare
         self._probe = probe
         self._tell = tell
@@ -34,11 +36,14 @@ class LedgerHealth:
         self.up = False
         # Why it is not up, as it was last seen.
         self.trouble: Exception | None = None
+        # The trouble of each primary that is away while others answer.
+        self.away: tuple[str, ...] = ()
 
     async def look(self) -> None:
         """Look once, and tell if something changed."""
         self.trouble = await self._find_trouble()
         up = self.trouble is None
+        self.away = self.away if up else ()
         if up == self.up:
             return
         self.up = up
@@ -60,9 +65,19 @@ class LedgerHealth:
                 await self._prepare()
                 self._prepared = True
             async with asyncio.timeout(_PROBE_SECONDS):
-                await self._probe()
+                self._note_away(await self._probe())
         except (LedgerUnavailable, StoreUnavailable, StoreRefused) as error:
             return error
         except TimeoutError:
             return StoreUnavailable(f"no answer within {_PROBE_SECONDS:g} s")
         return None
+
+    def _note_away(self, away: tuple[str, ...]) -> None:
+        if len(away) > len(self.away):
+            _log.error(
+                "%d primaries of the ledger are away, and their tenants with them: %s",
+                *(len(away), away[0]),
+            )
+        elif self.away and not away:
+            _log.info("Every primary of the ledger answers.")
+        self.away = away

@@ -13,6 +13,8 @@ from grpc_health.v1 import health_pb2_grpc
 from typing_extensions import override
 
 LEDGER_SERVICE = "callgate.ledger"
+# Serving once the accounts of all tenants are open.
+ACCOUNTS_SERVICE = "callgate.accounts"
 
 # The generated base is for servicers of both kinds; its hints are those of neither.
 _Context = grpc.aio.ServicerContext[Any, Any]

@@ -100,6 +100,11 @@ def call_key_stem(tenant_id: str) -> str:
     return f"{{p{partition_of(tenant_id)}}}:call:"
 
 
+def nobodys_key(partition: int) -> str:
+    """Spell a key of a partition that is never there: references of calls are longer."""
+    return f"{{p{partition}}}:call:probe"
+
+
 def other_gateway_key(call: CallKey) -> str:
     """Spell the key for what a gateway was answered about a call id that another one has by now.
 

@@ -137,5 +137,7 @@ HELP = {
     "records_waiting": "Decision records that wait to be written.",
     "bridges": "Streams of bridges that are open here.",
     "bridges_replaced": "Streams of bridges that ended because a newer one took over.",
-    "ledger_up": "1 while the ledger answers and takes writes, else 0.",
+    "ledger_up": "1 while the ledger answers and takes writes, in a cluster any of it, else 0.",
+    "ledger_nodes_away": "Primaries of the ledger that are away while others answer.",
+    "accounts_unopened": "Accounts of tenants in use that could not be opened yet.",
 }

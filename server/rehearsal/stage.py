@@ -34,6 +34,7 @@ from server.load import Load, Waiting
 from server.observation.masks import Masks
 from server.observation.metrics import Metrics
 from server.observation.records import Records
+from server.opening import Opening
 from server.rehearsal.files import Case
 from server.rehearsal.playing import QuestionFailed
 from server.settings import Settings
@@ -135,15 +136,14 @@ class World:
         self._clock = clock
         self._ledger = ledger
         self._facts = facts
-        deadline = Deadline(_PATIENCE_SECONDS)
-        self._accounts = Accounts(
-            facts, ledger, clock.now_ms, settings.opening_balance_days, "The stage", deadline
-        )
-        self._verbs = _verbs(settings, store, clock, ledger=ledger, facts=facts)
+        days = settings.opening_balance_days
+        self._opening = Opening(ledger, facts, clock.now_ms, days, "The stage")
+        self._accounts = Accounts(facts, ledger, self._opening, Deadline(_PATIENCE_SECONDS))
+        self._verbs = _verbs(settings, store, clock, facts=facts, opening=self._opening)
 
     async def open(self, tenant: Tenant, used: Mapping[str, int]) -> None:
         """Open the account of a tenant, and talk minutes of its pools."""
-        await self._accounts.open([tenant])
+        await self._opening.open(tenant)
         for place, (pool, minutes) in enumerate(used.items()):
             await self._use_up(tenant, pool, minutes=minutes, key=f"used-{place}")
 
@@ -212,7 +212,7 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
 
 
 def _verbs(
-    settings: Settings, store: Store, clock: SetClock, *, ledger: RedisLedger, facts: SetFacts
+    settings: Settings, store: Store, clock: SetClock, *, facts: SetFacts, opening: Opening
 ) -> Verbs:
     # Written nowhere: who rehearses reads the report.
     records = Records(os.devnull, Masks(b"", settings.mask_digits, settings.mask_accounts), most=1)
@@ -220,7 +220,7 @@ def _verbs(
         Surroundings(
             settings=settings,
             facts=facts,
-            ledger=ledger,
+            ledger=opening.ledger,
             ledger_is_up=lambda: True,
             journal_is_full=lambda _: False,
             calls=CallReader(store),
@@ -231,7 +231,7 @@ def _verbs(
             now_ms=clock.now_ms,
             now_without_store_ms=clock.now_ms,
             deadline_seconds=_PATIENCE_SECONDS,
-            store_name="The stage",
+            opening=opening,
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from server.store.entrance import Entrance, Kind
@@ -88,6 +89,18 @@ class Store:
         """Run one command that has no key on every primary that can be reached; one at least."""
         packed = pack(*parts)
         return await self._each(lambda node: _ask(node, packed))
+
+    async def one_of_each_node(self, keys: Iterable[Key]) -> list[Key]:
+        """Choose of these keys one that lies on each primary; one more for slots that are nobody's.
+
+        Where no primary is known the first of them stands for all.
+        """
+        by_node: dict[Node | None, Key] = {}
+        with contextlib.suppress(StoreUnavailable):
+            await self._routes.every_node()
+        for key in keys:
+            by_node.setdefault(self._routes.node_of(key), key)
+        return list(by_node.values())
 
     async def load_library(self, code: str) -> None:
         """Load a library of functions, in place of the one of the same name.

@@ -28,6 +28,7 @@ class Report(msgspec.Struct):
     """What a worker says of itself, first when it serves and then every second."""
 
     ledger_up: bool
+    accounts_open: bool
     figures: list[Family]
 
 
@@ -35,6 +36,7 @@ class Others(msgspec.Struct):
     """What the parent says of all others, those that ended included, after each report."""
 
     ledger_up: bool
+    accounts_open: bool
     figures: list[Family]
 
 

@@ -159,7 +159,11 @@ class _Crew:
         others = [one.report for one in self.workers if one is not about and one.report]
         pages = [one.figures for one in others]
         pages += [one.left_behind for one in self.workers]
-        return Others(all(one.ledger_up for one in others), merged([*pages, self._own()]))
+        return Others(
+            all(one.ledger_up for one in others),
+            all(one.accounts_open for one in others),
+            merged([*pages, self._own()]),
+        )
 
     def _own(self) -> list[Family]:
         alive = sum(one.report is not None for one in self.workers)

@@ -14,4 +14,4 @@ class Shared:
 
     number: int
     listener: socket.socket | None = None
-    others: Others = field(default_factory=lambda: Others(True, []))
+    others: Others = field(default_factory=lambda: Others(True, True, []))

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 
 from deployments import running_cluster, running_sentinels
-from engines import Engine, a_question, running_engine, wait_until
+from engines import Engine, a_question, failure_of, running_engine, wait_until
 from server.store.embedded import find_binary
 
 CREDITS_CALL = "+390612345678"
@@ -43,6 +43,27 @@ def test_a_failover_of_sentinel_is_followed_and_answers_are_kept(tmp_path: Path)
     assert again == first
     assert emergency.grant.emergency
     assert took < FAILOVER_SECONDS
+
+
+def test_a_restart_beside_a_dead_primary_serves_the_tenants_of_the_others(tmp_path: Path) -> None:
+    """Of the sample's tenants litware and proseware are the first primary's, contoso another's."""
+    with running_cluster(find_binary()) as cluster:
+        with running_engine(tmp_path, redis_url=cluster.url) as engine:
+            before = is_granted(engine)
+        cluster.nodes[0].kill()
+        with running_engine(tmp_path, redis_url=cluster.url) as engine:
+            after = engine.ask(a_question(CREDITS_CALL))
+            lost = failure_of(lambda: engine.balance("litware"))
+            health = engine.health("callgate.ledger"), engine.health("callgate.accounts")
+            emergency = engine.ask(a_question("911", tenant_id="litware", user_id="nobody"))
+            log = engine.log
+
+    assert before
+    assert after.HasField("grant")
+    assert lost.code is grpc.StatusCode.UNAVAILABLE
+    assert health == ("SERVING", "NOT_SERVING")
+    assert emergency.grant.emergency
+    assert "2 accounts wait to be opened" in log
 
 
 def test_tenants_of_a_cluster_are_answered_while_a_slot_moves_to_another_node(

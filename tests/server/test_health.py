@@ -17,6 +17,7 @@ class Scene:
     def __init__(self) -> None:
         self.trouble: Exception | None = None
         self.hangs = False
+        self.away: tuple[str, ...] = ()
         self.prepared = 0
         self.told: list[bool] = []
         self.watch = LedgerHealth(self._prepare, self._probe, self._tell)
@@ -26,11 +27,12 @@ class Scene:
             raise self.trouble
         self.prepared += 1
 
-    async def _probe(self) -> None:
+    async def _probe(self) -> tuple[str, ...]:
         if self.hangs:
             await asyncio.Event().wait()
         if self.trouble is not None:
             raise self.trouble
+        return self.away
 
     def _tell(self, up: bool) -> None:
         self.told.append(up)
@@ -80,3 +82,21 @@ async def test_a_bug_in_the_watching_is_not_taken_for_a_ledger_that_is_away(scen
 
     with pytest.raises(KeyError):
         await scene.watch.look()
+
+
+async def test_a_primary_that_is_away_beside_others_leaves_the_ledger_up_and_is_told(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    await scene.watch.look()
+    scene.away = ("gone",)
+    await scene.watch.look()
+    await scene.watch.look()
+    away = scene.watch.away
+    scene.away = ()
+
+    await scene.watch.look()
+
+    assert scene.told == [True]
+    assert away == ("gone",)
+    assert scene.watch.away == ()
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1

@@ -20,6 +20,7 @@ from server.ledger import LedgerUnavailable
 from server.ledger.redis_ledger import RedisLedger
 from server.observation.metrics import Metrics
 from server.observation.records import Records
+from server.opening import Opening
 from server.settings import Settings
 from server.store import Store
 from server.store.lane import pack
@@ -87,7 +88,7 @@ class BothWays:
             now_ms=clock.now_ms,
             deadline=Deadline(_SECONDS),
             slice_seconds=600,
-            store_name="no store",
+            opening=cast("Opening", None),
             records=cast("Records", None),
             metrics=Metrics(),
             next_decision_id=lambda: self._decision,

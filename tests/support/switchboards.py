@@ -41,6 +41,7 @@ from server.load import Load, Waiting
 from server.observation.masks import Masks
 from server.observation.metrics import Metrics
 from server.observation.records import Records
+from server.opening import Opening
 from server.settings import Settings
 from server.store import Store, WakeUps
 from server.transport import TransportName, TransportOptions, TransportServer, make_server
@@ -164,11 +165,12 @@ class Switchboard:
 
     def _verbs(self) -> tuple[Verbs, Metrics]:
         metrics = Metrics()
+        facts = cast("FactsKeeper", self.facts)
         masks = Masks(b"key", digits=4, accounts=False)
         verbs = assemble_verbs(
             Surroundings(
                 settings=self.settings,
-                facts=cast("FactsKeeper", self.facts),
+                facts=facts,
                 ledger=self.ledger,
                 ledger_is_up=lambda: True,
                 journal_is_full=self.full.__contains__,
@@ -180,7 +182,7 @@ class Switchboard:
                 now_ms=self.clock.now_ms,
                 now_without_store_ms=self.clock.now_ms,
                 deadline_seconds=SECONDS,
-                store_name="The store of the test",
+                opening=Opening(self.ledger, facts, self.clock.now_ms, 1, "The store of the test"),
             )
         )
         return verbs, metrics

@@ -43,6 +43,6 @@ def _verbs(engine: Engine) -> Verbs:
             now_ms=engine.clock.now_ms,
             now_without_store_ms=engine.now_ms,
             deadline_seconds=engine.settings.deadline_ms / _MS,
-            store_name=engine.accounts.store_name,
+            opening=engine.opening,
         )
     )

@@ -9,6 +9,5 @@ from server.transport import TransportServer
 
 def register_debits(engine: Engine, transport: TransportServer) -> str:
     """Register it; returns its full name."""
-    store_name = engine.accounts.store_name
-    Debits(engine.watching, engine.facts, store_name, engine.metrics).register(transport)
+    Debits(engine.watching, engine.facts, engine.opening, engine.metrics).register(transport)
     return SERVICE
