@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from policy.decision import CreditsPurse, PoolPurse, Purse
 from server.archive import ArchivedPurse, ArchivedUse
-from server.ledger import Use
+from server.ledger import NOT_ASKED, Use
 
-Debited = Sequence[ArchivedUse]
+
+class Debited(NamedTuple):
+    """What was debited for a call so far, and what decision began it; empty where none is known.
+
+    `UNASKED` where nobody asked the archive: a call that the ledger has forgotten is unknown then.
+    """
+
+    opened_id: str = ""
+    uses: Sequence[ArchivedUse] = ()
+
+
+NOTHING_DEBITED = Debited()
+UNASKED = Debited(NOT_ASKED)
 
 
 def debited_uses(debited: Debited, purses: Sequence[Purse]) -> tuple[Use, ...]:
@@ -19,7 +32,7 @@ def debited_uses(debited: Debited, purses: Sequence[Purse]) -> tuple[Use, ...]:
     if not purses:
         return ()
     seconds, micros = [0] * len(purses), [0] * len(purses)
-    for use in debited:
+    for use in debited.uses:
         index = _place(use.purse, purses)
         seconds[index] += use.seconds
         micros[index] += use.micros
@@ -40,8 +53,10 @@ def _place(paid: ArchivedPurse, purses: Sequence[Purse]) -> int:
 def _is_same(paid: ArchivedPurse, purse: Purse) -> bool:
     if not isinstance(purse, PoolPurse):
         return True
-    counter = paid.tally.split("/", 3)[2]
-    return (paid.pool_id, paid.period, counter) == (purse.pool_id, purse.period, purse.counter)
+    if (paid.pool_id, paid.period) != (purse.pool_id, purse.period):
+        return False
+    # Of a purse that is known by its usage record alone nobody says on which counter.
+    return not paid.tally or paid.tally.split("/", 3)[2] == purse.counter
 
 
 def _kind(purse: Purse) -> str:

@@ -15,7 +15,7 @@ from policy.facts import Call, Facts, Tenant
 from server.access import find_tenant
 from server.catching_up import CatchingUp
 from server.deadline import Deadline
-from server.debited import Debited, debited_uses
+from server.debited import NOTHING_DEBITED, Debited, debited_uses
 from server.errors import FactsBehind
 from server.facts import FactsKeeper
 from server.ledger import (
@@ -96,14 +96,15 @@ class Decider:
         self,
         question: CallQuestion,
         remaining_seconds: float | None,
-        debited: Debited = (),
+        debited: Debited = NOTHING_DEBITED,
     ) -> Decided:
         """Decide, reserve or refuse, once per (call, sequence).
 
         `debited` is what a call that is announced as running had paid before it was forgotten.
 
-        Raises `TenantForbidden`, `AccountMissing`, `FactsBehind`, `RequestReused`, and
-        `LedgerUnavailable` when the ledger is away or the time is over.
+        Raises `TenantForbidden`, `AccountMissing`, `FactsBehind`, `RequestReused`, `CallUnknown`
+        where a running call is announced, the ledger has forgotten it and nobody asked the archive,
+        and `LedgerUnavailable` when the ledger is away or the time is over.
         """
         started_ns = perf_counter_ns()
         # Nobody waits for a ledger that is known to be away; it is asked again all the time.
@@ -188,7 +189,12 @@ class Decider:
             return await self.ledger.reserve(request._replace(question=to_repeat(request.question)))
 
     def prepare(
-        self, question: CallQuestion, call: Call, facts: Facts, *, debited: Debited = ()
+        self,
+        question: CallQuestion,
+        call: Call,
+        facts: Facts,
+        *,
+        debited: Debited = NOTHING_DEBITED,
     ) -> tuple[ReserveRequest, CallContext]:
         """Ask the rules, and put what they say into a question to the ledger."""
         verdict = admit(call, facts, self.now_ms(), explain=question.explain)
@@ -197,7 +203,11 @@ class Decider:
         request = self._request(question, asked, verdict, context=pack(context))
         if question.used_seconds:
             uses = debited_uses(debited, request.purses)
-            request = request._replace(used_seconds=question.used_seconds, uses=uses)
+            request = request._replace(
+                used_seconds=question.used_seconds,
+                uses=uses,
+                opened_id="" if question.dry_run else debited.opened_id,
+            )
         return request, context
 
     def _question(self, question: CallQuestion, call: Call, facts: Facts) -> Question:

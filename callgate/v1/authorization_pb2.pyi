@@ -1285,7 +1285,10 @@ class RunningCall(_message.Message):
     USED_DURATION_FIELD_NUMBER: _builtins.int
     DECISION_ID_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
-    """The decision id of the grant it runs on."""
+    """The decision id of a grant of this call, best the last one. By it the engine knows the call again, also
+    one that ended, for as long as its archive keeps it, and charges no second twice. Without it the newest
+    call of this `call_id` and gateway is meant, if it was reported on within the engine's `call_id_days`.
+    """
     @_builtins.property
     def used_duration(self) -> _duration_pb2.Duration:
         """Seconds since answer, cumulative, up to now."""

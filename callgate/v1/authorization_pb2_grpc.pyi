@@ -69,21 +69,22 @@ class AuthorizationServiceStub:
     the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
     under the next sequence. A call whose reservation had expired goes on, marked `late`.
 
-    NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or the call
-    ended long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it
-    was settled, released or never granted; the error's `state` says which.
+    NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or it lapsed
+    long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it was
+    settled, released or never granted; the error's `state` says which. Of an end that the store has
+    forgotten the archive tells; while that is away: UNAVAILABLE `ARCHIVE_UNAVAILABLE`, ask again.
     """
     SettleCall: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.SettleCallRequest, _authorization_pb2.SettleCallResponse]
     """Ends a call: debits the seconds used and gives back the rest of what was held.
 
     Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
-    reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
+    reordered report can never charge twice, however late it is told again. Use beyond the grant is charged as far as purses reach
     (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
     expired is charged the same way and marked `late`.
 
     NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND
     `CALL_UNKNOWN`: the engine does not know this call and nothing was charged; an engine may be set to
-    charge it all the same, see `unknown_call`.
+    charge it all the same, see `unknown_call`. UNAVAILABLE `ARCHIVE_UNAVAILABLE` as in ExtendCall.
     """
     ReleaseCall: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ReleaseCallRequest, _authorization_pb2.ReleaseCallResponse]
     """Ends a call whose called party never answered: gives back all it held and charges nothing.
@@ -161,21 +162,22 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
     under the next sequence. A call whose reservation had expired goes on, marked `late`.
 
-    NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or the call
-    ended long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it
-    was settled, released or never granted; the error's `state` says which.
+    NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or it lapsed
+    long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it was
+    settled, released or never granted; the error's `state` says which. Of an end that the store has
+    forgotten the archive tells; while that is away: UNAVAILABLE `ARCHIVE_UNAVAILABLE`, ask again.
     """
     SettleCall: _aio.UnaryUnaryMultiCallable[_authorization_pb2.SettleCallRequest, _authorization_pb2.SettleCallResponse]  # type: ignore[assignment]
     """Ends a call: debits the seconds used and gives back the rest of what was held.
 
     Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
-    reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
+    reordered report can never charge twice, however late it is told again. Use beyond the grant is charged as far as purses reach
     (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
     expired is charged the same way and marked `late`.
 
     NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND
     `CALL_UNKNOWN`: the engine does not know this call and nothing was charged; an engine may be set to
-    charge it all the same, see `unknown_call`.
+    charge it all the same, see `unknown_call`. UNAVAILABLE `ARCHIVE_UNAVAILABLE` as in ExtendCall.
     """
     ReleaseCall: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ReleaseCallRequest, _authorization_pb2.ReleaseCallResponse]  # type: ignore[assignment]
     """Ends a call whose called party never answered: gives back all it held and charges nothing.
@@ -262,9 +264,10 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
         under the next sequence. A call whose reservation had expired goes on, marked `late`.
 
-        NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or the call
-        ended long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it
-        was settled, released or never granted; the error's `state` says which.
+        NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or it lapsed
+        long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it was
+        settled, released or never granted; the error's `state` says which. Of an end that the store has
+        forgotten the archive tells; while that is away: UNAVAILABLE `ARCHIVE_UNAVAILABLE`, ask again.
         """
 
     @_abc_1.abstractmethod
@@ -276,13 +279,13 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends a call: debits the seconds used and gives back the rest of what was held.
 
         Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
-        reordered report can never charge twice. Use beyond the grant is charged as far as purses reach
+        reordered report can never charge twice, however late it is told again. Use beyond the grant is charged as far as purses reach
         (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
         expired is charged the same way and marked `late`.
 
         NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND
         `CALL_UNKNOWN`: the engine does not know this call and nothing was charged; an engine may be set to
-        charge it all the same, see `unknown_call`.
+        charge it all the same, see `unknown_call`. UNAVAILABLE `ARCHIVE_UNAVAILABLE` as in ExtendCall.
         """
 
     @_abc_1.abstractmethod

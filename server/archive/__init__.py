@@ -9,6 +9,7 @@ from server.archive import outbox
 from server.archive.archive import Archive
 from server.archive.audit import Audited, AuditTrail
 from server.archive.book import LotRow
+from server.archive.calls import ArchivedCall, ArchivedUse, SoughtCall
 from server.archive.changes import (
     AccountDescribed,
     AccountFrozen,
@@ -32,7 +33,7 @@ from server.archive.charges import ChargeRow
 from server.archive.database import Database, archive_url
 from server.archive.directory_rows import ItemRow, TenantRow
 from server.archive.funding import FundingRow
-from server.archive.images import AccountImage, ArchivedCall, ArchivedUse, ClosedPartition
+from server.archive.images import AccountImage, ClosedPartition
 from server.archive.replay import ArchivedEntry, JournalSpan
 from server.archive.trouble import (
     ArchiveError,
@@ -79,6 +80,7 @@ __all__ = [
     "PositionMoved",
     "PurseUse",
     "Refund",
+    "SoughtCall",
     "TenantRow",
     "archive_url",
     "outbox",

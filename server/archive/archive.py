@@ -11,14 +11,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from server.archive import tables
 from server.archive.book import Book
+from server.archive.calls import ArchivedCall, SoughtCall, find_call
 from server.archive.changes import Entry, Position
 from server.archive.database import Database
 from server.archive.fold import fold_entry, settle_lost
 from server.archive.images import (
     AccountImage,
-    ArchivedCall,
     ClosedPartition,
-    find_call,
     image_of,
     may_be_open,
 )
@@ -122,13 +121,9 @@ class Archive:
         """Read archived entries, and the nonce of the one before them; None: it is not archived."""
         return await self._database.read(lambda connection: read_span(connection, span))
 
-    async def find_call(self, tenant_id: str, gateway_id: str, call_id: str) -> ArchivedCall | None:
-        """Find what was debited for a call that did not end by its own report."""
-        return await self._database.read(
-            lambda connection: find_call(
-                connection, tenant_id, gateway_id=gateway_id, call_id=call_id
-            )
-        )
+    async def find_call(self, sought: SoughtCall) -> ArchivedCall | None:
+        """Find what was debited for a call, whatever became of it."""
+        return await self._database.read(lambda connection: find_call(connection, sought))
 
     async def usage(self, tenant_id: str, *, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
         """List usage records of calls that ended from `from_ms` on, and before `to_ms`."""

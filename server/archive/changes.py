@@ -95,6 +95,8 @@ class CallChange:
     unfunded: bool
     lots: tuple[tuple[str, int], ...]
     description: CallDescription
+    # The ledger had forgotten the call, and goes on from what the archive had debited: `before`.
+    taken_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ def _fold_call(book: Book, entry: Entry, change: CallChange, *, origin: Origin) 
     call = book.calls.get((entry.tenant_id, change.opened_id))
     if call is None:
         call = _begin_call(book, entry, change, part=0)
-    elif call.purses_text != change.purses_text:
-        if entry.kind != "reserved":
+    elif not _is_paid_as_before(book, call, change):
+        if entry.kind != "reserved" and not change.taken_up:
             # Only a new question changes the purses; this one comes from before the last.
             return
         record_usage(book, call, origin)
@@ -83,6 +83,14 @@ def _fold_call(book: Book, entry: Entry, change: CallChange, *, origin: Origin) 
     call.state = change.state
     if call.state.is_over:
         record_usage(book, call, origin)
+
+
+def _is_paid_as_before(book: Book, call: CallRow, change: CallChange) -> bool:
+    """Tell whether uses count on from what these purses paid, and from nothing that others did."""
+    if call.purses_text != change.purses_text:
+        return False
+    known = sum(use.seconds for use in book.uses_of(call))
+    return not change.taken_up or sum(use.seconds for use in change.before) <= known
 
 
 def _begin_call(book: Book, entry: Entry, change: CallChange, *, part: int) -> CallRow:

@@ -1,4 +1,4 @@
-"""What the archive gives back to a ledger: accounts to open again, and calls that it forgot."""
+"""What the archive gives back to a ledger: the accounts to open again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from server.archive import tables
-from server.archive.book import AccountRow, Book, LotRow, read_call
-from server.archive.changes import ArchivedPurse, CallState
-from server.archive.rows import plain_row
+from server.archive.book import AccountRow, Book, LotRow
+from server.archive.changes import CallState
 
 # A call in one of these may go on; the others ended by a report of their own.
 _MAY_GO_ON = (CallState.LIVE.value, CallState.EXPIRED.value, CallState.LOST.value)
@@ -47,25 +46,6 @@ class ClosedPartition:
     open_calls: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ArchivedUse:
-    """What one purse paid of a call, the connection fee included."""
-
-    purse: ArchivedPurse
-    seconds: int
-    micros: int
-
-
-@dataclass(frozen=True, slots=True)
-class ArchivedCall:
-    """What was debited for a call so far."""
-
-    opened_id: str
-    state: CallState
-    used_seconds: int
-    uses: tuple[ArchivedUse, ...]
-
-
 def image_of(book: Book) -> tuple[AccountImage, ...]:
     """Take the image of every account in a book."""
     return tuple(
@@ -80,40 +60,6 @@ def image_of(book: Book) -> tuple[AccountImage, ...]:
             ),
         )
         for tenant_id, account in sorted(book.accounts.items())
-    )
-
-
-def find_call(
-    connection: Connection, tenant_id: str, *, gateway_id: str, call_id: str
-) -> ArchivedCall | None:
-    """Find the newest call of this id that did not end by a report of its own."""
-    calls, uses = tables.CALLS, tables.CALL_USES
-    query = (
-        select(calls)
-        .where(
-            calls.c.tenant_id == tenant_id,
-            calls.c.call_id == call_id,
-            calls.c.gateway_id == gateway_id,
-        )
-        .order_by(calls.c.start_ms.desc())
-        .limit(1)
-    )
-    found = connection.execute(query).mappings().first()
-    if found is None or found["state"] not in _MAY_GO_ON:
-        return None
-    call = read_call(plain_row(found))
-    paid = select(uses).where(
-        uses.c.tenant_id == tenant_id, uses.c.opened_id == call.opened_id, uses.c.part == call.part
-    )
-    rows = connection.execute(paid.order_by(uses.c.purse_index)).mappings()
-    return ArchivedCall(
-        call.opened_id,
-        call.state,
-        call.used_seconds,
-        tuple(
-            ArchivedUse(call.facts.purses[row["purse_index"]], row["seconds"], row["micros"])
-            for row in rows
-        ),
     )
 
 

@@ -24,6 +24,8 @@ from server.opening import Opening
 from server.settings import Settings
 from server.translation.advice import advice_of
 
+_MS_PER_DAY = 86_400_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
@@ -53,7 +55,7 @@ def assemble_verbs(parts: Surroundings) -> Verbs:
     """Put together the verbs of one process, and the one decider that all of them ask."""
     settings = parts.settings
     decider = _decider(parts)
-    announcing = Announcing(parts.ledger, parts.find_archived)
+    announcing = Announcing(parts.find_archived, parts.now_ms, settings.call_id_days * _MS_PER_DAY)
     door = EmergencyDoor(
         parts.facts,
         parts.records,

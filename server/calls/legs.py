@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter_ns
 
 from policy.facts import Call, Facts
 from server.access import find_tenant
 from server.calls.announcing import Announcing
-from server.debited import Debited
+from server.debited import UNASKED, Debited
 from server.decider import Decider, repeating_only, to_repeat
 from server.errors import InvalidRequest
-from server.ledger import Answer, LedgerUnavailable, ReserveRequest
+from server.ledger import Answer, CallUnknown, LedgerUnavailable, ReserveRequest
 from server.observation.decided import Decided
 from server.translation.context import CallContext, unpack
 from server.translation.question import CallQuestion
@@ -72,20 +72,22 @@ class Legs:
         for place, (_, tenant) in found.items():
             if tenant is not tenants[0]:
                 raise InvalidRequest(f"legs[{place}].tenant_id", "one tenant pays for all legs")
-        legs = {
-            place: Leg(
-                questions[place], call, await self._debited(questions[place], tenant.tenant_id)
-            )
-            for place, (call, tenant) in found.items()
-        }
+        legs = {place: Leg(questions[place], call, UNASKED) for place, (call, _) in found.items()}
 
         async def ask(facts: Facts) -> list[_Told]:
             return await self._ask(list(legs.values()), facts, all_or_nothing=all_or_nothing)
 
+        try:
+            return legs, await decider.with_facts(tenants[0], ask)
+        except CallUnknown:
+            for place, leg in legs.items():
+                legs[place] = await self._with_debited(leg)
         return legs, await decider.with_facts(tenants[0], ask)
 
-    async def _debited(self, question: CallQuestion, tenant_id: str) -> Debited:
-        return await self.announcing.debited(question, tenant_id)
+    async def _with_debited(self, leg: Leg) -> Leg:
+        if not leg.question.used_seconds:
+            return leg
+        return replace(leg, debited=await self.announcing.debited(leg.question, leg.call.tenant_id))
 
     async def _ask(self, legs: list[Leg], facts: Facts, *, all_or_nothing: bool) -> list[_Told]:
         prepared = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter_ns
 
@@ -32,8 +33,8 @@ _NS_PER_US = 1_000
 class Reporter:
     """Takes reports, counts and records them. Keeps nothing of any call.
 
-    All methods raise `CallUnknown`, `CallOver`, `RequestReused`, `TenantForbidden` and
-    `LedgerUnavailable`.
+    All methods raise `CallUnknown`, `CallOver`, `RequestReused`, `TenantForbidden`,
+    `LedgerUnavailable` and, where the ledger does not know a call, `ArchiveUnavailable`.
     """
 
     decider: Decider
@@ -71,16 +72,11 @@ class Reporter:
         question = Question(call, report.sequence, report.fingerprint, decision_id, "")
         try:
             async with decider.deadline.timeout(remaining_seconds):
-                answer = await work(report, question)
+                answer = await self._ask(report, question, work)
         except TimeoutError as error:
             raise LedgerUnavailable("no answer in time") from error
         except AccountUnknown as error:
             raise decider.opening.missing(call.tenant_id) from error
-        except CallUnknown:
-            # Which tenants there are is told to nobody.
-            if call.tenant_id not in decider.facts.current.directory.tenants:
-                raise TenantForbidden from None
-            raise
         reported = Reported(
             verb,
             *(call.tenant_id, call.gateway_id, call.call_id, report.sequence),
@@ -92,6 +88,20 @@ class Reporter:
         decider.metrics.count_report(verb, answer, reported.duration_us)
         decider.records.keep(reported)
         return reported
+
+    async def _ask(
+        self,
+        report: Report,
+        question: Question,
+        work: Callable[[Report, Question], Awaitable[Answer]],
+    ) -> Answer:
+        try:
+            return await work(report, question)
+        except CallUnknown:
+            # Which tenants there are is told to nobody.
+            if report.call.tenant_id not in self.decider.facts.current.directory.tenants:
+                raise TenantForbidden from None
+        return await self.announcing.told_before(question)
 
     async def _extend(self, report: Report, question: Question) -> Answer:
         decider = self.decider
@@ -147,6 +157,8 @@ class Reporter:
         except CallUnknown:
             if unknown is None or not self.charge_unknown_calls or not report.used_seconds:
                 raise
+        with suppress(CallUnknown):
+            return await self.announcing.told_before(question)
         # It is asked about as it would have been at its beginning, then ends as any other.
         debited = await self.announcing.debited(unknown, unknown.call.tenant_id)
         await self.decider.decide(unknown._replace(sequence=report.sequence - 1), None, debited)

@@ -10,9 +10,11 @@ from server.calls.announcing import Announcing
 from server.calls.legs import Legs
 from server.calls.listing import Listing
 from server.calls.reporting import Reporter
+from server.debited import UNASKED
 from server.decider import Decider
 from server.emergency import EmergencyDoor
 from server.errors import counted_status
+from server.ledger import CallUnknown
 from server.load import Load
 from server.observation.decided import Decided
 from server.translation import limits
@@ -56,7 +58,10 @@ class Verbs:
         question = call_question(request)
         if question.used_seconds is None:
             return self._told(await self.decider.decide(question, remaining_seconds))
-        call, _ = find_tenant(question.call, self.decider.facts.current.directory)
+        try:
+            return self._told(await self.decider.decide(question, remaining_seconds, UNASKED))
+        except CallUnknown:
+            call, _ = find_tenant(question.call, self.decider.facts.current.directory)
         debited = await self.announcing.debited(question, call.tenant_id)
         return self._told(await self.decider.decide(question, remaining_seconds, debited))
 

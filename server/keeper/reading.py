@@ -97,6 +97,7 @@ def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
         unfunded=fields["unfunded"] == "1",
         lots=_lots_paid(fields["lots"]),
         description=_describe(context),
+        taken_up="taken_up" in fields,
     )
 
 

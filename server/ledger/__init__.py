@@ -12,6 +12,7 @@ from typing import Protocol
 from server.ledger.answers import Answer, Balance, Segment
 from server.ledger.questions import (
     FLOOR_SECONDS,
+    NOT_ASKED,
     PAYING,
     CallKey,
     DirectDebit,
@@ -52,7 +53,8 @@ class Ledger(Protocol):
     async def reserve(self, request: ReserveRequest) -> Answer:
         """Take from the purses in order, once per (call, sequence).
 
-        Raises `RequestReused`, `FactsStale`, `AccountUnknown`. A refusal is an `Answer`.
+        Raises `RequestReused`, `FactsStale`, `AccountUnknown`, and `CallUnknown` where a running
+        call is announced that nobody asked the archive for. A refusal is an `Answer`.
         """
 
     async def reserve_many(
@@ -140,6 +142,7 @@ class Ledger(Protocol):
 
 __all__ = [
     "FLOOR_SECONDS",
+    "NOT_ASKED",
     "PAYING",
     "AccountUnknown",
     "Answer",

@@ -40,11 +40,16 @@ class JournalEntry(NamedTuple):
     @property
     def fields(self) -> Mapping[str, str]:
         """The body, by the names of its lines."""
-        # Nearly all are about calls, and read at once; the others line by line.
-        found = _OF_A_CALL.fullmatch(self.body)
-        if found is not None:
-            return dict(zip(_CALL_LINES, found.groups(), strict=True))
-        return dict([line.split("=", 1) for line in self.body.split("\n")]) if self.body else {}
+        return fields_of(self.body)
+
+
+def fields_of(body: str) -> Mapping[str, str]:
+    """Read the body of an entry, by the names of its lines."""
+    # Nearly all are about calls, and read at once; the others line by line.
+    found = _OF_A_CALL.fullmatch(body)
+    if found is not None:
+        return dict(zip(_CALL_LINES, found.groups(), strict=True))
+    return dict([line.split("=", 1) for line in body.split("\n")]) if body else {}
 
 
 class JournalReader:

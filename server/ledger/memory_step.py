@@ -11,7 +11,14 @@ from server.ledger.keys import running_field
 from server.ledger.limits import EXPIRE_VALIDITIES, REFUND_LIFETIME_MS
 from server.ledger.memory_account import Account, Lot
 from server.ledger.memory_call import ModelCall, Purses
-from server.ledger.questions import Question, Refund, ReserveRequest, paid_as_it_began
+from server.ledger.questions import (
+    NOT_ASKED,
+    Question,
+    Refund,
+    ReserveRequest,
+    paid_as_it_began,
+)
+from server.ledger.trouble import CallUnknown
 
 # "lot", its micros and its expiry; a voided one has one part more.
 _LOT_PARTS = 3
@@ -140,6 +147,8 @@ class Step:
             call.context = paid_as_it_began(call.context, request.context)
             self.resume(call)
         else:
+            if request.opened_id == NOT_ASKED and not live and not in_use:
+                raise CallUnknown
             call = _begin(request, known_uses=not in_use)
             call.unfunded = self.account.available_micros is None
             if before is not None and live:
@@ -306,7 +315,7 @@ def _begin(request: ReserveRequest, *, known_uses: bool) -> ModelCall:
         key=request.question.call,
         purses=request.purses,
         context=request.context,
-        opened=request.question.decision_id,
+        opened=(request.opened_id if known_uses else "") or request.question.decision_id,
         counted=""
         if concurrency is None
         else running_field(request.question.call.tenant_id, concurrency.account_id),

@@ -13,6 +13,8 @@ from policy.decision import ConcurrencyLimit, Purse, Reason
 FINGERPRINT_VERSION = "callgate-1"
 # In a context: what follows it tells of the purses, and stays with a call paid as it began.
 PAYING = ""
+# Stands for the decision that began a call while nobody asked the archive for it.
+NOT_ASKED = "?"
 # No grant is sliced below this, however contended its purses are.
 FLOOR_SECONDS = 60
 
@@ -74,8 +76,10 @@ class ReserveRequest(NamedTuple):
     it began with. `explanation` is longer,
     kept only for a question that asked for it.
 
-    `used_seconds` announces a call that already runs; `uses` is what the archive says was debited
-    for it, where the ledger may have forgotten the call.
+    `used_seconds` announces a call that already runs. Where the ledger has forgotten it, `uses` is
+    what the archive says was debited for it, and `opened_id` the decision that it says began it, so
+    that it stays the same call; empty where the archive knows none. With `NOT_ASKED` a call that is
+    forgotten is `CallUnknown`.
     """
 
     question: Question
@@ -89,6 +93,7 @@ class ReserveRequest(NamedTuple):
     floor_seconds: int = FLOOR_SECONDS
     used_seconds: int = 0
     uses: tuple[Use, ...] = ()
+    opened_id: str = ""
 
 
 class ExtendRequest(NamedTuple):

@@ -110,11 +110,11 @@ def running_text(tenant_id: str, limit: ConcurrencyLimit | None) -> str:
 
 
 def announced_text(request: ReserveRequest) -> str:
-    """Write what is said of a call that runs already: seconds used, and what purses paid."""
+    """Write of a call that runs already: seconds used, what purses paid, what began it."""
     if request.used_seconds == 0 and not request.uses:
         return ""
     uses = sorted(f"{use.purse_index} {use.seconds} {use.micros}" for use in request.uses)
-    return f"{request.used_seconds}|{','.join(uses)}"
+    return f"{request.used_seconds}|{','.join(uses)}|{request.opened_id}"
 
 
 def read_answer(text: bytes, request: ReserveRequest | None = None) -> Answer:
@@ -150,7 +150,7 @@ def _read_answer(
     return Answer(
         decision_id=decision_id,
         decide_time_ms=decide_time_ms,
-        segments=tuple([Segment(*numbers) for numbers in _rows(segments)]),
+        segments=read_segments(segments),
         final=final == "1",
         reason=None if reason == "0" else Reason(int(reason)),
         shortfall_micros=int(shortfall),
@@ -164,12 +164,22 @@ def _read_answer(
         # The answer to the last question is as it was, also where the call lapsed since.
         state="live" if state == "expired" and status == "REPEATED" else state,
         used_seconds=used,
-        uses=tuple(sorted([Use(*numbers) for numbers in _rows(uses)], key=_by_purse)),
+        uses=read_uses(uses),
         overrun_seconds=overrun,
         unpaid_seconds=unpaid_seconds,
         unpaid_micros=unpaid_micros,
         late=late == 1,
     )
+
+
+def read_segments(text: str) -> tuple[Segment, ...]:
+    """Read what is held, as records and entries spell it."""
+    return tuple([Segment(*numbers) for numbers in _rows(text)])
+
+
+def read_uses(text: str) -> tuple[Use, ...]:
+    """Read what purses paid, as records and entries spell it."""
+    return tuple(sorted([Use(*numbers) for numbers in _rows(text)], key=_by_purse))
 
 
 def read_balance(tenant_id: str, reply: Sequence[bytes]) -> Balance:

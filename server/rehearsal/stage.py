@@ -18,6 +18,7 @@ from policy.decision import Counter, PoolPurse, Reason
 from policy.facts import Tenant
 from policy.month import month
 from server.accounts import Accounts
+from server.archive import SoughtCall
 from server.calls.assembling import Surroundings, assemble_verbs
 from server.calls.verbs import Verbs
 from server.catalogue import CatalogueFiles, read_catalogue
@@ -246,7 +247,7 @@ async def _answered(asked: Awaitable[Answer]) -> Answer:
         raise QuestionFailed(failure.reason, failure.text or str(error)) from error
 
 
-async def _no_call(*_: str) -> None:
+async def _no_call(_: SoughtCall) -> None:
     """Know of no call but those of the case: there is no archive."""
 
 

@@ -227,6 +227,13 @@ class Settings:
         "Charge a settlement of a call that nobody knows, if it says what the call was: for calls "
         "that were set up while no answer came. Off: it is refused, CALL_UNKNOWN.",
     ] = False
+    call_id_days: Annotated[
+        int,
+        kinds.whole(1, 3_650),
+        "How long after the last report on a call its call_id alone means that very call, where it "
+        "is reported on again and the ledger has forgotten it. One announced with its decision_id "
+        "is known for as long as the archive keeps it.",
+    ] = 30
     failure_action: Annotated[
         FailureAction,
         kinds.choice(FailureAction),

@@ -43,6 +43,11 @@ def an_id(field: str, value: str) -> str:
     return value
 
 
+def decision_id(field: str, value: str) -> str:
+    """Check the id of a decision, or that none is named."""
+    return an_id(field, value) if value else ""
+
+
 def stream_gateway(request: _OfGateway, gateway_id: str) -> None:
     """Fill in whose stream a question came on; it may name no other gateway."""
     if request.gateway_id not in {"", gateway_id}:

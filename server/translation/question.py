@@ -25,6 +25,8 @@ class CallQuestion(NamedTuple):
     explain: bool
     # Of a call that is announced as running: what it used so far. None of a new one.
     used_seconds: int | None = None
+    # The decision that it runs on; empty where the gateway names none.
+    running_on: str = ""
 
 
 def call_question(request: AuthorizeCallRequest) -> CallQuestion:
@@ -39,10 +41,11 @@ def call_question(request: AuthorizeCallRequest) -> CallQuestion:
     call = _call(request)
     if sequence or not dry_run:
         limits.sequence(sequence)
-    used_seconds = None
+    used_seconds, running_on = None, ""
     if request.HasField("running_call"):
         running = request.running_call
         used_seconds = limits.used_seconds(running.used_duration, "running_call.used_duration")
+        running_on = limits.decision_id("running_call.decision_id", running.decision_id)
     return CallQuestion(
         call,
         gateway_id,
@@ -51,6 +54,7 @@ def call_question(request: AuthorizeCallRequest) -> CallQuestion:
         dry_run=dry_run,
         explain=request.explain,
         used_seconds=used_seconds,
+        running_on=running_on,
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from archives import TIME_MS, Journal, a_change, a_lot, pool_purse
+from keepers import sought
 from server.archive import Archive, CallState, Database
 from server.archive.changes import DirectDebit, Refund
 
@@ -93,7 +94,7 @@ async def test_looking_for_one_call_scans_no_table_that_grows(
     await archive.append(17, None, [*entries, journal.add("expired", expired)], epoch=1)
 
     with questions() as asked:
-        found = await archive.find_call("contoso", "sbc-1", "call-1")
+        found = await archive.find_call(sought())
 
     assert found is not None
     assert not await scanned(database, asked) & GROWING

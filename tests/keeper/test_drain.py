@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keepers import PARTITION, House, context_of, drained
+from keepers import PARTITION, House, context_of, drained, sought
 from ledgers import ask, by_the_second, credits_, pool
 from server.archive import CallState
 from server.keeper.drain import ArchiveBehind, PartitionLost, following
@@ -108,7 +108,7 @@ async def test_a_call_that_lapsed_can_be_found_with_what_it_paid(house: House) -
 
     await drained(house)
 
-    call = await house.archive.find_call("contoso", "sbc-1", "call-1")
+    call = await house.archive.find_call(sought())
     assert call is not None
     assert (call.state, call.used_seconds) == (CallState.EXPIRED, 0)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from keepers import PARTITION, SMALL_MS, House, drained
+from keepers import PARTITION, SMALL_MS, House, drained, sought
 from ledgers import YEAR_MS, by_the_second, credits_, pool
 from policy.decision import Reason
 from server.ledger import (
@@ -85,7 +85,7 @@ async def test_a_call_announced_again_pays_only_what_it_had_not_paid(house: Hous
 
     with pytest.raises(CallUnknown):
         await house.settle("call-1", 3, 90)
-    found = await house.archive.find_call("contoso", "sbc-1", "call-1")
+    found = await house.archive.find_call(sought())
     assert found is not None
     uses = tuple(Use(0, use.seconds, use.micros) for use in found.uses)
     await house.reserve("call-1", 3, credits_(), want=60, used=90, uses=uses)

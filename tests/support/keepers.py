@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from ledgers import ManualClock, a_question, an_account
 from policy.decision import CreditsPurse, PayerKind, PoolPurse, Purse
 from policy.rate import Rate
-from server.archive import AccountImage, Archive, Database
+from server.archive import AccountImage, Archive, Database, SoughtCall
 from server.keeper.figures import Figures
 from server.keeper.keeper import Keeper
 from server.keeper.parts import KeeperParts
@@ -146,6 +146,11 @@ class House:
         """What the archive would open the account with."""
         (image,) = await self.archive.preview(PARTITION, [])
         return image
+
+
+def sought(call_id: str = "call-1", decision_id: str = "", since_ms: int = 0) -> SoughtCall:
+    """Name a call of contoso's first gateway for the archive."""
+    return SoughtCall("contoso", "sbc-1", call_id, decision_id, since_ms)
 
 
 async def drained(house: House) -> Keeper:

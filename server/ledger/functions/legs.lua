@@ -17,7 +17,10 @@ local function read_leg(keys, args, i)
     explanation = args[at + 9], announced = args[at + 10], used = 0, fresh = true,
     kind = 'reserved',
   }
-  if leg.announced ~= '' then leg.used = whole(match(leg.announced, '^(%d+)|'), 'used') end
+  if leg.announced ~= '' then
+    local used, uses, opened = match(leg.announced, '^(%d+)|([^|]*)|?([^|]*)$')
+    leg.used, leg.uses, leg.opened = whole(used, 'used'), uses, opened
+  end
   if leg.running ~= '' then leg.limit, leg.counted = match(leg.running, '^(%d+) (.+)$') end
   if record and record.gateway ~= leg.gateway then
     if not keys[k + 2] then return nil end
@@ -59,7 +62,8 @@ local function go_on(c, leg)
     c.held_before = before.held_before
     if before.list == c.list then c.uses = before.uses else c.other_purses = before.list end
   elseif leg.announced ~= '' and not leg.in_use then
-    c.uses = parse_uses(match(leg.announced, '^%d+|(.*)$'))
+    c.uses, c.taken_up = parse_uses(leg.uses), leg.opened ~= ''
+    if c.taken_up then c.opened = leg.opened end
     for _, use in pairs(c.uses) do c.used = c.used + use.seconds end
   end
   for index, use in pairs(c.uses) do c.granted[index] = use.seconds end
@@ -94,6 +98,7 @@ local function call_of(leg)
     before.facts = paid_as_it_began(before, leg.facts)
     return before
   end
+  leg.unknown = leg.opened == NOT_ASKED and not leg.live and not leg.in_use
   local c = new_call(leg.facts, leg.decision, leg.counted)
   if leg.live or leg.announced ~= '' then go_on(c, leg) end
   return c
@@ -180,7 +185,7 @@ end
 -- Plan all legs. Returns the reply, and the plan if there is one to commit. `values` are those of
 -- the only leg's account, where they were read before.
 local function plan_reserve(keys, args, forced, values)
-  local legs, asked, replies, deep = {}, {}, {}, false
+  local legs, asked, replies, deep, unknown = {}, {}, {}, false, false
   for i = 1, (#args - HEAD_ARGUMENTS) / LEG_ARGUMENTS do
     local leg = read_leg(keys, args, i)
     if not leg then return { 'OTHER' } end
@@ -193,7 +198,7 @@ local function plan_reserve(keys, args, forced, values)
       leg.call = call_of(leg)
       asked[#asked + 1] = leg.call
       if leg.live then asked[#asked + 1] = leg.live end
-      deep = deep or leg.announced ~= ''
+      deep, unknown = deep or leg.announced ~= '', unknown or leg.unknown
     end
   end
   if #asked == 0 then return answers_of(replies) end
@@ -202,6 +207,7 @@ local function plan_reserve(keys, args, forced, values)
   local part, acct = load(keys, args[1], args[2], asked, deep, values)
   if not acct then return { 'NO_ACCOUNT' } end
   if acct.digest ~= args[3] then return { 'STALE', acct.digest } end
+  if unknown then return { 'NO_CALL' } end
   expire_lots(keys, acct, part, legs[1].decision)
   local plan = new_plan(acct, part)
   for i, leg in ipairs(legs) do
@@ -233,10 +239,12 @@ end
 --   ARGV   now_ms, tenant, facts_digest, mode (d: dry run, a: all or nothing, or empty; in capitals
 --          or S where it was asked after expiring), then per leg: gateway, "sequence fingerprint",
 --          decision_id, reason of the rules or '', wanted_seconds, floor_seconds,
---          "limit field" of running calls or '', facts, explanation, "used_seconds|uses" or '';
+--          "limit field" of running calls or '', facts, explanation, "used_seconds|uses|opened"
+--          or '' (opened: the decision that began it, nothing, or ? where nobody asked for it);
 --          last, if asked for: the gateways that ASIDE named, each ended by a group separator
 --   reply  an answer, or a list of one per leg | REUSED | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
---          | ASIDE, per leg the gateway whose call is over and whose id is taken, or ''
+--          | NO_CALL where a leg says ? and nothing is known that goes on | ASIDE, per leg the
+--          gateway whose call is over and whose id is taken, or ''
 local function reserve(keys, args)
   if not call then bind() end
   local mode = args[4]

@@ -90,7 +90,8 @@ local function note_call(plan, kind, question, c, nonce, paid)
     .. '\nopened=' .. c.opened .. '\nasked=' .. question.asked .. '\nsegments=' .. segments
       .. '\nuses=' .. uses
     .. '\nbefore=' .. c.before .. '\nheld_before=' .. c.held_before
-    .. (c.other_purses and '\nother_purses=' .. c.other_purses or '') .. '\nreport=' .. report
+    .. (c.other_purses and '\nother_purses=' .. c.other_purses or '')
+    .. (c.taken_up and '\ntaken_up=1' or '') .. '\nreport=' .. report
     .. '\nunfunded=' .. (c.unfunded and '1' or '') .. '\nlots=' .. paid .. money_lines(acct)
       .. '\nfacts=' .. c.facts)
 end
