@@ -40,7 +40,7 @@ def examine(settings: Settings, *, repair: bool) -> int:
 
 async def _examine(settings: Settings, *, repair: bool) -> int:
     async with running_parts(settings, patience_seconds=_PATIENCE_SECONDS) as (parts, store):
-        doctor = Doctor(Auditor(store), parts)
+        doctor = Doctor(Auditor(store), parts, settings.clock_tolerance_seconds)
         found = await doctor.examine()
         _tell(found)
         if not found:

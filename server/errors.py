@@ -35,6 +35,7 @@ from server.ledger import (
     CallUnknown,
     LedgerDamaged,
     LedgerUnavailable,
+    PartitionAhead,
     RequestReused,
 )
 from server.store import StoreUnavailable
@@ -273,6 +274,13 @@ TABLE: Mapping[type[Exception], Failure] = {
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "READER_TOO_SLOW",
         "The reader fell 1,000 entries behind. Resume from the last cursor received.",
+    ),
+    PartitionAhead: Failure(
+        grpc.StatusCode.UNAVAILABLE,
+        "PARTITION_AHEAD",
+        "A wrong clock carried this account's partition ahead, past the end of what was to come in;"
+        " nothing came in. Once `python -m server doctor --repair` was run it does by itself.",
+        _LEDGER_RETRY_MS,
     ),
     LedgerUnavailable: _NO_LEDGER,
     StoreUnavailable: _NO_LEDGER,

@@ -69,7 +69,7 @@ async def _work(settings: Settings) -> None:
 @asynccontextmanager
 async def joined_keeper(
     settings: Settings,
-    make_clock: Callable[[Store], StoreClock] = StoreClock,
+    make_clock: Callable[[Store, int], StoreClock] = StoreClock,
     around_payments: AroundPayments = plain,
 ) -> AsyncIterator[Keeper]:
     """Join a keeper with all of its duties; it works once it is run.
@@ -104,7 +104,7 @@ async def running_parts(
     settings: Settings,
     *,
     patience_seconds: float | None = None,
-    make_clock: Callable[[Store], StoreClock] = StoreClock,
+    make_clock: Callable[[Store, int], StoreClock] = StoreClock,
 ) -> AsyncIterator[tuple[KeeperParts, Store]]:
     """Join the parts that a keeper, and whoever looks after it, works with, and their store.
 
@@ -113,7 +113,7 @@ async def running_parts(
     """
     store = Store(store_url(settings))
     archive = open_archive(settings)
-    clock = make_clock(store)
+    clock = make_clock(store, settings.clock_tolerance_seconds)
     keeping, journal = Keeping(store), JournalReader(store)
     async with asyncio.timeout(patience_seconds):
         await _wait_for_store(clock)

@@ -67,6 +67,7 @@ def _gauges(engine: Engine) -> dict[str, Gauge]:
         "waiting_for_ledger": lambda: engine.load.waiting,
         "waiting_limit": lambda: engine.load.limit,
         "records_waiting": lambda: engine.records.waiting,
+        "store_clock_refused": lambda: float(engine.clock.off_seconds != 0),
         "ledger_up": lambda: float(engine.watch.up),
         "ledger_nodes_away": lambda: len(engine.watch.away),
         "accounts_unopened": lambda: engine.opening.waiting,

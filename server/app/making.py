@@ -22,11 +22,12 @@ def _nothing_more(_: Engine, __: TransportServer) -> list[str]:
 class Making:
     """How stores and clocks are made, what stands around the transport, what else is served.
 
-    `more_services` registers services and returns their full names.
+    `clock` is given how far clocks may differ, in seconds. `more_services` registers services and
+    returns their full names.
     """
 
     store: Callable[[str], Store] = Store
-    clock: Callable[[Store], StoreClock] = StoreClock
+    clock: Callable[[Store, int], StoreClock] = StoreClock
     around: Callable[[Engine, TransportServer], TransportServer] = _as_it_is
     more_services: Callable[[Engine, TransportServer], list[str]] = _nothing_more
 

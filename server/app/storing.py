@@ -31,7 +31,9 @@ async def open_store(settings: Settings, stack: AsyncExitStack, making: Making) 
     ground = await lay_ground(settings, stack)
     store = making.store(ground.url)
     stack.push_async_callback(store.close)
-    return OpenStore(store, ground.name, ground.url, making.clock(store))
+    return OpenStore(
+        store, ground.name, ground.url, making.clock(store, settings.clock_tolerance_seconds)
+    )
 
 
 def make_watching(

@@ -18,6 +18,7 @@ from server.ledger import (
     Ledger,
     LedgerError,
     LedgerUnavailable,
+    LotDue,
     LotUnknown,
     Refund,
     RefundTooLarge,
@@ -104,10 +105,17 @@ class Applying:
         return dict(request.body)
 
     async def _top_up(self, request: FundingRequest) -> None:
+        await self._add_lot(request, request.tenant_id)
+
+    async def _add_lot(self, request: FundingRequest, tenant_id: str) -> None:
         body = request.body
-        await self.ledger.top_up(
-            TopUp(request.tenant_id, body["lot_id"], body["micros"], body["expire_ms"])
-        )
+        try:
+            await self.ledger.top_up(
+                TopUp(tenant_id, body["lot_id"], body["micros"], body["expire_ms"])
+            )
+        except LotDue as error:
+            text = "What was to come in would have expired before it came. Nothing was moved."
+            raise FundingRefused(Why.LOT_DUE, text) from error
 
     async def _leave_to_its_charge(self, request: FundingRequest) -> None:
         """Move nothing: the charge that was written down with it goes its own way."""
@@ -152,7 +160,12 @@ class Applying:
             text = f"{receiver} is kept in {there.currency}; money moves within one currency."
             raise FundingRefused(Why.CURRENCIES_DIFFER, text, {"currency_code": there.currency})
         await self._debit(request)
-        await self.ledger.top_up(TopUp(receiver, body["lot_id"], body["micros"], body["expire_ms"]))
+        try:
+            await self._add_lot(request, receiver)
+        except FundingRefused:
+            back = Refund(request.tenant_id, f"back:{body['debit_id']}", "", body["micros"])
+            await self.ledger.refund(back)
+            raise
 
     async def _freeze(self, request: FundingRequest) -> None:
         with _in_order():

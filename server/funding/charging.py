@@ -20,7 +20,7 @@ from server.archive.charges import RECHARGE, ChargeRow, find_charge, save_charge
 from server.archive.funding import hold_funding, save_funding
 from server.archive.outbox import Notice, NoticeKind
 from server.funding.applying import in_time
-from server.ledger import Ledger, TopUp
+from server.ledger import Ledger, LotDue, TopUp
 from server.payments import (
     Charge,
     Charged,
@@ -85,10 +85,26 @@ class Charging:
 
     async def credit(self, charge: ChargeRow) -> ChargeRow:
         """Put what was charged into the ledger; it becomes a lot of the charge's name, once."""
+        try:
+            await self._add_lot(charge)
+        except LotDue:
+            # It was taken so long ago that it would be over: it lives as long, from now on.
+            charge = await self.database.write(lambda c: self._renewed(c, charge))
+            await self._add_lot(charge)
+        return await self.database.write(lambda c: self._credited(c, charge.charge_id))
+
+    async def _add_lot(self, charge: ChargeRow) -> None:
         lot = TopUp(charge.tenant_id, charge.lot_id, charge.micros, charge.expire_ms)
         async with in_time():
             await self.ledger.top_up(lot)
-        return await self.database.write(lambda c: self._credited(c, charge.charge_id))
+
+    def _renewed(self, connection: Connection, seen: ChargeRow) -> ChargeRow:
+        charge = find_charge(connection, seen.charge_id, hold=True)
+        assert charge is not None
+        if charge.expire_ms == seen.expire_ms:
+            charge.expire_ms += self.now_ms() - charge.create_ms
+            save_charge(connection, charge)
+        return charge
 
     def note(
         self, connection: Connection, charge_id: str, result: Result | None

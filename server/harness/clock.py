@@ -22,8 +22,8 @@ class Shift:
 class MovedClock(StoreClock):
     """The store's clock, as far ahead of it as a test has moved it."""
 
-    def __init__(self, store: Store, shift: Shift) -> None:
-        super().__init__(store)
+    def __init__(self, store: Store, tolerance_seconds: int, *, shift: Shift) -> None:
+        super().__init__(store, tolerance_seconds)
         self._shift = shift
 
     @override

@@ -13,8 +13,10 @@ from server.keeper.reading import EntryUnknown, read_entry
 from server.keeper.rebuild import RebuildOvertaken
 from server.ledger.audit import AuditedAccount, Auditor, PartitionAudit, PartitionBusy
 from server.ledger.journal import JournalEntry
+from server.store import TOLERANCE_SECONDS
 
 _PAGE = 10_000
+_MS = 1_000
 # Of a partition that is archived while it is looked at; what differs each time does so for good.
 _MOST_LOOKS = 5
 
@@ -44,8 +46,13 @@ class Doctor:
     Raises what the ledger and the archive raise.
     """
 
-    def __init__(self, auditor: Auditor, parts: KeeperParts) -> None:
+    def __init__(
+        self, auditor: Auditor, parts: KeeperParts, tolerance_seconds: int = TOLERANCE_SECONDS
+    ) -> None:
+        """`tolerance_seconds` is how far a partition may be ahead of the clock."""
         self._auditor = auditor
+        self._now_ms = parts.now_ms
+        self._tolerance_ms = tolerance_seconds * _MS
         self._journal = parts.journal
         self._archive = parts.archive
         self._rebuild = parts.rebuild
@@ -98,13 +105,19 @@ class Doctor:
             return [Difference(partition, "", f"was lost: {lost}", Repair.REBUILD)]
         except (ArchiveBehind, EntryUnfit, EntryUnknown) as error:
             return [Difference(partition, "", str(error), Repair.RESTORE_ARCHIVE)]
-        found = list(_reservations(partition, audit))
+        found = [*self._time(partition, audit), *_reservations(partition, audit)]
         accounts = {image.account.tenant_id: image for image in images}
         for tenant_id in sorted({*audit.accounts, *accounts}):
             image = accounts.get(tenant_id)
             texts = [*_sums(audit.accounts.get(tenant_id), image), *_tallies(audit, image)]
             found += [Difference(partition, tenant_id, text, Repair.REBUILD) for text in texts]
         return found
+
+    def _time(self, partition: int, audit: PartitionAudit) -> Iterator[Difference]:
+        ahead_ms = audit.time_ms - self._now_ms()
+        if ahead_ms > self._tolerance_ms:
+            text = f"its time is {ahead_ms // _MS} s ahead: somebody wrote with a wrong clock"
+            yield Difference(partition, "", text, Repair.REBUILD)
 
     async def _position(self, partition: int) -> Position | None:
         return (await self._archive.positions()).get(partition)

@@ -22,6 +22,7 @@ from server.ledger import Balance
 from server.ledger.journal import JournalEntry, JournalReader
 from server.ledger.keeping import JournalEnd, Keeping, RestoredAccount, RestoredLot
 from server.ledger.keys import call_key, call_reference
+from server.ledger.limits import LONG_DUE_MS
 
 _NONCE_BYTES = 10
 # How often a journal may grow between the reading of its last entries and its closing.
@@ -201,6 +202,5 @@ def _has_something(lot: LotRow) -> bool:
 
 
 def _restored_lot(lot: LotRow) -> RestoredLot:
-    # A lot that was voided is due, however long it would have lasted.
-    expire_ms = lot.purchase_ms if lot.voided else lot.expire_ms
+    expire_ms = LONG_DUE_MS if lot.voided else lot.expire_ms
     return RestoredLot(lot.lot_id, expire_ms, lot.purchase_ms, lot.left_micros, voided=lot.voided)

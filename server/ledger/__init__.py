@@ -36,7 +36,9 @@ from server.ledger.trouble import (
     LedgerDamaged,
     LedgerError,
     LedgerUnavailable,
+    LotDue,
     LotUnknown,
+    PartitionAhead,
     PartitionNotOpen,
     RefundTooLarge,
     RequestReused,
@@ -99,7 +101,8 @@ class Ledger(Protocol):
     async def top_up(self, lot: TopUp) -> None:
         """Fund an account with a lot, once per lot id; what is owed is paid out of it first.
 
-        Raises `RequestReused` where the id stands for another lot, `AccountUnknown`.
+        Raises `RequestReused` where the id stands for another lot, `AccountUnknown`, and where the
+        lot would be over at once `LotDue`, or `PartitionAhead` if only by its partition's time.
         """
 
     async def void_lot(self, tenant_id: str, lot_id: str) -> None:
@@ -160,8 +163,10 @@ __all__ = [
     "LedgerDamaged",
     "LedgerError",
     "LedgerUnavailable",
+    "LotDue",
     "LotUnknown",
     "OpenAccount",
+    "PartitionAhead",
     "PartitionNotOpen",
     "Question",
     "Refund",

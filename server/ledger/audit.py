@@ -43,7 +43,7 @@ class AuditedAccount:
 
 @dataclass(slots=True)
 class PartitionAudit:
-    """A partition after entry `n` of its journal.
+    """A partition after entry `n` of its journal, which was written at `time_ms`.
 
     `held_micros` by tenant and `held_tallies` by field are what the calls that run hold, added up;
     `lost_calls` stand in the index of reservations and nowhere else.
@@ -52,6 +52,7 @@ class PartitionAudit:
     epoch: int
     n: int
     nonce: str
+    time_ms: int
     accounts: dict[str, AuditedAccount] = field(default_factory=dict)
     # By field: what was debited, and what is held.
     tallies: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -108,8 +109,8 @@ class Auditor:
 
 
 def _read_accounts(meta: str, fields: Mapping[str, str]) -> PartitionAudit:
-    epoch, n, nonce, _, _ = meta.split(" ")
-    audit = PartitionAudit(int(epoch), int(n), nonce)
+    epoch, n, nonce, time_ms, _ = meta.split(" ")
+    audit = PartitionAudit(int(epoch), int(n), nonce, int(time_ms))
     for name, text in fields.items():
         kind, _, rest = name.partition("/")
         if kind == "money":

@@ -14,3 +14,5 @@ REFUSAL_LIFETIME_MS = 120_000
 PLENTY = 4
 # A refund to a lot that is over opens a lot of its own, which lives this long.
 REFUND_LIFETIME_MS = 30 * 24 * 60 * 60 * 1_000
+# When a voided lot expires: it is due whatever the clock says.
+LONG_DUE_MS = 1

@@ -11,7 +11,7 @@ from server.ledger.answers import Answer, Balance
 from server.ledger.keys import opening_lot, partition_of
 from server.ledger.memory_account import Account, Lot
 from server.ledger.memory_call import ModelCall, Purses
-from server.ledger.memory_step import Step, Wish
+from server.ledger.memory_step import Step, StepTime, Wish
 from server.ledger.questions import (
     CallKey,
     DirectDebit,
@@ -31,7 +31,9 @@ from server.ledger.trouble import (
     CurrencyChanged,
     FactsStale,
     FundsMissing,
+    LotDue,
     LotUnknown,
+    PartitionAhead,
     RefundTooLarge,
     RequestReused,
     Superseded,
@@ -62,7 +64,7 @@ class MemoryLedger:
         draft = deepcopy(known) or Account(
             tenant_id, account.currency, account.facts_digest, prepaid=account.prepaid
         )
-        step = Step(draft, self._now_ms(tenant_id))
+        step = Step(draft, self._time(tenant_id))
         if known is None:
             step.note("opened")
         elif (draft.digest, draft.prepaid) != (account.facts_digest, account.prepaid):
@@ -70,7 +72,8 @@ class MemoryLedger:
             draft.version += 1
             step.note("described")
         lot_id = opening_lot(tenant_id)
-        if opening is not None and lot_id not in draft.known:
+        is_due = account.opening_expire_ms <= step.now_ms
+        if opening is not None and lot_id not in draft.known and not is_due:
             wire.require_whole(opening_balance_micros=opening)
             step.top_up(Lot(lot_id, account.opening_expire_ms, step.now_ms, opening))
         self._commit(step)
@@ -157,9 +160,14 @@ class MemoryLedger:
         wire.require_money(lot.micros)
         what = ("lot", str(lot.micros), str(lot.expire_ms))
         step = self._open_money(lot.tenant_id, lot.lot_id, what)
-        if step is not None:
-            step.top_up(Lot(lot.lot_id, lot.expire_ms, step.now_ms, lot.micros))
-            self._commit(step)
+        if step is None:
+            return
+        if lot.expire_ms <= step.asked_ms:
+            raise LotDue
+        if lot.expire_ms <= step.now_ms:
+            raise PartitionAhead(str(step.now_ms))
+        step.top_up(Lot(lot.lot_id, lot.expire_ms, step.now_ms, lot.micros))
+        self._commit(step)
 
     async def void_lot(self, tenant_id: str, lot_id: str) -> None:
         """Take a lot out of use."""
@@ -225,7 +233,7 @@ class MemoryLedger:
     def _open_setting(self, tenant_id: str, kind: str, asked_ms: int | None) -> Step:
         if tenant_id not in self._accounts:
             raise AccountUnknown(tenant_id)
-        step = Step(deepcopy(self._accounts[tenant_id]), self._now_ms(tenant_id))
+        step = Step(deepcopy(self._accounts[tenant_id]), self._time(tenant_id))
         if asked_ms is not None:
             if asked_ms < step.account.asked_ms.get(kind, 0):
                 raise Superseded
@@ -324,7 +332,7 @@ class MemoryLedger:
         if digest not in {"", account.digest}:
             raise FactsStale(account.digest)
         small_until_ms = self._small_until_ms.get(partition_of(tenant_id), 0)
-        step = Step(deepcopy(account), self._now_ms(tenant_id), small_until_ms)
+        step = Step(deepcopy(account), self._time(tenant_id), small_until_ms)
         step.take_from_due_lots()
         return step
 
@@ -396,7 +404,7 @@ class MemoryLedger:
             for (tenant_id, _), call in self._calls.items()
             if partition_of(tenant_id) == partition
             and call.state == "live"
-            and call.expire_time_ms <= self._now_ms(tenant_id)
+            and call.expire_time_ms <= self._time(tenant_id).now_ms
         ]
         return sorted(due, key=lambda call: (call.expire_time_ms, call.member))
 
@@ -404,10 +412,12 @@ class MemoryLedger:
         due = self._due(partition)[:limit]
         for call in due:
             tenant_id = call.key.tenant_id
-            step = Step(deepcopy(self._accounts[tenant_id]), self._now_ms(tenant_id))
+            step = Step(deepcopy(self._accounts[tenant_id]), self._time(tenant_id))
             step.expire(deepcopy(call))
             self._commit(step)
         return len(due)
 
-    def _now_ms(self, tenant_id: str) -> int:
-        return max(self._clock.now_ms(), self._partition_time_ms.get(partition_of(tenant_id), 0))
+    def _time(self, tenant_id: str) -> StepTime:
+        asked_ms = self._clock.now_ms()
+        last_ms = self._partition_time_ms.get(partition_of(tenant_id), 0)
+        return StepTime(max(asked_ms, last_ms), asked_ms)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from policy.decision import Reason
 from server.ledger.answers import Answer
 from server.ledger.keys import running_field
-from server.ledger.limits import EXPIRE_VALIDITIES, REFUND_LIFETIME_MS
+from server.ledger.limits import EXPIRE_VALIDITIES, LONG_DUE_MS, REFUND_LIFETIME_MS
 from server.ledger.memory_account import Account, Lot
 from server.ledger.memory_call import ModelCall, Purses
 from server.ledger.questions import (
@@ -46,13 +47,21 @@ class Wish:
     granted_before: bool = False
 
 
+class StepTime(NamedTuple):
+    """The time of a step, which never runs back, and that of who asks: lots go by that."""
+
+    now_ms: int
+    asked_ms: int
+
+
 class Step:
     """What one verb changes: made on copies, and thrown away where it raises."""
 
-    def __init__(self, account: Account, now_ms: int, small_until_ms: int = 0) -> None:
+    def __init__(self, account: Account, time: StepTime, small_until_ms: int = 0) -> None:
         self.account = account
-        self.now_ms = now_ms
-        self._grants_are_small = now_ms < small_until_ms
+        self.now_ms = time.now_ms
+        self.asked_ms = time.asked_ms
+        self._grants_are_small = time.now_ms < small_until_ms
         self.kinds: list[str] = []
         # Calls with their new state; True for a refusal because another gateway has the call id.
         self.calls: list[tuple[ModelCall, bool]] = []
@@ -80,7 +89,7 @@ class Step:
             return False
         lot = self.account.lots.get(lot_id)
         if lot is not None and lot.left_micros > 0:
-            lot.voided, lot.expire_ms = True, min(lot.expire_ms, self.now_ms)
+            lot.voided, lot.expire_ms = True, LONG_DUE_MS
         self.account.known[lot_id] = (*what, "voided")
         self.note("lot_voided")
         self.take_from_due_lots()
@@ -111,22 +120,22 @@ class Step:
         account = self.account
         lot = account.lots.get(refund.lot_id)
         has_something = lot is not None and lot.left_micros > 0
-        if lot is not None and has_something and not lot.voided and lot.expire_ms > self.now_ms:
+        if lot is not None and has_something and not lot.voided and lot.expire_ms > self.asked_ms:
             return lot
         known = account.known.get(refund.lot_id, ())
         is_lot = len(known) == _LOT_PARTS and known[0] == "lot"
-        if is_lot and not has_something and int(known[2]) > self.now_ms:
+        if is_lot and not has_something and int(known[2]) > self.asked_ms:
             lot = Lot(refund.lot_id, int(known[2]), self.now_ms, 0)
         else:
             lot_id = f"refund:{refund.refund_id}"
-            lot = Lot(lot_id, self.now_ms + REFUND_LIFETIME_MS, self.now_ms, 0)
+            lot = Lot(lot_id, self.asked_ms + REFUND_LIFETIME_MS, self.now_ms, 0)
             account.known[lot_id] = ("lot", str(refund.micros), str(lot.expire_ms))
         account.lots[lot.lot_id] = lot
         return lot
 
     def take_from_due_lots(self) -> None:
         """Let due lots expire as far as no running call holds them."""
-        if self.account.take_from_due_lots(self.now_ms):
+        if self.account.take_from_due_lots(self.asked_ms):
             self.note("lots_expired")
 
     def reserve(

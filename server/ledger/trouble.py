@@ -61,6 +61,20 @@ class Superseded(LedgerError):
     """Something newer of this kind was done to the account; what is older changes nothing."""
 
 
+class LotDue(LedgerError):
+    """The lot would be over already; nothing was taken in."""
+
+
+class PartitionAhead(LedgerError):
+    """Somebody with a wrong clock carried a partition so far ahead that a new lot would be over.
+
+    Nothing was taken in. The doctor mends it.
+    """
+
+    def __init__(self, time_ms: str) -> None:
+        super().__init__(f"its partition's time is {time_ms} ms; python -m server doctor mends it")
+
+
 class FundsMissing(LedgerError):
     """The account has less than was to be taken; nothing was taken."""
 

@@ -140,4 +140,5 @@ HELP = {
     "ledger_up": "1 while the ledger answers and takes writes, in a cluster any of it, else 0.",
     "ledger_nodes_away": "Primaries of the ledger that are away while others answer.",
     "accounts_unopened": "Accounts of tenants in use that could not be opened yet.",
+    "store_clock_refused": "Processes that do not believe the store's clock, for it jumped.",
 }

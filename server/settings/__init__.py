@@ -151,6 +151,13 @@ class Settings:
         "The database that outlives Redis: journal, accounts, usage records. Empty: a SQLite file "
         "in `data_folder`.",
     ] = ""
+    clock_tolerance_seconds: Annotated[
+        int,
+        kinds.whole(1, _SECONDS_A_DAY),
+        "How far the store's clock may be from what it should be by this machine's. A reading "
+        "that is farther off is refused and an alarm raised: the time goes on as it did, and no "
+        "money expires by it.",
+    ] = 300
     journal_max_entries: Annotated[
         int,
         kinds.whole(1_000, 100_000_000),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.store.clock import Clock, StoreClock
+from server.store.clock import TOLERANCE_SECONDS, Clock, StoreClock
 from server.store.connection import Store
 from server.store.embedded import EmbeddedServer, EmbeddedServerError
 from server.store.lane import Reply, Template
@@ -10,6 +10,7 @@ from server.store.trouble import FunctionMissing, StoreRefused, StoreUnavailable
 from server.store.wakeups import WakeUps
 
 __all__ = [
+    "TOLERANCE_SECONDS",
     "Clock",
     "EmbeddedServer",
     "EmbeddedServerError",

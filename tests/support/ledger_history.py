@@ -44,6 +44,8 @@ class History:
     sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     asked: list[tuple[str, Step]] = field(default_factory=list)
     made: int = 0
+    # How far the clock has jumped ahead.
+    ahead_seconds: int = 0
 
     def opening(self) -> list[tuple[str, Step]]:
         """Open every account: two prepaid ones and one that is invoiced."""
@@ -77,11 +79,21 @@ class History:
             (self._recharge, 4),
         )
         self.clock.pass_seconds(self.random.choice((0, 0, 1, 5, 20, 60, 200, 900)))
+        self._step_clock()
         weights = [weight for _, weight in makers]
         (maker,) = self.random.choices([maker for maker, _ in makers], weights)
         name, step = maker()
         self.asked.append((name, step))
         return name, step
+
+    def _step_clock(self) -> None:
+        """Let the clock jump ahead now and then, and come back some steps later."""
+        if self.ahead_seconds and self.random.random() < 0.4:
+            self.clock.pass_seconds(-self.ahead_seconds)
+            self.ahead_seconds = 0
+        elif self.random.random() < 0.01:
+            self.ahead_seconds = self.random.choice((400, 5_000, 10**8))
+            self.clock.pass_seconds(self.ahead_seconds)
 
     def _open(self, tenant: str, balance: int | None) -> Step:
         account: OpenAccount = an_account(

@@ -8,7 +8,9 @@ local function parse_tally(text)
   return { done = whole(done, 'a tally'), held = whole(held, 'a tally'), was = text }
 end
 
--- Read the partition's own line; nil where nothing was ever written.
+-- Read the partition's own line; nil where nothing was ever written. `now_ms` never runs back;
+-- `asked_ms` is the time of who asks, and lots go by that alone: whoever wrote last may have had a
+-- clock that was far ahead.
 local function parse_meta(text, now_ms)
   if not text then return nil end
   local epoch, n, nonce, time_ms, small_until_ms = match(text, '^(%d+) (%d+) (%S+) (%d+) (%d+)$')
@@ -16,6 +18,7 @@ local function parse_meta(text, now_ms)
   return {
     epoch = epoch, n = whole(n, 'meta'), nonce = nonce, entries = {},
     now_ms = max(now_ms, whole(time_ms, 'meta')), small_until_ms = whole(small_until_ms, 'meta'),
+    asked_ms = now_ms,
   }
 end
 

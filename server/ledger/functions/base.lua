@@ -21,6 +21,7 @@ local REPORT_GRACE_MS = 30000 -- A report may come this long after the granted s
 local EXPIRE_VALIDITIES = 2
 local REFUSAL_LIFETIME_MS = 120000
 local REFUND_LIFETIME_MS = 2592000000
+local LONG_DUE_MS = 1 -- When a voided lot expires: it is due whatever the clock says.
 local PLENTY = 4 -- A contended purse gives a quarter of what is left of it, or the floor.
 local REMEMBERED = 1000 -- Parsed texts of one kind.
 local REFERENCE_BYTES = 22

@@ -2,7 +2,7 @@
 
 -- Take from lots that are due what no running call holds.
 local function expire_lots(keys, acct, part, nonce)
-  if acct.lots_due_ms == 0 or acct.lots_due_ms > part.now_ms
+  if acct.lots_due_ms == 0 or acct.lots_due_ms > part.asked_ms
     or (acct.available or 0) <= 0 then return end
   if not acct.lots then
     local values = call('HMGET', keys[1], 'totals/' .. acct.tenant, 'lots/' .. acct.tenant)
@@ -11,7 +11,7 @@ local function expire_lots(keys, acct, part, nonce)
   local moved = {}
   for _, lot in ipairs(acct.lots) do
     local micros = min(lot.left, acct.available)
-    if lot.expire_ms <= part.now_ms and micros > 0 then
+    if lot.expire_ms <= part.asked_ms and micros > 0 then
       local sum = lot.voided and 'voided' or 'expired'
       lot.left, acct.available, acct[sum] = lot.left - micros, acct.available - micros,
         acct[sum] + micros

@@ -17,12 +17,14 @@ end
 -- top_up: fund an account with a lot, once per lot id.
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, lot id, micros, expire_ms
---   reply  OK | REUSED | NO_ACCOUNT
+--   reply  OK | REUSED | NO_ACCOUNT | LOT_DUE | AHEAD, the partition's time
 local function top_up(keys, args)
   if not call then bind() end
   local micros, expire_ms = whole(args[5], 'micros'), whole(args[6], 'expire_ms')
   local plan, _, reply = open_money(keys, args, format('lot %d %d', micros, expire_ms))
   if not plan then return reply end
+  if expire_ms <= plan.part.asked_ms then return { 'LOT_DUE' } end
+  if expire_ms <= plan.part.now_ms then return { 'AHEAD', digits(plan.part.now_ms) } end
   plan_lot(plan, { id = args[4], expire_ms = expire_ms, bought_ms = plan.part.now_ms,
     left = micros }, args[2])
   commit(keys, plan)
@@ -41,10 +43,9 @@ local function void_lot(keys, args)
   if match(known, ' voided$') then return { 'OK' } end
   local acct, part, lot = plan.acct, plan.part, find_lot(plan.acct, args[4])
   if lot then
-    lot.voided, lot.expire_ms = true, min(lot.expire_ms, part.now_ms)
+    lot.voided, lot.expire_ms = true, LONG_DUE_MS
     sort_lots(acct.lots)
-    acct.lots_due_ms = acct.lots_due_ms > 0 and min(acct.lots_due_ms, lot.expire_ms)
-      or lot.expire_ms
+    acct.lots_due_ms = LONG_DUE_MS
   end
   note(part, 'lot_voided', args[2], 'tenant=' .. acct.tenant .. '\nlot=' .. args[4]
     .. money_lines(acct))
@@ -85,12 +86,12 @@ end
 -- Choose the lot that a refund goes into: its own while that lasts, else a new one of a short life.
 local function refund_lot(acct, part, lot_id, known, refund_id)
   local lot, expire_ms = find_lot(acct, lot_id), nil
-  if lot and not lot.voided and lot.expire_ms > part.now_ms then return lot end
+  if lot and not lot.voided and lot.expire_ms > part.asked_ms then return lot end
   expire_ms = match(known or '', '^lot %d+ (%d+)$')
-  if not lot and expire_ms and whole(expire_ms, 'known') > part.now_ms then
+  if not lot and expire_ms and whole(expire_ms, 'known') > part.asked_ms then
     lot = { id = lot_id, expire_ms = whole(expire_ms, 'known') }
   else
-    lot = { id = 'refund:' .. refund_id, expire_ms = part.now_ms + REFUND_LIFETIME_MS }
+    lot = { id = 'refund:' .. refund_id, expire_ms = part.asked_ms + REFUND_LIFETIME_MS }
   end
   lot.bought_ms, lot.left, lot.voided = part.now_ms, 0, false
   acct.lots[#acct.lots + 1] = lot

@@ -37,7 +37,8 @@ local function open(keys, args)
   local part, acct = load(keys, args[1], tenant, {}, true)
   if not part and args[7] == '' then return { 'NO_PARTITION' } end
   part = part or { epoch = digits(whole(args[7], 'epoch')), n = 0, nonce = '-', small_until_ms = 0,
-                   now_ms = whole(args[1], 'now_ms'), entries = {} }
+                   now_ms = whole(args[1], 'now_ms'), asked_ms = whole(args[1], 'now_ms'),
+                   entries = {} }
   local were = call('HMGET', keys[1], 'about/' .. tenant, 'known/' .. tenant .. '/' .. lot_id)
   local currency, prepaid, version = match(were[1] or '- - 0', '^(%S+) (%S+) (%d+)$')
   if not currency then damaged('about') end
@@ -51,7 +52,8 @@ local function open(keys, args)
       .. args[4]
       .. '\ndigest=' .. args[5] .. '\nprepaid=' .. args[6])
   end
-  if args[8] ~= '' and not were[2] then
+  -- One that would be over already is not given yet.
+  if args[8] ~= '' and not were[2] and whole(args[10], 'expire_ms') > part.now_ms then
     local lot = { id = lot_id, expire_ms = whole(args[10], 'expire_ms'), bought_ms = part.now_ms,
       left = whole(args[8], 'micros') }
     plan_lot(plan, lot, args[2] .. 'l')

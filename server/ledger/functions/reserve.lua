@@ -192,8 +192,8 @@ local function reserve_at_once(keys, args, alike)
   local now_ms = now + 0
   if not read_line(line, values[1]) or not read_account(account, values[2], values[3])
     or account.digest ~= alike.digest then return nil, values end
-  if line.time_ms > now_ms then now, now_ms = line.time, line.time_ms end
   local lots_are_due = account.due_ms > 0 and account.due_ms <= now_ms
+  if line.time_ms > now_ms then now, now_ms = line.time, line.time_ms end
   if lots_are_due or line.small_ms > now_ms then return nil, values end
   if alike.reason then return refuse_first(keys, args, alike, now), values end
   local taken = wanted >= 1
