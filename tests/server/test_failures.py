@@ -49,6 +49,7 @@ from server.ledger import (
     CallUnknown,
     LedgerDamaged,
     LedgerUnavailable,
+    PartitionAhead,
     RequestReused,
 )
 from server.store import StoreUnavailable
@@ -69,6 +70,7 @@ CASES = [
     (ArchiveUnavailable("gone"), "UNAVAILABLE", "ARCHIVE_UNAVAILABLE", True),
     (LedgerUnavailable("gone"), "UNAVAILABLE", "LEDGER_UNAVAILABLE", True),
     (StoreUnavailable("gone"), "UNAVAILABLE", "LEDGER_UNAVAILABLE", True),
+    (PartitionAhead("1"), "UNAVAILABLE", "PARTITION_AHEAD", True),
     (LedgerDamaged("odd"), "DATA_LOSS", "LEDGER_DAMAGED", False),
     (AccountMissing("contoso", "The store in var"), "UNAVAILABLE", "ACCOUNT_UNKNOWN", True),
     (FactsBehind("contoso"), "UNAVAILABLE", "FACTS_BEHIND", True),
