@@ -28,17 +28,24 @@ _SYMBOLS: Final = re.compile(r"[^0-9A-Za-z]+")
 
 
 def refuse_blocked_caller(enquiry: Enquiry) -> Reason | None:
-    """Object to callers the tenant blocks; an exemption wins, an emergency's call-back too."""
+    """Object to callers the tenant blocks; an exemption wins, an emergency's call-back too.
+
+    Patterns look at what was presented and at the number it was read as: who spells it nationally
+    is the same caller.
+    """
     tenant = enquiry.tenant
     if not tenant.block_inbound or enquiry.call.emergency_callback:
         return None
     # Nobody's number is longer, and the effort of patterns is judged by this length.
     presented = _SYMBOLS.sub("", enquiry.call.calling_number)[:LONGEST_DIALLED]
-    if not any(pattern.search(presented) for pattern in tenant.blocked_callers):
+    spellings = (presented, enquiry.e164.removeprefix("+") or presented)
+    if not _matches(tenant.blocked_callers, spellings):
         return None
-    if any(pattern.search(presented) for pattern in tenant.exempt_callers):
-        return None
-    return Reason.CALLER_BLOCKED
+    return None if _matches(tenant.exempt_callers, spellings) else Reason.CALLER_BLOCKED
+
+
+def _matches(patterns: tuple[re.Pattern[str], ...], spellings: tuple[str, str]) -> bool:
+    return any(pattern.search(spelling) for pattern in patterns for spelling in spellings)
 
 
 def refuse_unlicensed_service(enquiry: Enquiry) -> Reason | None:

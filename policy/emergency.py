@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from phonenumbers.shortnumberinfo import is_emergency_number
 
 from policy.decision import EmergencyGrant
+from policy.emergency_spelling import LONGEST_EMERGENCY_NUMBER, read_emergency
 from policy.facts import EmergencyNumbers
-from policy.spelling import LONGEST_SPELLING, is_digits, strip_separators
+from policy.spelling import is_digits
 
-# Checked where the table is loaded, so that nothing listed can be too long to match.
-LONGEST_EMERGENCY_NUMBER: Final = 8
+# The service that RFC 5031 names, as a key of the dial masks; sub-services follow a point.
+SOS: Final = "sos"
+# What "sos" is routed as where a country says nothing else: the first of these that it has.
+MAIN_NUMBERS: Final = ("112", "911", "999", "000", "111", "119", "110")
+# Where the place is not known: every GSM network takes it for an emergency.
+NUMBER_ANYWHERE: Final = "112"
+_SERVICE: Final = re.compile(r"sos(\.[a-z0-9-]+)*")
 
 
 class InvalidEmergencyNumbers(ValueError):
@@ -26,15 +32,19 @@ def match_emergency(
     """Grant a dialled emergency number of any of the caller's locations, the earlier one first.
 
     The whole of the digits must match, never a prefix: 9112025551234 is no emergency, but a free
-    call to anywhere for who knows the trick. Separators, "tel:", a "+" in front and digits of
-    other scripts are read past, since no other number is spelled so and `dial_as` says what to
-    route. Never raises, whatever was dialled.
+    call to anywhere for who knows the trick. How they are spelled does not matter, since no other
+    number is spelled so and `dial_as` says what to route. The name "sos" (RFC 5031) is an emergency
+    wherever it comes from. Never raises, whatever was dialled.
     """
-    digits = _read_digits(dialled)
-    if not digits:
+    if is_beyond_emergency(dialled):
         return None
+    wanted = read_emergency(dialled)
+    if not wanted:
+        return None
+    if not wanted.isdecimal():
+        return _match_service(wanted, locations, emergency)
     for location in locations:
-        grant = _match_at(digits, location, emergency)
+        grant = _match_at(wanted, location, emergency)
         if grant is not None:
             return grant
     return None
@@ -49,17 +59,30 @@ def is_beyond_emergency(dialled: str) -> bool:
     return len(digits) > LONGEST_EMERGENCY_NUMBER and is_digits(digits)
 
 
-def _read_digits(dialled: str) -> str:
-    """Read the digits of what was dialled; nothing if it holds anything else or far too many."""
-    if len(dialled) > LONGEST_SPELLING:
-        return ""
-    digits = dialled.removeprefix("+")
-    if not is_digits(digits):
-        text = strip_separators(dialled.strip()).removeprefix("+").partition(";")[0]
-        if not text.isdecimal() or len(text) > LONGEST_EMERGENCY_NUMBER:
-            return ""
-        digits = "".join(str(unicodedata.decimal(digit)) for digit in text)
-    return digits if len(digits) <= LONGEST_EMERGENCY_NUMBER else ""
+def name_services(numbers: Sequence[str], masks: Mapping[str, str]) -> dict[str, str]:
+    """Add to the dial masks of a country what "sos" is routed as, if they do not say so."""
+    if SOS in masks or not numbers:
+        return dict(masks)
+    main = next((number for number in MAIN_NUMBERS if number in numbers), numbers[0])
+    return {**masks, SOS: main}
+
+
+def _match_service(
+    service: str, locations: tuple[str, ...], emergency: Mapping[str, EmergencyNumbers]
+) -> EmergencyGrant:
+    """Route a service by its own row, else by that of the service it belongs to."""
+    for location in locations:
+        row = _row(location, emergency)
+        name = service if row is not None else ""
+        while row is not None and name:
+            if name in row.dial_masks:
+                return EmergencyGrant(row.dial_masks[name], row.country)
+            name = name.rpartition(".")[0]
+    return EmergencyGrant(NUMBER_ANYWHERE, "")
+
+
+def _row(location: str, emergency: Mapping[str, EmergencyNumbers]) -> EmergencyNumbers | None:
+    return emergency.get(location) or emergency.get(location.strip().upper())
 
 
 def _match_at(
@@ -71,7 +94,7 @@ def _match_at(
     safe side. Where the table has some the library is not asked, for it knows others than the
     caller's network does: 112 in the United States is no emergency number of ours.
     """
-    row = emergency.get(location) or emergency.get(location.strip().upper())
+    row = _row(location, emergency)
     if row is not None and row.numbers:
         dial_as = digits if digits in row.numbers else row.dial_masks.get(digits)
         return EmergencyGrant(dial_as, row.country) if dial_as else None
@@ -85,6 +108,8 @@ def check_emergency_numbers(row: EmergencyNumbers) -> None:
     Raises InvalidEmergencyNumbers, which names what is wrong.
     """
     for digits in (*row.numbers, *row.dial_masks):
+        if digits not in row.numbers and _SERVICE.fullmatch(digits):
+            continue
         if not is_digits(digits) or len(digits) > LONGEST_EMERGENCY_NUMBER:
             raise InvalidEmergencyNumbers(
                 f"{row.country}: {digits!r} is not 1 to {LONGEST_EMERGENCY_NUMBER} digits"

@@ -25,6 +25,7 @@ from policy.numbering import read_number
 from policy.payer import Party, call_type, find_party
 from policy.premium import find_treatment
 from policy.reach import is_destination_reachable
+from policy.spelling import read_past_uri
 
 # Where callers are who withhold their number, or whose number leads nowhere.
 NOWHERE: Final = Destination("", "", NumberClass.ORDINARY, "unknown")
@@ -123,13 +124,19 @@ def _read_far_end(call: Call, tenant: Tenant, party: Party) -> str | None:
     """
     _, account, user, service = party
     if service is not None:
-        return read_number(call.calling_number, service.country)
+        return _read_caller(call.calling_number, service.country)
     somebody = account if user is None else user
     # Whatever is no service number's is somebody's.
     assert somebody is not None
     if call.kind is _INBOUND:
-        return read_number(call.calling_number, somebody.usage_location)
+        return _read_caller(call.calling_number, somebody.usage_location)
     return read_number(call.called_number, somebody.usage_location, tenant.dial_plan)
+
+
+def _read_caller(presented: str, country: str) -> str | None:
+    """Read who calls, generously: what no number of ours is spelled like hides nobody."""
+    e164 = read_number(presented, country)
+    return read_number(read_past_uri(presented), country) if e164 is None else e164
 
 
 def _counted_country(destination: Destination, catalogue: Catalogue, here: str) -> str:

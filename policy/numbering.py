@@ -13,13 +13,20 @@ from phonenumbers.shortnumberinfo import is_valid_short_number_for_region
 
 from policy.dial_plan import apply_dial_plan
 from policy.facts import DialPlanRule
-from policy.spelling import LONGEST_SPELLING, is_digits, strip_separators
+from policy.spelling import (
+    LONGEST_SPELLING,
+    is_digits,
+    split_context,
+    strip_separators,
+)
 
 # ITU-T E.164: country code and national number together.
 LONGEST_E164_DIGITS: Final = 15
 LONGEST_SHORT_CODE: Final = 6
 # Spellings that took the library's full reading, 40 us each; about 5 MB when full.
 SPELLINGS_CACHED: Final = 16_384
+
+_CODE_LENGTHS: Final = (1, 2, 3)
 
 # How the world dials out, whatever the country; the country's own prefix is the library's matter.
 _INTERNATIONAL_PREFIXES: Final = ("00", "011")
@@ -46,21 +53,41 @@ def read_number(dialled: str, country: str, dial_plan: tuple[DialPlanRule, ...] 
     then are read as that country dials. Letters, extensions, short codes and lengths that the
     country does not have are no numbers; that nobody holds a number is not judged here.
     """
-    if len(dialled) > LONGEST_SPELLING:
-        return None
-    if dialled[:1] == "+":
+    if dialled[:1] == "+" and len(dialled) <= LONGEST_SPELLING:
         digits = dialled[1:]
         if digits.isdecimal() and digits.isascii():
             # The spelling of gateways, and so of nearly every question.
             return _read_international(dialled, digits)
     if not is_digits(dialled):
-        dialled = strip_separators(dialled)
+        dialled, country = _read_signs(dialled, country)
+    if len(dialled) > LONGEST_SPELLING:
+        return None
     if dial_plan and not dialled.startswith("+"):
         dialled = apply_dial_plan(dialled, dial_plan)
     if dialled.startswith("+"):
         digits = dialled[1:]
         return _read_international(dialled, digits) if is_digits(digits) else None
     return _read_national(dialled, country) if is_digits(dialled) else None
+
+
+def _read_signs(dialled: str, country: str) -> tuple[str, str]:
+    """Read past parameters and separators; a context may say as which country's a number is read.
+
+    What is too long is left as it is.
+    """
+    if ";" in dialled:
+        dialled, context = split_context(dialled)
+        country = _country_of_context(context, country)
+    return (strip_separators(dialled) if len(dialled) <= LONGEST_SPELLING else dialled), country
+
+
+def _country_of_context(digits: str, country: str) -> str:
+    """Say as which country's a local number is read: by its context, if that is of another one."""
+    for length in _CODE_LENGTHS:
+        countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or 0), ())
+        if countries:
+            return country if country in countries else countries[0]
+    return country
 
 
 def _read_international(spelling: str, digits: str) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import EmergencyGrant
 from policy.emergency import match_emergency
-from policy.facts import Catalogue, Tenant
+from policy.facts import Tenant
 from server.access import may_touch
 from server.facts import FactsKeeper
 from server.observation.decided import DecidedEmergency
@@ -36,8 +36,12 @@ class EmergencyDoor:
         if tenant is not None and not may_touch(request.tenant_id):
             # A stranger is asked for nothing here, and learns of no tenant where it is at home.
             tenant = None
-        locations = (request.location, *self._home(request, snapshot.catalogue, tenant))
-        found = match_emergency(request.called_number, locations, snapshot.catalogue.emergency)
+        numbers = snapshot.catalogue.emergency
+        locations = (request.location, *self._home(request, tenant))
+        found = match_emergency(request.called_number, locations, numbers)
+        if found is None and len(locations) == 1:
+            # Where the caller may be is not known: it may be anywhere.
+            found = match_emergency(request.called_number, tuple(sorted(numbers)), numbers)
         if found is None:
             return None
         now_ms = self.now_ms()
@@ -49,13 +53,11 @@ class EmergencyDoor:
         """List the numbers to let pass when no answer comes; of all countries if none is named."""
         return emergency_numbers_response(self.facts.current.catalogue, location)
 
-    def _home(
-        self, request: pb.AuthorizeCallRequest, catalogue: Catalogue, tenant: Tenant | None
-    ) -> tuple[str, ...]:
-        """Say where the caller belongs to: the usage location, else the tenant's, else anywhere."""
+    def _home(self, request: pb.AuthorizeCallRequest, tenant: Tenant | None) -> tuple[str, ...]:
+        """Say where the caller belongs to: the usage location, else the tenant's, else nowhere."""
         if tenant is not None:
             return (home_country((account_of(request),), tenant),)
-        return self.default_locations or tuple(sorted(catalogue.emergency))
+        return self.default_locations
 
 
 def _decided(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from callgate.client.emergency_spelling import read_emergency
 from callgate.v1 import authorization_pb2 as pb
 
-_LONGEST_NUMBER = 8
-_SEPARATORS = frozenset(" -.()/")
+# What "sos" is routed as where the engine has told nothing of the place.
+NUMBER_ANYWHERE = "112"
 
 
 class EmergencyNumbers:
@@ -46,27 +47,32 @@ class EmergencyNumbers:
         The numbers of `location` come first; those of every other country pass too, for here it is
         not known where the caller is at home, and a call let through costs less than one held up.
         """
-        digits = _digits(dialled)
-        if not digits:
+        wanted = read_emergency(dialled)
+        if not wanted:
             return None
-        wanted = location.strip().upper()
-        for place in sorted(self._known.locations, key=lambda one: one.location != wanted):
-            if digits in place.numbers:
-                return digits
-            if digits in place.dial_masks:
-                return place.dial_masks[digits]
+        if not wanted.isdecimal():
+            return self._route_service(wanted, location)
+        place = location.strip().upper()
+        for one in sorted(self._known.locations, key=lambda one: one.location != place):
+            if wanted in one.numbers:
+                return wanted
+            if wanted in one.dial_masks:
+                return one.dial_masks[wanted]
         return None
+
+    def _route_service(self, service: str, location: str) -> str:
+        """Return what the place dials for "sos.police", else for "sos"."""
+        place = location.strip().upper()
+        masks: Mapping[str, str] = {}
+        for one in self._known.locations:
+            if one.location == place:
+                masks = one.dial_masks
+        while service and service not in masks:
+            service = service.rpartition(".")[0]
+        return masks[service] if service else NUMBER_ANYWHERE
 
 
 def emergency_answer(dial_as: str) -> pb.AuthorizeCallResponse:
     """Build the answer that the engine would have given."""
-    return pb.AuthorizeCallResponse(grant=pb.Grant(emergency=True, dial_as=dial_as))
-
-
-def _digits(dialled: str) -> str:
-    """Read the digits of what was dialled: whole, for a prefix of a number is no emergency."""
-    text = dialled.strip().removeprefix("tel:").partition(";")[0]
-    text = "".join(sign for sign in text if sign not in _SEPARATORS).removeprefix("+")
-    if not text.isdecimal() or len(text) > _LONGEST_NUMBER:
-        return ""
-    return "".join(str(unicodedata.decimal(sign)) for sign in text)
+    grant = pb.Grant(emergency=True, dial_as=dial_as)
+    return pb.AuthorizeCallResponse(grant=grant, dial=dial_as)

@@ -301,11 +301,14 @@ class AuthorizeCallRequest(_message.Message):
     """The far end or the number called, as dialled: E.164 ("+390612345678"), international or national
     spelling of the payer's country, or an extension the tenant's dial plan knows. In a
     `service_number_call` it is the service number, in an `inbound_call` the user's own number
-    (may be empty there). At most 64 characters.
+    (may be empty there). At most 64 characters, not counting parameters that never change a number
+    (";verstat=...", ";npdi;rn=..."), which are dropped. An emergency number may be spelled as a SIP or
+    tel URI, as the URN of RFC 5031, with escapes and separators, in up to 1,024 characters.
     """
     calling_number: _builtins.str
-    """The number that calls, as presented; empty if withheld. At most 64 characters. It decides the rate
-    of toll-free arrivals and is matched against the tenant's inbound blocks.
+    """The number that calls, as presented; empty if withheld. At most 64 characters, parameters as
+    above. It decides the rate of toll-free arrivals, and is matched against the tenant's inbound
+    blocks as presented and as E.164.
     """
     location: _builtins.str
     """The country the caller is in now (ISO 3166-1 alpha-2), if known. It adds that country's emergency
@@ -656,10 +659,12 @@ class AuthorizeCallResponse(_message.Message):
     SUPERSEDED_FIELD_NUMBER: _builtins.int
     ORIGIN_ASSUMED_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    FAR_END_NUMBER_FIELD_NUMBER: _builtins.int
+    DIAL_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """Names this decision in decision records and in questions to a help desk. Empty for an emergency."""
     called_number: _builtins.str
-    """The far end in E.164 as the rules read it; empty where it is not a number."""
+    """The same as `far_end_number`, whatever its name says: for an arrival it is the caller. Do not dial it."""
     call_type: _builtins.str
     """The kind of call as usage records name it, such as "user_out" or "conf_in"."""
     catalogue_version: _builtins.str
@@ -672,6 +677,15 @@ class AuthorizeCallResponse(_message.Message):
     """
     origin_assumed: _builtins.bool
     """The origin of a toll-free call is unknown or withheld, and the tenant's setting chose the rate."""
+    far_end_number: _builtins.str
+    """The number at the other end as the rules read it, in E.164: the number called, or the caller of a
+    call that arrives. Empty where it is not a number. Not for dialling: that is `dial`.
+    """
+    dial: _builtins.str
+    """What to put into the request URI: E.164 with "+", a short code, or an emergency number's digits
+    (then as `grant.dial_as`). Set only in a grant, and only where something is to be dialled: for a
+    call that arrives it is empty, and the call goes where it was addressed to.
+    """
     @_builtins.property
     def grant(self) -> Global___Grant:
         """The call may be placed."""
@@ -717,10 +731,12 @@ class AuthorizeCallResponse(_message.Message):
         superseded: _builtins.bool = ...,
         origin_assumed: _builtins.bool = ...,
         explanation: Global___Explanation | None = ...,
+        far_end_number: _builtins.str = ...,
+        dial: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "destination", b"destination", "explanation", b"explanation", "failure_handling", b"failure_handling", "grant", b"grant", "outcome", b"outcome", "payer", b"payer", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_type", b"call_type", "called_number", b"called_number", "catalogue_version", b"catalogue_version", "decide_time", b"decide_time", "decision_id", b"decision_id", "destination", b"destination", "directory_version", b"directory_version", "explanation", b"explanation", "failure_handling", b"failure_handling", "grant", b"grant", "origin_assumed", b"origin_assumed", "outcome", b"outcome", "payer", b"payer", "refusal", b"refusal", "superseded", b"superseded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_type", b"call_type", "called_number", b"called_number", "catalogue_version", b"catalogue_version", "decide_time", b"decide_time", "decision_id", b"decision_id", "destination", b"destination", "dial", b"dial", "directory_version", b"directory_version", "explanation", b"explanation", "failure_handling", b"failure_handling", "far_end_number", b"far_end_number", "grant", b"grant", "origin_assumed", b"origin_assumed", "outcome", b"outcome", "payer", b"payer", "refusal", b"refusal", "superseded", b"superseded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["grant", "refusal"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
@@ -1259,7 +1275,10 @@ class EmergencyNumbers(_message.Message):
 
     @_builtins.property
     def dial_masks(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What is dialled instead, and the number it means: "9911" is "911" in the US."""
+        """What is dialled instead, and the number it means: "9911" is "911" in the US. "sos" is the URN
+        "urn:service:sos" of RFC 5031 and "sos.police" one of its sub-services; a sub-service that is not
+        listed means what the service in front of its last point means.
+        """
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 An INVITE is suspended and put to the sidecar over evapi; its answer resumes it. Without a sidecar,
 or without its answer in time, emergency numbers pass by the table that the sidecar left on disk,
 and all other calls are refused with 503. It runs in Kamailio's own Python: the standard library
-alone.
+alone, and callgate_spelling.py beside this file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import KSR
+from callgate_spelling import read_emergency
 
 # How long the sidecar may take. It has its own, shorter, deadline for the engine.
 DECISION_MS = 1_500
@@ -27,7 +28,8 @@ LOST_FILE = STATE / "lost-events.jsonl"
 # where they are addressed to.
 NEXT_HOP = os.environ.get("CALLGATE_NEXT_HOP", "")
 _TABLE, _SIDECARS = "callgate", "sidecars"
-_SEPARATORS = str.maketrans("", "", " -.()/")
+# What an emergency service is routed as where no table says it.
+NUMBER_ANYWHERE = "112"
 
 
 def mod_init() -> Route:
@@ -102,10 +104,10 @@ class Route:
         return 1
 
     def _without_sidecar(self) -> None:
-        dial_as = _emergency(KSR.pv.get("$rU") or "")
+        dial_as = _emergency(KSR.pv.get("$ru") or "")
         if dial_as:
             KSR.info(f"callgate: emergency call to {dial_as} without a sidecar\n")
-            KSR.pv.sets("$rU", dial_as)
+            _dial(dial_as)
             self._relay()
         else:
             KSR.hdr.append_to_reply("Retry-After: 5\r\n")
@@ -149,7 +151,8 @@ class Route:
             KSR.pv.sets("$ru", told["announce"])
             self._relay(next_hop="")
             return 1
-        KSR.pv.sets("$rU", told["dial"])
+        if told["dial"]:
+            _dial(told["dial"])
         if "seconds" in told:
             # Before dlg_manage: BYE to both sides when the time is over. After it: when that is.
             KSR.pv.sets("$dlg_ctx(timeout_bye)", "1")
@@ -218,23 +221,43 @@ def _asked() -> dict[str, Any]:
     return {
         "transaction": [KSR.pv.get("$T(id_index)"), KSR.pv.get("$T(id_label)")],
         "call_id": KSR.pv.get("$ci"),
-        "dialled": KSR.pv.get("$rU") or "",
-        "from": [KSR.pv.get("$fU") or "", KSR.pv.get("$fd") or ""],
-        "asserted": KSR.pv.get("$ai") or "",
-        "diversion": KSR.pv.get("$di") or "",
+        "uri": KSR.pv.get("$ru") or "",
+        "from": KSR.hdr.get("From") or "",
+        "asserted": _values("P-Asserted-Identity"),
+        "diversion": _values("Diversion"),
+        "history": _values("History-Info"),
         "location": KSR.hdr.get("X-Location") or "",
         "source": KSR.pv.get("$si") or "",
     }
 
 
-def _emergency(dialled: str) -> str:
-    """Return the digits to dial where these are exactly an emergency number, else nothing."""
-    digits = dialled.translate(_SEPARATORS).removeprefix("+")
+def _values(header: str) -> str:
+    """Join the values of all headers of a name, as one header lists them."""
+    count = int(KSR.pv.get(f"$hdrc({header})") or 0)
+    return ",".join(KSR.pv.get(f"$(hdr({header})[{at}])") or "" for at in range(count))
+
+
+def _dial(number: str) -> None:
+    """Put a number into the request URI: into its user part, or in the place of a URI without."""
+    if (KSR.pv.get("$ru") or "").lower().startswith(("sip:", "sips:")):
+        KSR.pv.sets("$rU", number)
+        return
+    host = NEXT_HOP.partition(":")[2] or f"{KSR.pv.get('$Ri')}:{KSR.pv.get('$Rp')}"
+    KSR.pv.sets("$ru", f"sip:{number}@{host}")
+
+
+def _emergency(uri: str) -> str:
+    """Return the digits to dial where a URI is exactly an emergency, else nothing."""
+    wanted = read_emergency(uri)
     try:
         table = json.loads(EMERGENCY_FILE.read_text(encoding="utf-8"))
-        return str(table.get(digits, ""))
     except (OSError, ValueError):
-        return ""
+        table = {}
+    if not wanted or wanted.isdecimal():
+        return str(table.get(wanted, ""))
+    while wanted and wanted not in table:
+        wanted = wanted.rpartition(".")[0]
+    return str(table.get(wanted, NUMBER_ANYWHERE))
 
 
 def _keep(text: str) -> None:

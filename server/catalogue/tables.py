@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policy.destination import Destination
-from policy.emergency import InvalidEmergencyNumbers, check_emergency_numbers
+from policy.emergency import InvalidEmergencyNumbers, check_emergency_numbers, name_services
 from policy.facts import Capability, EmergencyNumbers, Plan, PremiumRule, Restriction
 from policy.licence import Sku
 from server.catalogue.rows import (
@@ -44,8 +44,10 @@ def read_emergency(source: Source) -> dict[str, EmergencyNumbers]:
     name = "emergency_numbers.csv"
     found: dict[str, EmergencyNumbers] = {}
     for line, row in source.rows(name, EmergencyRow):
+        listed = row.numbers.split()
         masks = dict(_split_mask(mask) for mask in row.dial_masks.split())
-        numbers = EmergencyNumbers(row.country, frozenset(row.numbers.split()), masks)
+        services = name_services(listed, masks)
+        numbers = EmergencyNumbers(row.country, frozenset(listed), services)
         try:
             check_emergency_numbers(numbers)
         except InvalidEmergencyNumbers as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import Check
+from policy.facts import CallKind
+from policy.kinds import TRAITS
 from server.ledger import Answer
 from server.translation.advice import Advice
 from server.translation.context import CallContext
@@ -47,6 +49,7 @@ def authorize_response(
         directory_version=context.directory_version,
         superseded=answer.superseded,
         origin_assumed=context.origin_assumed,
+        far_end_number=context.called_number,
     )
     if answer.explanation:
         response.MergeFromString(answer.explanation)
@@ -59,13 +62,21 @@ def authorize_response(
         response.destination.country = context.country
         response.destination.label = context.label
     if answer.reason is None and answer.state == "live":
-        response.failure_handling.CopyFrom(advice.failure_handling)
-        set_grant(response.grant, answer, context, advice=advice)
+        _set_grant(response, answer, context, advice=advice)
     if answer.reason is not None:
         set_refusal(response.refusal, answer, context, advice=advice)
         if answer.explanation and not response.refusal.remedy:
             response.refusal.remedy = _remedy(answer, context, advice)
     return response
+
+
+def _set_grant(
+    response: pb.AuthorizeCallResponse, answer: Answer, context: CallContext, *, advice: Advice
+) -> None:
+    response.failure_handling.CopyFrom(advice.failure_handling)
+    set_grant(response.grant, answer, context, advice=advice)
+    if not TRAITS[CallKind(context.asked.kind)].arriving:
+        response.dial = context.called_number
 
 
 def _ledger_check(answer: Answer, context: CallContext, advice: Advice) -> pb.Check:

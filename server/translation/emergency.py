@@ -14,6 +14,7 @@ def emergency_response(
     response = pb.AuthorizeCallResponse(
         grant=pb.Grant(emergency=True, dial_as=grant.dial_as),
         catalogue_version=catalogue_version,
+        dial=grant.dial_as,
     )
     response.decide_time.FromMilliseconds(now_ms)
     return response

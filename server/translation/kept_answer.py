@@ -29,11 +29,19 @@ _REPORT_IN, _LAPSES_IN, _MONEY_LEFT, _POOL_LEFT = 1, 2, 6, 7
 
 # Tags of fields that have a length, and of the first and second whole number of a message.
 _GRANT, _DECIDE_TIME = b"\x0a", b"\x52"
+_FAR_END, _DIAL = b"\x7a", b"\x82\x01"
 _REPORT_BY, _EXPIRE, _REMAINING = b"\x22", b"\x2a", b"\x52"
 _POOL_DURATION, _AVAILABLE, _CURRENCY = b"\x0a", b"\x12", b"\x12"
 _FIRST, _SECOND = b"\x08", b"\x10"
 # Decision, payer and in it the account, number: tags and lengths before each.
-_OF_CALL = b"\x1a%c%b" + b"\x22%b%b\x1a%c%b" + b"\x2a%c%b"
+_OF_CALL = b"\x1a%c%b" + b"\x22%b%b\x1a%c%b" + b"\x2a%b"
+
+
+class OfCall(NamedTuple):
+    """What is each call's own; its `number`, with its length, comes again at the end."""
+
+    part: bytes
+    number: bytes
 
 
 class Hold(NamedTuple):
@@ -44,7 +52,7 @@ class Hold(NamedTuple):
 
 
 class KeptAnswer:
-    """The answers to calls that are decided alike; `context` is that of any of them."""
+    """The answers to calls that are placed and decided alike; `context` is that of any of them."""
 
     def __init__(self, context: CallContext, tenant_id: str, *, advice: Advice) -> None:
         self._context = context
@@ -75,15 +83,19 @@ class KeptAnswer:
         set_reason(part.refusal, reason, advice)
         self._refusal = part.SerializeToString()
 
-    def refused(self, of_call: bytes, decided_ms: int) -> bytes:
+    def refused(self, of_call: OfCall, decided_ms: int) -> bytes:
         """Write what a call is told that the rules refuse; `of_call` is by the method below."""
+        part, number = of_call
         time = _time(decided_ms)
-        return b"".join(
-            (self._refusal, of_call, self._middle, _DECIDE_TIME, time, self._refused_end)
-        )
+        # fmt: off
+        return b"".join((
+            self._refusal, part, self._middle, _DECIDE_TIME, time, self._refused_end,
+            _FAR_END, number,
+        ))
+        # fmt: on
 
     def granted(
-        self, of_call: bytes, decided_ms: int, hold: Hold, *, figures: Sequence[bytes]
+        self, of_call: OfCall, decided_ms: int, hold: Hold, *, figures: Sequence[bytes]
     ) -> bytes:
         """Write a grant; `figures` are the ledger's, as it writes them."""
         left = b""
@@ -99,22 +111,29 @@ class KeptAnswer:
         )
         grant += varint(len(left)) + left
         head = _GRANT + varint(len(grant))
+        part, number = of_call
         time = _time(decided_ms)
-        return b"".join((head, grant, of_call, self._middle, _DECIDE_TIME, time, self._granted_end))
+        # fmt: off
+        return b"".join((
+            head, grant, part, self._middle, _DECIDE_TIME, time, self._granted_end,
+            _FAR_END, number, _DIAL, number,
+        ))
+        # fmt: on
 
-    def of_call(self, decision_id: str, account_id: str, called_number: str) -> bytes:
+    def of_call(self, decision_id: str, account_id: str, called_number: str) -> OfCall:
         """Write what is each call's own: its decision, who pays, the number as it was read.
 
         None of them is longer than an id may be, so that each length is one byte.
         """
         decision, account = decision_id.encode(), account_id.encode()
-        number, size = called_number.encode(), self._payer_bytes + len(account)
+        digits, size = called_number.encode(), self._payer_bytes + len(account)
+        number = b"%c%b" % (len(digits), digits)
         # fmt: off
-        return _OF_CALL % (
-            len(decision), decision, varint(size), self._payer, len(account), account,
-            len(number), number,
+        part = _OF_CALL % (
+            len(decision), decision, varint(size), self._payer, len(account), account, number,
         )
         # fmt: on
+        return OfCall(part, number)
 
     def hold(self, held: bytes) -> Hold:
         """Read what a new grant holds, as the ledger writes it, and how it is told."""

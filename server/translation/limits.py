@@ -8,6 +8,7 @@ from typing import Protocol
 from google.protobuf.duration_pb2 import Duration
 
 from policy.rating import MAX_WHOLE_NUMBER
+from policy.spelling import drop_parameters
 from server.errors import InvalidRequest
 
 
@@ -70,7 +71,12 @@ def sequence(value: int) -> int:
 
 
 def a_number(field: str, value: str) -> str:
-    """Check digits as dialled or presented; whether they are a number is a rule's to say."""
+    """Check digits as dialled or presented, and drop parameters that never change a number.
+
+    Whether they are a number is a rule's to say.
+    """
+    if ";" in value:
+        value = drop_parameters(value)
     if not _NUMBER.fullmatch(value):
         raise InvalidRequest(field, "at most 64 characters, none of them a control character")
     return value

@@ -122,6 +122,15 @@ def test_a_tenant_id_has_few_characters(value: str) -> None:
     assert wrong_field(tenant_id=value) == "tenant_id"
 
 
+def test_parameters_that_never_change_a_number_are_dropped_whatever_their_length() -> None:
+    trail = ";verstat=TN-Validation-Passed;tgrp=" + "t" * 64
+    request = a_request(called_number="+390612345678" + trail, calling_number="+39061" + trail)
+
+    call = call_question(request).call
+
+    assert (call.called_number, call.calling_number) == ("+390612345678", "+39061")
+
+
 @pytest.mark.parametrize(
     ("field", "changes"),
     [

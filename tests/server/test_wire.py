@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from callgate.v1 import authorization_pb2 as pb
+from number_facts import EMERGENCY
+from policy.decision import EmergencyGrant
+from policy.emergency import match_emergency
 from server.errors import InvalidRequest
 from server.translation.question import call_question
 from server.translation.wire import parse_question, serialize_answer
@@ -44,6 +47,17 @@ def test_what_was_read_before_a_question_breaks_stands(rubbish: bytes) -> None:
     digits = pb.AuthorizeCallRequest(called_number="911").SerializeToString()
 
     assert parse_question(digits + rubbish).called_number == "911"
+
+
+@pytest.mark.parametrize(
+    "number", [b"911\xff", b"9\xc31\xff1", b"sip:911@h\xff", b"urn:service:sos\xff"]
+)
+def test_a_broken_question_about_an_emergency_in_any_spelling_is_one(number: bytes) -> None:
+    data = WHOLE.SerializeToString().replace(b"\x03911", b"%c%b" % (len(number), number))
+
+    dialled = parse_question(data).called_number
+
+    assert match_emergency(dialled, ("US",), EMERGENCY) == EmergencyGrant("911", "US")
 
 
 @pytest.mark.parametrize("length", range(len(WHOLE.SerializeToString())))

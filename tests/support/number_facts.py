@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from policy.destination import WORLD, Destination, NumberClass
+from policy.emergency import name_services
 from policy.facts import Catalogue, EmergencyNumbers
 from policy.rate import DatedRate, Rate
 
@@ -41,18 +42,17 @@ DESTINATIONS: Mapping[str, Destination] = {
 }
 
 EMERGENCY: Mapping[str, EmergencyNumbers] = {
-    row.country: row
-    for row in (
-        EmergencyNumbers(
-            "US", frozenset({"911", "933"}), {"1911": "911", "9911": "911", "9933": "933"}
-        ),
-        EmergencyNumbers("GB", frozenset({"999", "112", "18000"})),
-        EmergencyNumbers("FR", frozenset({"112", "115", "116000", "119", "15", "17", "18"})),
-        EmergencyNumbers("IT", frozenset({"112", "113", "114", "115", "118"})),
-        EmergencyNumbers("AU", frozenset({"000", "106", "132500"}), {"112": "000"}),
-        EmergencyNumbers("ES", frozenset({"061", "112"})),
-        EmergencyNumbers("TM", frozenset({"001", "002"})),
-        EmergencyNumbers("ZW", frozenset()),
+    country: EmergencyNumbers(country, frozenset(numbers), name_services(numbers, masks))
+    for country, numbers, masks in (
+        ("US", ("911", "933"), {"1911": "911", "9911": "911", "9933": "933"}),
+        ("GB", ("999", "112", "18000"), {}),
+        ("FR", ("112", "115", "116000", "119", "15", "17", "18"), {}),
+        ("IT", ("112", "113", "114", "115", "118"), {}),
+        ("AU", ("000", "106", "132500"), {"112": "000"}),
+        ("ES", ("061", "112"), {}),
+        ("JP", ("110", "119"), {"sos.police": "110", "sos.fire": "119"}),
+        ("TM", ("001", "002"), {}),
+        ("ZW", (), {}),
     )
 }
 

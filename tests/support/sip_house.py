@@ -25,6 +25,7 @@ SCENARIOS = ROOT / "tests" / "sip" / "scenarios"
 SIPP_SECONDS = 60
 _STOP_SECONDS = 15
 _FIRST_LINE = re.compile(r"^(SIP/2\.0 (?P<status>\d+)|(?P<method>[A-Z]+) )", re.MULTILINE)
+_REQUEST_URI = re.compile(r"INVITE sip:(?P<user>[^@ ]*)@")
 _MESSAGE = re.compile(
     r"^-+ (?P<date>\S+)\s+(?P<time>\S+)\n"
     r"UDP message (?P<way>sent|received)[^\n]*\n\n(?P<text>.*?)(?=^-{10,}|\Z)",
@@ -74,6 +75,23 @@ class Calls:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Callees:
+    """Who is called, and by which request URIs."""
+
+    path: Path
+
+    def called(self) -> list[str]:
+        """Tell what is before the host in the request URI of each call that came here, in order."""
+        first = {
+            one.call_id: one.text
+            for one in reversed(_read(self.path))
+            if one.kind == "INVITE" and not one.is_sent
+        }
+        uris = [_REQUEST_URI.match(text) for text in reversed(first.values())]
+        return [found["user"] if found else "" for found in uris]
+
+
 class House:
     """A proxy and its sidecar before an engine; SIPp calls, and is called."""
 
@@ -116,7 +134,9 @@ class House:
             'location = "US"',
             *(f"{name} = {value!r}" for name, value in self._settings.items()),
             "[tenants]",
-            *(f'"{name}.example" = "{name}"' for name in ("acme", "busy", "poor", "broke")),
+            *(f'"{name}.example" = "{name.lower()}"' for name in ("Acme", "busy", "poor", "broke")),
+            "[numbers]",
+            '"+12065550123" = "adele@acme.example"',
         ]
         path.write_text("\n".join(lines) + "\n")
         before = self._log("sidecar").count("Connected to the proxy")
@@ -132,14 +152,16 @@ class House:
             sidecar.wait(_STOP_SECONDS)
 
     @contextlib.contextmanager
-    def callees(self, scenario: str = "callee") -> Iterator[None]:
+    def callees(self, scenario: str = "callee") -> Iterator[Callees]:
         """Let somebody answer while the block lasts."""
         self._runs += 1
         log = (self.folder / f"callee-{self._runs}.log").open("wb")
+        messages = self.folder / f"callee-{self._runs}-messages.log"
         callee = subprocess.Popen(
             [
                 *("sipp", "-sf", SCENARIOS / f"{scenario}.xml", "-i", "127.0.0.1"),
-                *("-p", str(self._callee_port), "-nostdin", f"127.0.0.1:{self._proxy_port}"),
+                *("-p", str(self._callee_port), "-nostdin", "-trace_msg"),
+                *("-message_file", messages.name, f"127.0.0.1:{self._proxy_port}"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -148,7 +170,7 @@ class House:
         )
         time.sleep(0.3)  # SIPp does not say when it listens.
         try:
-            yield
+            yield Callees(messages)
         finally:
             callee.kill()
             callee.wait()
@@ -157,21 +179,36 @@ class House:
     def call(
         self,
         scenario: str,
-        *calls: tuple[str, str] | tuple[str, str, str],
+        *calls: tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, str],
         talk_ms: int = 1_000,
         rate: int = 10,
         count: int = 1,
         expect: str = "",
     ) -> Calls:
-        """Call: `calls` are (who, number, a header line), taken in turn."""
+        """Call: `calls` are (who, number, a header line, another one), taken in turn.
+
+        `number` may be a whole request URI, and `who` a whole one of From.
+        """
         self._runs += 1
         run = self.folder / f"caller-{self._runs}"
         run.mkdir()
-        rows = [(*one, "X-Nothing: 1")[:3] for one in calls]
+        nothing = ("X-Nothing: 1", "X-Nothing: 2")
+        rows = [
+            (
+                who if ":" in who else f"sip:{who}",
+                number if ":" in number else f"sip:{number}@127.0.0.1:{self._proxy_port}",
+                *(*headers, *nothing[len(headers) :]),
+            )
+            for who, number, *headers in calls
+        ]
         with (run / "calls.csv").open("w", newline="") as file:
             file.write("SEQUENTIAL\n")
             csv.writer(file, delimiter=";").writerows(rows)
         text = (SCENARIOS / f"{scenario}.xml").read_text().replace("[[status]]", expect)
+        if len(rows) == 1:
+            # SIPp's file cannot hold a semicolon.
+            for at, field in enumerate(rows[0]):
+                text = text.replace(f"[field{at}]", field)
         (run / "scenario.xml").write_text(text)
         done = subprocess.run(
             [

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from callgate import Client, ClientOptions, Control, Credentials, FailClosed, FailOpen
-from callgate.v1.authorization_pb2 import GetEmergencyNumbersRequest
+from callgate.v1.authorization_pb2 import GetEmergencyNumbersRequest, GetEmergencyNumbersResponse
 from integrations.kamailio.sidecar.calls import Calls
 from integrations.kamailio.sidecar.evapi import Evapi
 from integrations.kamailio.sidecar.settings import Settings, SettingsWrong, read_settings
@@ -87,13 +87,27 @@ async def _keep_table(settings: Settings, client: Client) -> None:
             _log.warning("The emergency numbers could not be read: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
             continue
-        table = {number: number for one in told.locations for number in one.numbers}
-        for one in told.locations:
-            table = dict(one.dial_masks) | table
+        table = _table(told, settings.location)
         new = path.with_suffix(".new")
         new.write_text(json.dumps(table), encoding="utf-8")
         new.replace(path)
         await asyncio.sleep(TABLE_SECONDS)
+
+
+def _table(told: GetEmergencyNumbersResponse, location: str) -> dict[str, str]:
+    """List what is dialled in any country and what to route, those of our own country first.
+
+    What services are routed as is known of our own country alone.
+    """
+    table: dict[str, str] = {}
+    for one in sorted(told.locations, key=lambda one: one.location == location.upper()):
+        numbers = {number: number for number in one.numbers}
+        if one.location == location.upper():
+            table |= dict(one.dial_masks) | numbers
+        else:
+            masks = {mask: dial for mask, dial in one.dial_masks.items() if mask.isdecimal()}
+            table = masks | table | numbers
+    return table
 
 
 def main() -> int:

@@ -79,7 +79,7 @@ class Calls:
         task.add_done_callback(self._tasks.discard)
 
     async def _invite(self, invite: Invite) -> None:
-        question = question_of(invite, self._settings.tenants, self._settings.location)
+        question = question_of(invite, self._settings)
         session = self._control.call(question)
         try:
             call = await session.__aenter__()
@@ -115,7 +115,8 @@ class Calls:
         try:
             self._reply(
                 invite,
-                dial=call.answer.called_number or invite.dialled,
+                # Empty for what arrives: it goes where it is addressed to.
+                dial=call.answer.dial,
                 seconds=(call.granted_seconds or 0) + NET_SECONDS,
                 tenant=call.tenant_id,
                 session=running.session_id,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,43 +12,46 @@ from callgate import (
     ServiceNumberCall,
     UserCall,
 )
-
-_URI = re.compile(r"sips?:(?:([^@;>]*)@)?([^;>:]+)", re.IGNORECASE)
+from integrations.kamailio.sidecar.addresses import (
+    Address,
+    address_of,
+    addresses_in,
+    diverters_in,
+)
+from integrations.kamailio.sidecar.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """An INVITE as the proxy tells it."""
+    """An INVITE as the proxy tells it; `callers` and `diverters` are who may count, in order."""
 
     transaction: tuple[int, int]
     call_id: str
     dialled: str
-    calling: str
-    user: str
-    domain: str
-    diversion: str
+    callers: tuple[Address, ...]
+    diverters: tuple[Address, ...]
     location: str
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Invite:
-        """Read what the proxy tells."""
-        user, domain = told["from"]
-        asserted = _parts(told["asserted"])
+        """Read what the proxy tells.
+
+        What a trusted network asserts counts, and where it asserts anything, nothing that a caller
+        writes does.
+        """
         index, label = told["transaction"]
+        asserted = told["asserted"]
         return cls(
             (int(index), int(label)),
             told["call_id"],
-            told["dialled"],
-            # What a trusted network asserts counts more than what a caller writes.
-            asserted[0] if asserted else user,
-            user,
-            domain,
-            told["diversion"],
+            _dialled(told["uri"]),
+            addresses_in(asserted if asserted.strip() else told["from"]),
+            tuple(diverters_in(told["diversion"], told["history"])),
             told["location"],
         )
 
 
-def question_of(invite: Invite, tenants: Mapping[str, str], location: str) -> AuthorizeCallRequest:
+def question_of(invite: Invite, settings: Settings) -> AuthorizeCallRequest:
     """Ask for the call of an INVITE.
 
     A diverted call is its diverter's, whoever calls. Who calls from a tenant's domain is a user of
@@ -58,22 +60,35 @@ def question_of(invite: Invite, tenants: Mapping[str, str], location: str) -> Au
     question = AuthorizeCallRequest(
         call_id=invite.call_id,
         called_number=invite.dialled,
-        calling_number=invite.calling if invite.calling.lstrip("+").isdecimal() else "",
-        location=invite.location or location,
+        calling_number=next((one.number for one in invite.callers if one.number), ""),
+        location=invite.location or settings.location,
     )
-    diverter = _parts(invite.diversion)
-    if diverter is not None and diverter[1] in tenants:
-        question.tenant_id = tenants[diverter[1]]
-        question.forwarded_call.CopyFrom(ForwardedCall(user_id=diverter[0]))
-    elif invite.domain in tenants:
-        question.tenant_id = tenants[invite.domain]
-        question.user_call.CopyFrom(UserCall(user_id=invite.user))
+    diverter, caller = _user(invite.diverters, settings), _user(invite.callers, settings)
+    if diverter is not None:
+        question.tenant_id, user_id = diverter
+        question.forwarded_call.CopyFrom(ForwardedCall(user_id=user_id))
+    elif caller is not None:
+        question.tenant_id, user_id = caller
+        question.user_call.CopyFrom(UserCall(user_id=user_id))
     else:
         question.service_number_call.CopyFrom(ServiceNumberCall())
     return question
 
 
-def _parts(uri: str) -> tuple[str, str] | None:
-    """Read user and domain of a SIP URI, as it stands in a header."""
-    found = _URI.search(uri)
-    return (found[1] or "", found[2].lower()) if found else None
+def _user(addresses: Iterable[Address], settings: Settings) -> tuple[str, str] | None:
+    """Find the first that is a tenant's user: by the domain, or by the number it has."""
+    for address in addresses:
+        tenant_id = settings.tenants.get(address.host)
+        user_id = address.user
+        if address.number in settings.numbers:
+            user_id, _, domain = settings.numbers[address.number].rpartition("@")
+            tenant_id = settings.tenants[domain.lower()]
+        if tenant_id is not None:
+            return tenant_id, user_id
+    return None
+
+
+def _dialled(uri: str) -> str:
+    """Read what a request URI dials; one without a user, a URN say, stands as it is."""
+    address = address_of(uri)
+    return uri if address is None else address.user or uri

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -24,6 +25,8 @@ class Settings:
         state_folder: What outlives the sidecar: emergency numbers, undelivered reports.
         deadline_seconds: How long the engine may take to decide about a call.
         tenants: The tenant of each SIP domain whose users call out.
+        numbers: Whose a number is that stands alone in `tel:...`: by E.164 with "+", a SIP address
+            of one of those domains.
         location: The country calls come from where the proxy says none.
         fail_open_seconds: How long a call may last that was placed because the engine did not
             answer; 0 refuses it.
@@ -38,12 +41,14 @@ class Settings:
     state_folder: Path = Path("/var/lib/callgate-sidecar")
     deadline_seconds: float = 1.0
     tenants: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
     location: str = ""
     fail_open_seconds: int = 0
     announcements: Mapping[str, str] = field(default_factory=dict)
 
 
-_TABLES = frozenset({"tenants", "announcements"})
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_TABLES = frozenset({"tenants", "announcements", "numbers"})
 
 
 def read_settings(path: Path) -> Settings:
@@ -59,11 +64,25 @@ def read_settings(path: Path) -> Settings:
         for name, value in values.items()
         if (wanted := _wrong(name, value))
     ]
+    mistakes = mistakes or _check_numbers(path, values)
     if mistakes:
         raise SettingsWrong("\n".join(mistakes))
     if "state_folder" in values:
         values["state_folder"] = Path(values["state_folder"])
     return Settings(**values)
+
+
+def _check_numbers(path: Path, values: dict[str, Any]) -> list[str]:
+    """Fold domains to small letters, and say which numbers nobody of them can have."""
+    tenants = {domain.lower(): one for domain, one in values.get("tenants", {}).items()}
+    if tenants:
+        values["tenants"] = tenants
+    return [
+        f"{path}: numbers: {number!r} is {address!r}; give an E.164 number with + and an address "
+        'of a domain of [tenants], such as "+12065550100" = "adele@contoso.example"'
+        for number, address in values.get("numbers", {}).items()
+        if not _E164.fullmatch(number) or address.rpartition("@")[2].lower() not in tenants
+    ]
 
 
 def _wrong(name: str, value: Any) -> str:

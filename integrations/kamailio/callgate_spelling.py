@@ -1,0 +1,1 @@
+../../policy/emergency_spelling.py
