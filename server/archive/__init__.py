@@ -33,7 +33,7 @@ from server.archive.charges import ChargeRow
 from server.archive.database import Database, archive_url
 from server.archive.directory_rows import ItemRow, TenantRow
 from server.archive.funding import FundingRow
-from server.archive.images import AccountImage, ClosedPartition
+from server.archive.images import AccountImage, PaidCall, Preview
 from server.archive.replay import ArchivedEntry, JournalSpan
 from server.archive.trouble import (
     ArchiveError,
@@ -62,7 +62,6 @@ __all__ = [
     "CallState",
     "Change",
     "ChargeRow",
-    "ClosedPartition",
     "CreditLimitSet",
     "Database",
     "DirectDebit",
@@ -75,9 +74,11 @@ __all__ = [
     "LotRow",
     "LotVoided",
     "LotsTaken",
+    "PaidCall",
     "PartitionReopened",
     "Position",
     "PositionMoved",
+    "Preview",
     "PurseUse",
     "Refund",
     "SoughtCall",

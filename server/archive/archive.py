@@ -17,20 +17,18 @@ from server.archive.database import Database
 from server.archive.fold import fold_entry, settle_lost
 from server.archive.images import (
     AccountImage,
-    ClosedPartition,
+    Preview,
     image_of,
-    may_be_open,
+    paid_of,
 )
 from server.archive.replay import ArchivedEntry, JournalSpan, read_span
-from server.archive.rows import load_book, load_partition, plain_row, store_book
+from server.archive.rows import load_book, load_calls, load_partition, plain_row, store_book
 from server.archive.trouble import EntryUnfit, PositionMoved
 from server.archive.usage import Origin
 from server.archive.watch import Watcher
 
 # Where a partition stands of which nothing is archived: before the first entry of any epoch.
 NOWHERE = Position(0, 0, "-")
-# Longer than any store keeps the record of a call that is over.
-FORGOTTEN_AFTER_MS = 60 * 60 * 1_000
 
 
 class Archive:
@@ -84,13 +82,13 @@ class Archive:
 
     async def close_partition(
         self, partition: int, expected: Position, reopening: Entry
-    ) -> ClosedPartition:
+    ) -> tuple[AccountImage, ...]:
         """Close the books of a lost store, and say what its accounts are to be opened with.
 
         `reopening` is the entry with which its journal will begin again.
         """
 
-        def work(connection: Connection) -> ClosedPartition:
+        def work(connection: Connection) -> tuple[AccountImage, ...]:
             _require_position(connection, partition, expected)
             book = load_partition(connection, partition)
             settle_lost(book, Origin(partition, expected.epoch, reopening.n))
@@ -98,9 +96,7 @@ class Archive:
             _write_journal(connection, partition, [reopening], epoch=expected.epoch)
             position = Position(expected.epoch, reopening.n, reopening.nonce)
             _move(connection, partition, expected, to=position)
-            since_ms = reopening.time_ms - FORGOTTEN_AFTER_MS
-            open_calls = may_be_open(connection, list(book.accounts), since_ms)
-            return ClosedPartition(image_of(book), open_calls)
+            return image_of(book)
 
         return await self._database.write(work)
 
@@ -146,15 +142,21 @@ class Archive:
         query = select(tables.ACCOUNTS.c.tenant_id).order_by(tables.ACCOUNTS.c.tenant_id)
         return await self._database.read(lambda connection: list(connection.scalars(query)))
 
-    async def preview(self, partition: int, entries: Sequence[Entry]) -> tuple[AccountImage, ...]:
-        """Say what accounts would be opened with if these entries were archived; writes nothing."""
+    async def preview(
+        self, partition: int, entries: Sequence[Entry], opened_ids: Sequence[str] = ()
+    ) -> Preview:
+        """Say what would be known if these entries were archived; writes nothing.
 
-        def work(connection: Connection) -> tuple[AccountImage, ...]:
+        Of calls what is known of those that these decisions began.
+        """
+
+        def work(connection: Connection) -> Preview:
             book = load_partition(connection, partition)
+            load_calls(connection, book, opened_ids)
             book.take_over(load_book(connection, entries))
             for _ in _fold(book, partition, entries, epoch=0):
                 pass
-            return image_of(book)
+            return Preview(image_of(book), paid_of(book))
 
         return await self._database.read(work)
 

@@ -1,18 +1,12 @@
-"""What the archive gives back to a ledger: the accounts to open again."""
+"""What the archive gives back to a ledger, or is compared with it by: accounts, and calls."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Connection, select
-
-from server.archive import tables
 from server.archive.book import AccountRow, Book, LotRow
-from server.archive.changes import CallState
-
-# A call in one of these may go on; the others ended by a report of their own.
-_MAY_GO_ON = (CallState.LIVE.value, CallState.EXPIRED.value, CallState.LOST.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +29,30 @@ class AccountImage:
         return max(0, -self.account.balance_micros)
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedPartition:
-    """What a partition is filled with anew: its accounts, and which calls it has to forget.
+class PaidCall(NamedTuple):
+    """What the purses that pay a call now paid for it."""
 
-    `open_calls` are (tenant, call id) of calls that a store may still hold, or take reports for.
-    """
+    seconds: int
+    micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """All accounts of a partition, and calls by the decision that began each."""
 
     accounts: tuple[AccountImage, ...]
-    open_calls: tuple[tuple[str, str], ...]
+    paid: Mapping[str, PaidCall]
+
+
+def paid_of(book: Book) -> dict[str, PaidCall]:
+    """Say what was paid for every call in a book."""
+    return {
+        call.opened_id: PaidCall(
+            sum(use.seconds for use in book.uses_of(call)),
+            sum(use.micros for use in book.uses_of(call)),
+        )
+        for call in book.calls.values()
+    }
 
 
 def image_of(book: Book) -> tuple[AccountImage, ...]:
@@ -61,20 +70,3 @@ def image_of(book: Book) -> tuple[AccountImage, ...]:
         )
         for tenant_id, account in sorted(book.accounts.items())
     )
-
-
-def may_be_open(
-    connection: Connection, tenant_ids: Sequence[str], since_ms: int
-) -> tuple[tuple[str, str], ...]:
-    """List calls that did not end by their own report, if a store may still know of them."""
-    calls = tables.CALLS.c
-    query = (
-        select(calls.tenant_id, calls.call_id)
-        .where(
-            calls.tenant_id.in_(tenant_ids),
-            calls.state.in_([*_MAY_GO_ON, CallState.ENDED.value]),
-            calls.report_ms >= since_ms,
-        )
-        .distinct()
-    )
-    return tuple((row[0], row[1]) for row in connection.execute(query))

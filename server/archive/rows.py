@@ -82,6 +82,17 @@ def load_partition(connection: Connection, partition: int) -> Book:
     return book
 
 
+def load_calls(connection: Connection, book: Book, opened_ids: Sequence[str]) -> None:
+    """Read calls of a partition's accounts by the decisions that began them."""
+    for tenant_id in list(book.accounts):
+        wanted = [(tenant_id, opened_id) for opened_id in opened_ids]
+        _put_calls(
+            book,
+            calls=_named(connection, tables.CALLS.c.opened_id, wanted),
+            uses=_named(connection, tables.CALL_USES.c.opened_id, wanted),
+        )
+
+
 def store_book(connection: Connection, book: Book) -> None:
     """Write all rows of a book back."""
     upsert(connection, tables.ACCOUNTS, [to_values(row) for row in book.accounts.values()])

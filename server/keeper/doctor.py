@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from server.archive import AccountImage, EntryUnfit, Position
+from server.archive import AccountImage, EntryUnfit, PaidCall, Position
 from server.keeper.drain import ArchiveBehind, PartitionLost, following
 from server.keeper.parts import KeeperParts
 from server.keeper.reading import EntryUnknown, read_entry
 from server.keeper.rebuild import RebuildOvertaken
-from server.ledger.audit import AuditedAccount, Auditor, PartitionAudit, PartitionBusy
+from server.ledger.audit import (
+    AuditedAccount,
+    Auditor,
+    PartitionAudit,
+    PartitionBusy,
+    RememberedCall,
+)
 from server.ledger.journal import JournalEntry
 from server.store import TOLERANCE_SECONDS
 
@@ -97,16 +103,21 @@ class Doctor:
             return [Difference(partition, "", text, Repair.ASK_AGAIN)]
         if audit is None:
             return [Difference(partition, "", "is not open in the store", Repair.REBUILD)]
+        remembered = await self._auditor.paid(partition)
         try:
             fresh = await self._waiting(partition, position, audit.n)
             entries = [read_entry(entry) for entry in fresh]
-            images = await self._archive.preview(partition, entries)
+            preview = await self._archive.preview(partition, entries, list(remembered))
         except PartitionLost as lost:
             return [Difference(partition, "", f"was lost: {lost}", Repair.REBUILD)]
         except (ArchiveBehind, EntryUnfit, EntryUnknown) as error:
             return [Difference(partition, "", str(error), Repair.RESTORE_ARCHIVE)]
-        found = [*self._time(partition, audit), *_reservations(partition, audit)]
-        accounts = {image.account.tenant_id: image for image in images}
+        found = [
+            *self._time(partition, audit),
+            *_reservations(partition, audit),
+            *_paid_less(partition, remembered, preview.paid),
+        ]
+        accounts = {image.account.tenant_id: image for image in preview.accounts}
         for tenant_id in sorted({*audit.accounts, *accounts}):
             image = accounts.get(tenant_id)
             texts = [*_sums(audit.accounts.get(tenant_id), image), *_tallies(audit, image)]
@@ -149,6 +160,19 @@ def _tallies(audit: PartitionAudit, image: AccountImage | None) -> Iterator[str]
         debited, _ = audit.tallies.get(field, (done, 0))
         if debited != done:
             yield f"{field} is {debited} in the ledger, {done} in the archive"
+
+
+def _paid_less(
+    partition: int, remembered: Mapping[str, RememberedCall], archived: Mapping[str, PaidCall]
+) -> Iterator[Difference]:
+    for opened_id, call in sorted(remembered.items()):
+        paid = archived.get(opened_id)
+        if paid is not None and (call.seconds < paid.seconds or call.micros < paid.micros):
+            text = (
+                f"call {call.call_id} paid {call.micros} for {call.seconds} s in the ledger, "
+                f"{paid.micros} for {paid.seconds} s in the archive: it would be debited again"
+            )
+            yield Difference(partition, "", text, Repair.REBUILD)
 
 
 def _reservations(partition: int, audit: PartitionAudit) -> Iterator[Difference]:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from server.archive import (
     AccountImage,
     Archive,
-    ClosedPartition,
     Entry,
     LotRow,
     PartitionReopened,
@@ -21,7 +20,6 @@ from server.keeper.reading import read_entry
 from server.ledger import Balance
 from server.ledger.journal import JournalEntry, JournalReader
 from server.ledger.keeping import JournalEnd, Keeping, RestoredAccount, RestoredLot
-from server.ledger.keys import call_key, call_reference
 from server.ledger.limits import LONG_DUE_MS
 
 _NONCE_BYTES = 10
@@ -68,7 +66,7 @@ class Rebuild:
         was_open = position is not None or last is not None
         before = max(position.epoch if position else 0, last.epoch if last else 0)
         position = await self._archive.append(partition, position, [], epoch=before + 1)
-        position, held = await self._close(partition, position)
+        position = await self._close(partition, position)
         reopening = Entry(
             n=position.n + 1,
             nonce=secrets.token_hex(_NONCE_BYTES),
@@ -80,7 +78,7 @@ class Rebuild:
             change=PartitionReopened(),
         )
         closed = await self._archive.close_partition(partition, position, reopening)
-        await self._fill(partition, position.epoch, closed, held=held)
+        await self._fill(partition, position.epoch, closed, had_calls=was_open)
         await self._reopen(
             partition, position, reopening, small_ms=self._small_ms if was_open else 0
         )
@@ -89,23 +87,19 @@ class Rebuild:
                 "Partition %d begins epoch %d with %d accounts from the archive.",
                 partition,
                 position.epoch,
-                len(closed.accounts),
+                len(closed),
             )
         return Position(position.epoch, reopening.n, reopening.nonce)
 
-    async def _close(self, partition: int, position: Position) -> tuple[Position, list[str]]:
-        """Archive what the archive lacks, and empty the partition when nothing is left.
-
-        Returns the new position, and the keys of calls that held something.
-        """
+    async def _close(self, partition: int, position: Position) -> Position:
+        """Archive what the archive lacks, and empty the partition when nothing is left."""
         for _ in range(_MOST_CLOSINGS):
             end: JournalEnd | None = None
             async for entries in self._pages(partition):
                 position = await self._archive_lacking(partition, position, entries)
                 end = JournalEnd(entries[-1].n, entries[-1].nonce)
-            held = await self._keeping.close(partition, epoch=position.epoch, last=end)
-            if held is not None:
-                return position, held
+            if await self._keeping.close(partition, epoch=position.epoch, last=end):
+                return position
             if (await self._archive.positions()).get(partition) != position:
                 break
         raise RebuildOvertaken
@@ -135,14 +129,11 @@ class Rebuild:
         return await self._archive.append(partition, position, numbered, epoch=position.epoch)
 
     async def _fill(
-        self, partition: int, epoch: int, closed: ClosedPartition, *, held: list[str]
+        self, partition: int, epoch: int, closed: Sequence[AccountImage], *, had_calls: bool
     ) -> None:
-        forgotten = [
-            call_key(tenant_id, call_reference(tenant_id, call_id))
-            for tenant_id, call_id in closed.open_calls
-        ]
-        done = await self._keeping.drop(partition, epoch=epoch, call_keys=[*held, *forgotten])
-        for image in closed.accounts:
+        # A record that stayed would tell what a call had paid before others told more.
+        done = not had_calls or await self._keeping.drop_calls(partition, epoch=epoch)
+        for image in closed:
             done = done and await self._keeping.restore(
                 partition, epoch=epoch, account=restored(image)
             )

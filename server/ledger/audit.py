@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from server.ledger import keys
 from server.ledger.record import CallRecord, read_record
 from server.ledger.store_call import named_trouble, pairs
-from server.ledger.wire import GROUP, PURSE, UNIT
+from server.ledger.wire import GROUP, PURSE, UNIT, read_uses
 from server.store import Store
 
 _TALLIES = frozenset({"pool", "spend"})
@@ -63,6 +63,15 @@ class PartitionAudit:
     lost_calls: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class RememberedCall:
+    """What a record says of a call: its id, and what the purses that pay it now paid for it."""
+
+    call_id: str
+    seconds: int
+    micros: int
+
+
 class PartitionBusy(Exception):
     """So much happens in the partition that it could not be read whole."""
 
@@ -89,6 +98,18 @@ class Auditor:
                 return audit
         raise PartitionBusy
 
+    async def paid(self, partition: int) -> dict[str, RememberedCall]:
+        """Say what the store remembers of each call, by the decision that began it."""
+        found: dict[str, RememberedCall] = {}
+        for kind in keys.CALL_KINDS:
+            async with named_trouble():
+                async for names in self._store.scan(keys.every_call_of(partition, kind)):
+                    for text in await self._store.command("MGET", *names):
+                        record = None if text is None else read_record(text)
+                        if record is not None and record.state != b"refused":
+                            _remember(found, record)
+        return found
+
     async def _add_calls(self, audit: PartitionAudit, expiry: str) -> None:
         async with named_trouble():
             members = await self._store.command("ZRANGE", expiry, 0, -1)
@@ -106,6 +127,16 @@ class Auditor:
         async with named_trouble():
             flat = await self._store.command("HGETALL", key)
         return {name.decode(): value.decode() for name, value in pairs(flat)}
+
+
+def _remember(found: dict[str, RememberedCall], record: CallRecord) -> None:
+    uses = read_uses(record.held.decode().split("|")[1])
+    opened_id = (record.opened_id or record.decision_id).decode()
+    found[opened_id] = RememberedCall(
+        record.facts.decode().split(GROUP)[0],
+        sum(use.seconds for use in uses),
+        sum(use.micros for use in uses),
+    )
 
 
 def _read_accounts(meta: str, fields: Mapping[str, str]) -> PartitionAudit:

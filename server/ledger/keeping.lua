@@ -50,18 +50,16 @@ end
 -- close: empty a lost partition; from here on nothing is decided in it.
 --   KEYS   accounts, expiry, journal
 --   ARGV   epoch that will follow, n and nonce of the last entry or '' and ''
---   reply  the names of calls that held something | nil where the journal ends elsewhere or another
---          rebuild was faster
+--   reply  1 | 0 where the journal ends elsewhere or another rebuild was faster
 local function close(keys, args)
   local epoch, last = tonumber(args[1]), last_entry(keys[3])
   local begun = redis.call('HGET', keys[1], 'rebuild')
-  if begun and tonumber(begun) >= epoch then return nil end
-  if last and (last.epoch >= epoch or last.n ~= args[2] or last.nonce ~= args[3]) then return nil end
-  if not last and args[2] ~= '' then return nil end
-  local held = redis.call('ZRANGE', keys[2], 0, -1)
+  if begun and tonumber(begun) >= epoch then return 0 end
+  if last and (last.epoch >= epoch or last.n ~= args[2] or last.nonce ~= args[3]) then return 0 end
+  if not last and args[2] ~= '' then return 0 end
   redis.call('DEL', keys[1], keys[2], keys[3])
   redis.call('HSET', keys[1], 'rebuild', args[1])
-  return held
+  return 1
 end
 
 -- drop: delete records of calls of a partition that is being filled anew.

@@ -70,33 +70,28 @@ class Keeping:
         """Let records of calls of one partition go after a time, but of none that runs."""
         return int(await self._call("bury", call_keys, (lifetime_ms,))) if call_keys else 0
 
-    async def close(
-        self, partition: int, *, epoch: int, last: JournalEnd | None
-    ) -> list[str] | None:
-        """Empty a partition if its journal ends with `last`; None where it does not.
-
-        The result names, by their keys, the calls that held something.
-        """
+    async def close(self, partition: int, *, epoch: int, last: JournalEnd | None) -> bool:
+        """Empty a partition if its journal ends with `last`; False where it does not."""
         end = (last.n, last.nonce) if last else ("", "")
         of_partition = keys.partition_keys(partition)
-        held = await self._call(
-            "close",
-            (of_partition.accounts, of_partition.expiry, of_partition.journal),
-            (epoch, *end),
-        )
-        if held is None:
-            return None
-        calls = (keys.parse_expiry_member(member.decode()) for member in held)
-        return [keys.call_key(tenant_id, reference) for reference, tenant_id in calls]
+        return bool(await self._call("close", of_partition.all(), (epoch, *end)))
 
-    async def drop(self, partition: int, *, epoch: int, call_keys: Sequence[str]) -> bool:
-        """Delete records of calls of a closed partition."""
-        accounts = keys.partition_keys(partition).accounts
-        for start in range(0, len(call_keys), _DROPPED_AT_ONCE):
-            some = call_keys[start : start + _DROPPED_AT_ONCE]
-            if not await self._call("drop", (accounts, *some), (epoch,)):
-                return False
-        return True
+    async def drop_calls(self, partition: int, *, epoch: int) -> bool:
+        """Delete every record of a call of a closed partition, whatever it is of.
+
+        False where another rebuild was faster.
+        """
+        of_partition = keys.partition_keys(partition)
+        dropped = True
+        async with named_trouble():
+            async for found in self._store.scan(keys.every_key_of(partition)):
+                names = [name.decode() for name in found]
+                calls = [name for name in names if name not in of_partition.all()]
+                for start in range(0, len(calls), _DROPPED_AT_ONCE):
+                    some = calls[start : start + _DROPPED_AT_ONCE]
+                    keys_given = (of_partition.accounts, *some)
+                    dropped = dropped and bool(await self._call("drop", keys_given, (epoch,)))
+        return dropped
 
     async def restore(self, partition: int, *, epoch: int, account: RestoredAccount) -> bool:
         """Write one account of a closed partition anew."""

@@ -24,6 +24,8 @@ _CACHED_TENANTS = 65_536
 _CACHED_GATEWAYS = 4_096
 _CALL_REFERENCE_BYTES = 16
 CALL_REFERENCE_CHARACTERS = 22
+# What stands behind the tag in keys of records of calls.
+CALL_KINDS = ("call", "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ def keys_of(tenant_id: str) -> PartitionKeys:
 def every_key_of(partition: int) -> str:
     """Give the pattern that all keys of a partition match, and no others."""
     return f"{{p{partition}}}:*"
+
+
+def every_call_of(partition: int, kind: str) -> str:
+    """Give the pattern that keys of one of `CALL_KINDS` match, of one partition."""
+    return f"{{p{partition}}}:{kind}:*"
 
 
 def call_reference(*parts: str) -> str:

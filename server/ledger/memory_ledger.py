@@ -253,14 +253,17 @@ class MemoryLedger:
         return None
 
     def reopen(self, partition: int, small_until_ms: int) -> None:
-        """Fill a partition anew as an archive knows it: of what runs it knows only what was paid.
+        """Fill a partition anew as an archive knows it: of calls it knows only what was paid.
 
         Until then grants are as short as they may be.
         """
         for (tenant_id, call_id), call in list(self._calls.items()):
-            if partition_of(tenant_id) == partition and call.state == "live":
-                Purses(self._accounts[tenant_id], call).give_back()
+            if partition_of(tenant_id) == partition:
+                if call.state == "live":
+                    Purses(self._accounts[tenant_id], call).give_back()
                 del self._calls[tenant_id, call_id]
+        for key in [key for key in self._others if partition_of(key.tenant_id) == partition]:
+            del self._others[key]
         for tenant_id, account in self._accounts.items():
             if partition_of(tenant_id) == partition:
                 account.running.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
 from server.store.entrance import Entrance, Kind
 from server.store.insisting import INSISTING_LIMIT, Insistence, Told, load_libraries
@@ -15,6 +15,7 @@ from server.store.trouble import StoreRefused, StoreUnavailable, Timeouts, named
 
 OLDEST_VERSION = 7
 EVICTION_POLICY = "noeviction"
+_SCANNED_AT_ONCE = 1_000
 _MICROS_PER_SECOND = 1_000_000
 # FCALL, the function, the number of keys, the first key.
 _KEY_OF_FUNCTION = 3
@@ -101,6 +102,27 @@ class Store:
         for key in keys:
             by_node.setdefault(self._routes.node_of(key), key)
         return list(by_node.values())
+
+    async def scan(self, pattern: str) -> AsyncIterator[list[bytes]]:
+        """Find keys that match a pattern, batch by batch: each that is there all the while, once.
+
+        Nodes that cannot be reached are passed over, but for the one that has the pattern's slot.
+        """
+        owner = self._routes.node_of(pattern) or await self._routes.find_node(pattern)
+        for node in await self._routes.every_node():
+            cursor: Reply = b"0"
+            while cursor is not None:
+                try:
+                    cursor, found = await _ask(
+                        node, pack("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE)
+                    )
+                except StoreUnavailable:
+                    if node is owner:
+                        raise
+                    break
+                if found:
+                    yield found
+                cursor = None if cursor == b"0" else cursor
 
     async def load_library(self, code: str) -> None:
         """Load a library of functions, in place of the one of the same name.

@@ -97,6 +97,30 @@ async def test_a_figure_that_was_changed_is_found_and_mended(
     assert (await house.balance()).debited_micros == 100_005
 
 
+async def test_a_call_that_would_be_debited_again_is_found_and_mended(house: House) -> None:
+    await house.open(balance=6_000_000)
+    await house.reserve("call-1", 1, by_the_second(), want=90)
+    house.clock.pass_seconds(3_600)
+    await house.ledger.expire(PARTITION, 10)
+    (key,) = await house.store.command("KEYS", f"{{p{PARTITION}}}:call:*")
+    lapsed = await house.store.command("GET", key)
+    await house.settle("call-1", 2, 60)
+    await drained(house)
+    # As if the store had gone back to an older snapshot, and only this record of it were left.
+    await house.store.command("SET", key, lapsed)
+    doctor = doctor_of(house)
+
+    found = await doctor.examine()
+    assert told(found) == [
+        "call call-1 paid 0 for 0 s in the ledger, 60 for 60 s in the archive: "
+        "it would be debited again"
+    ]
+    await doctor.repair(found)
+
+    assert await doctor.examine() == []
+    assert (await house.balance()).debited_micros == 60
+
+
 async def test_a_store_that_was_emptied_is_found_and_mended(house: House) -> None:
     await busy(house)
     await drained(house)

@@ -158,7 +158,7 @@ async def test_an_entry_that_cannot_be_read_is_told_and_stops_no_other_partition
 
     assert list(keeper.figures.troubles) == [PARTITION]
     assert "from_the_future" in keeper.figures.troubles[PARTITION]
-    (other,) = await house.archive.preview(partition_of("fabrikam"), [])
+    (other,) = (await house.archive.preview(partition_of("fabrikam"), [])).accounts
     assert other.account.funded_micros == 6_000_009
 
 
@@ -177,7 +177,7 @@ async def test_a_partition_with_much_to_drain_keeps_no_other_one_waiting(
     monkeypatch.setattr("server.keeper.keeper._MOST_PASSES", 1)
 
     await keeper.drain()
-    (other,) = await house.archive.preview(partition_of("fabrikam"), [])
+    (other,) = (await house.archive.preview(partition_of("fabrikam"), [])).accounts
     assert other.account.funded_micros == 6_000_009
     assert keeper.figures.waiting[PARTITION] == 7
     for _ in range(4):

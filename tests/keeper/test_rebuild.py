@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from keepers import PARTITION, SMALL_MS, House, drained, sought
-from ledgers import YEAR_MS, by_the_second, credits_, pool
+from keepers import PARTITION, SMALL_MS, House, context_of, drained, sought
+from ledgers import YEAR_MS, a_question, by_the_second, credits_, pool
 from policy.decision import Reason
 from server.ledger import (
     AccountUnknown,
@@ -15,6 +15,7 @@ from server.ledger import (
     CallUnknown,
     DirectDebit,
     Refund,
+    ReserveRequest,
     TopUp,
     Use,
 )
@@ -154,6 +155,34 @@ async def test_a_call_that_both_halves_know_is_debited_once(house: House) -> Non
     await keeper.drain()
 
     assert (await house.balance()).debited_micros == 90
+
+
+async def test_no_record_of_a_call_outlives_the_store_it_came_from(house: House) -> None:
+    await house.open(balance=6_000_000)
+    await house.reserve("lapsed", 1, by_the_second(), want=60)
+    await house.reserve("taken", 1, by_the_second(), want=60)
+    house.clock.pass_seconds(3_600)
+    await house.ledger.expire(PARTITION, 10)
+    other = ReserveRequest(
+        a_question("taken", 1, gateway="sbc-2"), (by_the_second(),), None, 60, context_of()
+    )
+    await house.ledger.reserve(other)
+    keeper = await drained(house)
+    old = await copy_of(house.store)
+    await house.settle("lapsed", 2, 60)
+    await house.settle("taken", 2, 60)
+    await keeper.drain()
+    # Long before the store goes back to it.
+    house.clock.pass_seconds(2 * 86_400)
+    await go_back_to(house.store, old)
+    await keeper.drain()
+
+    for call_id in ("lapsed", "taken"):
+        with pytest.raises(CallUnknown):
+            await house.settle(call_id, 2, 60)
+
+    assert (await house.balance()).debited_micros == 120
+    assert (await house.image()).account.debited_micros == 120
 
 
 async def test_money_that_came_in_is_not_lost_with_the_tail(house: House) -> None:

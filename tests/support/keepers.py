@@ -144,7 +144,7 @@ class House:
 
     async def image(self) -> AccountImage:
         """What the archive would open the account with."""
-        (image,) = await self.archive.preview(PARTITION, [])
+        (image,) = (await self.archive.preview(PARTITION, [])).accounts
         return image
 
 

@@ -104,9 +104,8 @@ async def rebuild(ledger: RedisLedger, model: MemoryLedger, partition: int, now_
     assert last is not None
     epoch, nonce = last.epoch + 1, f"reopened{last.n}"
     end = JournalEnd(last.n, last.nonce)
-    held = await keeping.close(partition, epoch=epoch, last=end)
-    assert held is not None
-    assert await keeping.drop(partition, epoch=epoch, call_keys=held)
+    assert await keeping.close(partition, epoch=epoch, last=end)
+    assert await keeping.drop_calls(partition, epoch=epoch)
     for tenant_id, account in model._accounts.items():
         if partition_of(tenant_id) == partition:
             image = _image(account)
