@@ -71,6 +71,17 @@ def doctor(settings_file: Path | None, *, repair: bool) -> None:
     sys.exit(examine(settings, repair=repair))
 
 
+@main.command()
+@click.option("--give-back", is_flag=True, help="Give each back, as a lot of the same expiry.")
+@click.pass_obj
+def forfeits(settings_file: Path | None, *, give_back: bool) -> None:
+    """List credits that were forfeited before their time, because a clock was wrong."""
+    settings = _load(settings_file)
+    from server.doctor import look_for_forfeits
+
+    sys.exit(look_for_forfeits(settings, give_back=give_back))
+
+
 @main.command("settings")
 def show_settings() -> None:
     """Print every setting with its meaning, as in docs/settings.md."""

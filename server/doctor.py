@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
 
 import click
 
-from server.archive import ArchiveUnavailable, ArchiveUnusable, PositionMoved
+from server.archive import ArchiveUnavailable, ArchiveUnusable, AuditTrail, PositionMoved
+from server.funding import forfeits
+from server.funding.forfeits import early_forfeits
+from server.funding.treasury import Treasury
 from server.keeper.doctor import Difference, Doctor
 from server.keeper_app import running_parts
 from server.ledger import LedgerDamaged, LedgerUnavailable
@@ -19,6 +25,9 @@ EXIT_DIFFERENCES = 1
 EXIT_CANNOT_LOOK = 2
 # How long it waits for store and archive.
 _PATIENCE_SECONDS = 10.0
+# Whom the audit trail names: who runs the command has the machine, and no identity.
+_OPERATOR = "python -m server"
+_MS = 1_000
 
 
 def examine(settings: Settings, *, repair: bool) -> int:
@@ -26,9 +35,22 @@ def examine(settings: Settings, *, repair: bool) -> int:
 
     0: nothing differs, or nothing does any more; 1: something does; 2: it could not be seen.
     """
+    return _status_of(_examine(settings, repair=repair))
+
+
+def look_for_forfeits(settings: Settings, *, give_back: bool) -> int:
+    """Tell what was forfeited before its time; give it back where that is asked for.
+
+    Returns the exit status. 0: there is nothing, or all was given back; 1: there is something;
+    2: it could not be seen.
+    """
+    return _status_of(_look_for_forfeits(settings, give_back=give_back))
+
+
+def _status_of(work: Coroutine[Any, Any, int]) -> int:
     logging.basicConfig(level=logging.ERROR)
     try:
-        return asyncio.run(_examine(settings, repair=repair))
+        return asyncio.run(work)
     except TimeoutError:
         click.echo("The store or the archive does not answer.", err=True)
     except (ArchiveUnavailable, ArchiveUnusable, LedgerUnavailable, LedgerDamaged) as error:
@@ -53,6 +75,23 @@ async def _examine(settings: Settings, *, repair: bool) -> int:
         click.echo("After the repair:")
         _tell(found)
         return EXIT_DIFFERENCES if found else EXIT_WELL
+
+
+async def _look_for_forfeits(settings: Settings, *, give_back: bool) -> int:
+    async with running_parts(settings, patience_seconds=_PATIENCE_SECONDS) as (parts, _):
+        database, now_ms = parts.archive.database, parts.now_ms
+        found = await database.read(lambda c: early_forfeits(c, now_ms()))
+        treasury = Treasury(database, parts.ledger, AuditTrail(now_ms), now_ms)
+        for each in found:
+            given = give_back and await forfeits.give_back(treasury, each, _OPERATOR)
+            until = datetime.fromtimestamp(each.expire_ms / _MS, UTC).isoformat(" ", "seconds")
+            click.echo(
+                f"{each.tenant_id}: {each.micros} micros of lot {each.lot_id}, good until {until}"
+                + (", were given back." if given else ".")
+            )
+    if not found:
+        click.echo("Nothing was forfeited before its time.")
+    return EXIT_DIFFERENCES if found and not give_back else EXIT_WELL
 
 
 def _tell(found: list[Difference]) -> None:

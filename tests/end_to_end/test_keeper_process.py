@@ -160,3 +160,12 @@ def is_refused(engine: Engine) -> bool:
     except grpc.RpcError:
         return True
     return False
+
+
+def test_an_operator_is_told_that_nothing_was_forfeited_before_its_time(engine: Engine) -> None:
+    environment = os.environ | {"CALLGATE_DATA_FOLDER": str(engine.folder / "data")}
+    told = engine.folder / "told"
+
+    status = run_forked("forfeits", "--give-back", environment=environment, log=told).wait()
+
+    assert (status, told.read_text()) == (0, "Nothing was forfeited before its time.\n")

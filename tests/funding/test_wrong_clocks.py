@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
 
-from keepers import House
+from keepers import House, drained
 from ledgers import ManualClock
 from server.archive.funding import Candidate
 from server.funding.applying import Kind
+from server.funding.forfeits import Forfeit, early_forfeits, give_back
 from server.funding.trouble import FundingRefused, Why
-from server.keeper.doctor import Doctor
+from server.keeper.doctor import Difference, Doctor
 from server.ledger import PartitionAhead, TopUp
 from server.ledger.audit import Auditor
 from server.ledger.redis_ledger import RedisLedger
@@ -139,3 +141,42 @@ async def test_what_was_charged_and_comes_in_late_lives_as_long_from_then_on(til
     await till.charging.advance(charge_id)
 
     assert await till.balance() == 21 * UNIT
+
+
+async def test_what_was_forfeited_before_its_time_is_given_back_once(till: Till) -> None:
+    """With the expiry it had; what was spent or voided is not, nor what expired in time."""
+    house = till.house
+    now_ms = house.clock.now_ms()
+    for lot_id, days in (("due", 1), ("early", 30), ("late", 300), ("voided", 300)):
+        await house.ledger.top_up(TopUp(TENANT, lot_id, 10 * UNIT, now_ms + days * DAY_MS))
+    await house.ledger.void_lot(TENANT, "voided")
+    await till.spend(13 * UNIT, "d-1")
+    await RedisLedger(house.store, ManualClock(now_ms + 400 * DAY_MS)).read_balance(TENANT)
+    await drained(house)
+    assert await till.balance() == 0
+    await Doctor(Auditor(house.store), house.parts).repair(await doctored(house))
+
+    given = []
+    for _ in range(2):
+        found = await early(till)
+        given += [(each.lot_id, each.micros) for each in found]
+        answers = await asyncio.gather(
+            *(give_back(till.treasury, each, "operator") for each in found * 2),
+            return_exceptions=True,
+        )
+        assert answers.count(True) == len(found)
+        await drained(house)
+
+    assert given == [("early", 7 * UNIT), ("late", 10 * UNIT)]
+    assert await till.balance() == 17 * UNIT
+    house.clock.pass_seconds(31 * DAY_MS // 1_000)
+    assert await till.balance() == 10 * UNIT
+
+
+async def early(till: Till) -> list[Forfeit]:
+    now_ms = till.house.clock.now_ms()
+    return await till.house.archive.database.read(lambda c: early_forfeits(c, now_ms))
+
+
+async def doctored(house: House) -> list[Difference]:
+    return await Doctor(Auditor(house.store), house.parts).examine()
