@@ -6,6 +6,8 @@ SEEDS ?= 300
 CALLS ?= 5000
 KILLS ?= 100
 TEST_SECONDS ?= 1200
+N ?= 20
+LOAD ?= 2
 
 BIN := .venv/bin
 TYPED := callgate policy server tests $(wildcard integrations/*.py integrations/*/*.py integrations/*/*/*.py bench/*.py)
@@ -35,13 +37,13 @@ demo: .venv/ready ## Start everything, ask two dozen questions, use up credits, 
 
 # --- Check it -------------------------------------------------------------------------------
 
-.PHONY: check test test-sip static rehearse cases simulate torture soak
+.PHONY: check test test-redis7 test-sip flaky static rehearse cases simulate torture soak
 check: test static ## Run every test and every static check; to be green before a commit.
 
 # A run that hangs is ended by a signal that makes Python tell where it hung. Two at a time, a file
 # whole: most of the time tests wait for processes that start.
-test: .venv/ready ## Run every test; needs nothing running and no network. ARGS="..." goes to pytest, TRANSPORT=grpcio to engines.
-	@TEST_TRANSPORT=$(TRANSPORT) timeout --foreground --signal=ABRT $(TEST_SECONDS) $(BIN)/python -m pytest -n 2 --dist loadfile --basetemp=$$(mktemp -d) $(ARGS)
+test: .venv/ready ## Run every test; needs nothing running and no network. ARGS="..." goes to pytest, TRANSPORT=grpcio to engines; ORDER=random shuffles.
+	@TEST_TRANSPORT=$(TRANSPORT) TEST_ORDER=$(ORDER) timeout --foreground --signal=ABRT $(TEST_SECONDS) $(BIN)/python -m pytest -n 2 --dist loadfile --basetemp=$$(mktemp -d) $(ARGS)
 
 static: .venv/ready ## Check format, lint, types, floors, protos and stubs; all of them, even after a failure.
 	@failed=''; \
@@ -51,6 +53,13 @@ static: .venv/ready ## Check format, lint, types, floors, protos and stubs; all 
 	done; \
 	if [ -n "$$failed" ]; then echo "static: these checks failed:$$failed" >&2; exit 1; fi; \
 	echo "static: all checks passed"
+
+test-redis7: .venv/ready ## Run what needs Redis 7.0, which it installs from Debian's packages.
+	@tests/store/setup
+	@$(MAKE) test ARGS='-m needs_redis $(ARGS)'
+
+flaky: .venv/ready ## Run the tests in ARGS N=20 times beside LOAD=2 busy loops, and say which failed how often.
+	@$(BIN)/python tests/flaky/flaky_command.py --runs $(N) --load $(LOAD) '$(ARGS)'
 
 test-sip: .venv/ready ## Play calls through a real Kamailio with SIPp; installs both from Debian's packages.
 	@tests/sip/setup

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engines import ROOT, Engine, a_question, running_engine, wait_until
+from ports import reserve_port
 from terminal import Terminal
 
 ROME = ("--tenant", "contoso", "--user", "adele", "--to", "+390612345678")
@@ -78,12 +78,6 @@ def watching(address: str, *words: str) -> Iterator[Watcher]:
     finally:
         if watcher.process.poll() is None:
             watcher.stop()
-
-
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def available(engine: Engine) -> int:
@@ -158,13 +152,13 @@ def test_running_calls_are_listed_with_what_they_used(engine: Engine, terminal: 
 
 
 def test_an_engine_that_nobody_started_cannot_be_watched() -> None:
-    watched = Terminal(f"127.0.0.1:{a_free_port()}").type("watch", "--tenant", "contoso")
+    watched = Terminal(f"127.0.0.1:{reserve_port()}").type("watch", "--tenant", "contoso")
 
     assert watched.exit_code == 4
 
 
 def test_a_watcher_goes_on_by_itself_when_the_engine_comes_back(tmp_path: Path) -> None:
-    listen = f"127.0.0.1:{a_free_port()}"
+    listen = f"127.0.0.1:{reserve_port()}"
     with (
         running_engine(tmp_path, listen=listen) as engine,
         watching(listen, "--tenant", "contoso", "--from-beginning") as watcher,
@@ -177,7 +171,7 @@ def test_a_watcher_goes_on_by_itself_when_the_engine_comes_back(tmp_path: Path) 
         watcher.sees("reservation after")
         status = watcher.stop()
 
-    assert status == 0
+    assert status == 0, watcher.complaints
     assert sum("top up" in line for line in watcher.lines) == 1
     assert sum("reservation before" in line for line in watcher.lines) == 1
     assert any("--cursor" in line for line in watcher.complaints)

@@ -100,7 +100,7 @@ def test_a_store_that_hangs_holds_no_emergency_up(tmp_path: Path, redis: OwnRedi
             granted = bridge.ask(authorize_call=a_question("911"))
             emergency_seconds = time.monotonic() - started
             refused = bridge.ask(authorize_call=a_question(ITALY))
-        wait_until(lambda: engine.health("callgate.ledger") == "SERVING")
+        wait_until(engine.has_ledger)
         served = bridge.ask(authorize_call=a_question(ITALY))
         bridge.close()
 

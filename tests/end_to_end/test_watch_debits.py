@@ -269,7 +269,7 @@ def test_a_stream_outlives_a_store_that_restarts(tmp_path: Path, redis: OwnRedis
         next(stream)
         redis.kill()
         redis.start()
-        wait_until(lambda: engine.health("callgate.ledger") == "SERVING")
+        wait_until(engine.has_ledger)
         engine.ask(a_question(CREDITS_CALL, call_id="after"))
 
         response = next(response for response in stream if response.entries)

@@ -12,18 +12,18 @@ from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, n
 
 import pytest
 
-from deployments import running_cluster, running_sentinels
+from deployments import PATIENT_MS, running_cluster, running_sentinels
 from ledgers import TENANT, ManualClock, UnderTest
 from server.ledger.keys import keys_of
 from server.ledger.memory_ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
 from server.store import Store
 from server.store.embedded import find_binary
-from stores import binaries, empty, running_server
+from stores import SINGLE, binaries, empty, running_server
 from unsteady import CutStore, FailingOver, MovingSlot, PatientStore
 
 MODEL, CLUSTER, SENTINEL = "model", "cluster", "sentinel"
-SERVERS = (*binaries(), CLUSTER, SENTINEL)
+SERVERS = (*SINGLE, CLUSTER, SENTINEL)
 TESTS_A_DEATH = 30
 
 
@@ -46,10 +46,17 @@ def moving() -> Iterator[tuple[str, MovingSlot]]:
 
 
 @pytest.fixture(scope="session")
-def failing_over() -> Iterator[FailingOver]:
+def lasting_watched() -> Iterator[FailingOver]:
     """Start a primary, its replica and sentinels once."""
-    with running_sentinels(find_binary()) as watched:
+    with running_sentinels(find_binary(), down_after_ms=PATIENT_MS) as watched:
         yield FailingOver(watched)
+
+
+@pytest.fixture
+def failing_over(lasting_watched: FailingOver) -> Iterator[FailingOver]:
+    """Both servers live before a test, and again after it."""
+    yield lasting_watched
+    lasting_watched.heal()
 
 
 @pytest.fixture(scope="session")
@@ -110,15 +117,11 @@ async def a_store(request: pytest.FixtureRequest, urls: dict[str, str]) -> Async
             request.getfixturevalue("failing_over"), next(request.getfixturevalue("deaths"))
         )
     else:
-        if kind not in urls:
-            pytest.skip(f"{kind}-server is not installed")
         connected = Store(urls[kind])
     await empty(connected)
     with unsteady:
         yield connected
     await connected.close()
-    if kind == SENTINEL:
-        request.getfixturevalue("failing_over").heal()
 
 
 def a_watched_store(failing_over: FailingOver, dies: bool) -> Store:

@@ -55,4 +55,3 @@ async def test_each_call_holds_its_money_once_though_the_primary_dies(
     assert held == CALLS * 60
     assert failing_over.is_dead
     await store.close()
-    failing_over.heal()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deployments import running_cluster, running_sentinels
+from deployments import PATIENT_MS, running_cluster, running_sentinels
 from engines import OwnRedis
 from ledger_crashes import running_servers
 from ledger_playing import play, simulate
@@ -46,7 +46,7 @@ async def test_ledgers_agree_while_a_slot_moves() -> None:
 
 
 async def test_ledgers_agree_though_a_primary_dies() -> None:
-    with running_sentinels(find_binary()) as watched:
+    with running_sentinels(find_binary(), down_after_ms=PATIENT_MS) as watched:
         failing_over = FailingOver(watched)
         store = CutStore(failing_over.url, failing_over.kill, at=A_DEATH_AT)
         await RedisLedger(store, ManualClock()).install()

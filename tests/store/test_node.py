@@ -11,11 +11,12 @@ from typing import cast
 import pytest
 import uvloop
 
-from deployments import Server, free_port, running_server_on_a_port
+from deployments import Server, running_server_on_a_port
+from ports import reserve_port
 from server.store import Store, StoreUnavailable
 from server.store.lane import Lane
 from server.store.node import LONGEST_PAUSE_SECONDS, Node, NodeEvents
-from stores import REDIS, binaries
+from stores import REDIS, binaries, needs_redis
 
 CERTIFICATES = Path(__file__).parents[1] / "support" / "certificates"
 
@@ -96,8 +97,7 @@ async def test_a_late_word_of_an_old_lane_does_not_end_the_new_one(scene: Scene)
 @pytest.fixture(scope="module")
 def tls_server() -> Iterator[Server]:
     binary = binaries()[REDIS]
-    if binary is None:
-        pytest.skip("redis-server is not installed, and Valkey's was built without TLS")
+    assert binary is not None
     options = {
         "--tls-cert-file": "server.crt",
         "--tls-key-file": "server.key",
@@ -108,8 +108,9 @@ def tls_server() -> Iterator[Server]:
         yield server
 
 
+@needs_redis  # Valkey's was built without TLS.
 def test_the_lane_goes_over_tls_on_either_loop(tls_server: Server) -> None:
-    port = free_port()
+    port = reserve_port()
     tls_server.run("CONFIG", "SET", "tls-port", port)
     url = f"rediss://localhost:{port}?ssl_ca_certs={CERTIFICATES / 'authority.crt'}"
     url += f"&ssl_certfile={CERTIFICATES / 'client.crt'}&ssl_keyfile={CERTIFICATES / 'client.key'}"

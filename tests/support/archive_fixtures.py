@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from archives import Postgresql, postgresql_folder, running_postgresql
+from run_hooks import NO_POSTGRESQL
 from server.archive import Database
 
 KINDS = ["sqlite", "postgresql"]
@@ -25,7 +26,7 @@ def postgresql() -> Iterator[Postgresql]:
     """One PostgreSQL for all; skips where it is not installed."""
     programs = postgresql_folder()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip(NO_POSTGRESQL)
     with running_postgresql(programs) as server:
         asyncio.run(_migrate(server.create(_MIGRATED)))
         yield server

@@ -132,6 +132,14 @@ class Engine:
         answer = check(request, timeout=DEADLINE_SECONDS)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
+    def has_ledger(self) -> bool:
+        """Say whether the ledger answers it now; its health may be of a moment ago."""
+        try:
+            self.balance("contoso")
+        except grpc.RpcError:
+            return False
+        return self.health("callgate.ledger") == "SERVING"
+
     def watch_health(self) -> Generator[str, None, None]:
         """Yield the engine's own health, now and at each change, until the caller closes it."""
         assert self._channel is not None

@@ -9,10 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from server.store import EmbeddedServer, Store
 from server.store.embedded import find_binary
 
 VALKEY, REDIS = "valkey", "redis"
+# What only Redis 7.0 can show; skipped where it is not installed, run alone by `make test-redis7`.
+needs_redis = pytest.mark.needs_redis
+# The single servers that a test runs on, one after the other.
+SINGLE = (VALKEY, pytest.param(REDIS, marks=needs_redis))
 
 
 def binaries() -> dict[str, Path | None]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from deployments import Cluster, Watched, free_port, running_cluster, running_sentinels
+from deployments import PATIENT_MS, Cluster, Watched, running_cluster, running_sentinels
 from engines import OwnRedis
 from forks import Process, run_forked
+from ports import reserve_port
 from server.ledger.keys import partition_keys, partition_of
 from server.store.embedded import find_binary
 
@@ -66,7 +67,8 @@ class WatchedStore:
         if self._killed:
             return "nothing"
         self._killed = True
-        self._watched.primary.kill()
+        self._watched.kill(self._watched.primary)
+        self._watched.until_promoted(self._watched.replica)
         return "primary"
 
 
@@ -77,7 +79,7 @@ def tortured_store(kind: str, folder: Path, tenant_ids: Sequence[str]) -> Iterat
         with running_cluster(find_binary()) as cluster:
             yield ClusteredStore(cluster, tenant_ids)
     elif kind == "sentinel":
-        with running_sentinels(find_binary()) as watched:
+        with running_sentinels(find_binary(), down_after_ms=PATIENT_MS) as watched:
             yield WatchedStore(watched)
     else:
         redis = OwnRedis(folder / "store")
@@ -97,7 +99,7 @@ class Victims:
         self._folder = folder
         self.store = store
         self.archive = folder / "archive.sqlite"
-        self.ports = [free_port() for _ in range(SERVERS)]
+        self.ports = [reserve_port() for _ in range(SERVERS)]
         self.hurt: Counter[str] = Counter()
         self._settings = {
             "redis_url": store.url,

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from deployments import Cluster, Server, Watched, until
+from deployments import Cluster, Watched
 from server.store import Store, StoreUnavailable
 from server.store.lane import Argument, Reply
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
 _ASK_AGAIN_SECONDS = 0.02
 # Between two moves of a slot.
 _REST_SECONDS = 0.005
@@ -91,31 +91,22 @@ class FailingOver:
 
     def __init__(self, watched: Watched) -> None:
         self.url = watched.url
+        self._watched = watched
         self._primary, self._replica = watched.primary, watched.replica
         self.is_dead = False
 
     def kill(self) -> None:
-        """Kill the primary, when its replica has all that was answered."""
+        """Kill the primary, when its replica has all that was answered, and all know of it."""
+        self._watched.until_led_by(self._primary, self._replica)
         self._primary.run("WAIT", 1, 5_000)
-        self._primary.kill()
+        self._watched.kill(self._primary)
         self.is_dead = True
 
     def heal(self) -> None:
         """Bring the dead one back as the replica of the other, once that is primary."""
         if not self.is_dead:
             return
-        until(lambda: _role_of(self._replica) == "master")
+        self._watched.until_promoted(self._replica)
         self._primary, self._replica = self._replica, self._primary
-        self._replica.start()
-        until(self._replica.answers)
-        self._replica.run("REPLICAOF", "127.0.0.1", self._primary.port)
-        until(lambda: _has_all(self._replica))
+        self._replica.start("--replicaof", f"127.0.0.1 {self._primary.port}")
         self.is_dead = False
-
-
-def _role_of(server: Server) -> str:
-    return str(server.run("INFO", "replication")["role"])
-
-
-def _has_all(replica: Server) -> bool:
-    return bool(replica.run("INFO", "replication").get("master_link_status") == "up")
