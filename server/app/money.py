@@ -1,16 +1,131 @@
-"""What a payment provider posts to an engine."""
+"""Joining what moves money in: the same parts in a server, which is asked, and in a keeper."""
 
 from __future__ import annotations
 
-from server.app.parts import Engine
-from server.funding.events import PATH
-from server.http import PostRoute
-from server.money_in import make_money_in
+import base64
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from policy.money import MICROS_PER_UNIT
+from server.archive import AuditTrail, Database
+from server.funding.charging import BackOff, Charging
+from server.funding.events import PaymentEvents
+from server.funding.finishing import Finishing
+from server.funding.recharging import Burst, Recharging
+from server.funding.rules import LEAST_UNITS, PurchaseRules
+from server.funding.treasury import Treasury
+from server.http import OutgoingHttp, WebhookKey
+from server.ledger import Ledger
+from server.payments import Payments
+from server.settings import Settings
+from server.settings.money import Provider
+
+_MS_PER_MINUTE = 60_000
+_LONGEST_REST_DOUBLINGS = 5
+_KEY_BYTES = 32
+_ROUND_SECONDS = 1.0
+_EXPIRY_ROUND_SECONDS = 60.0
 
 
-def payment_posts(engine: Engine) -> dict[str, PostRoute]:
-    """Name the path that a provider's events are posted to; none without a provider."""
-    money = make_money_in(
-        engine.settings, engine.archive.database, engine.ledger, now_ms=engine.now_ms
+AroundPayments = Callable[[Payments], Payments]
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyIn:
+    """The parts. Without a payment provider there is no `charging`, and nothing that needs it."""
+
+    treasury: Treasury
+    finishing: Finishing
+    rules: PurchaseRules
+    charging: Charging | None
+    recharging: Recharging | None
+    events: PaymentEvents | None
+
+
+def plain(payments: Payments) -> Payments:
+    """Take money by the means of payment itself."""
+    return payments
+
+
+def make_money_in(
+    settings: Settings,
+    database: Database,
+    ledger: Ledger,
+    *,
+    now_ms: Callable[[], int],
+    around: AroundPayments = plain,
+) -> MoneyIn:
+    """Join them; nothing connects yet. `around` may put something around the means of payment."""
+    treasury = Treasury(database, ledger, AuditTrail(now_ms), now_ms)
+    rules = rules_of(settings)
+    finishing = Finishing(database, treasury, ledger, now_ms)
+    payments = _make_payments(settings, now_ms)
+    if payments is None:
+        return MoneyIn(treasury, finishing, rules, None, None, None)
+    rest_ms = settings.recharge_rest_minutes * _MS_PER_MINUTE
+    back_off = BackOff(rest_ms, rest_ms << _LONGEST_REST_DOUBLINGS)
+    charging = Charging(database, ledger, around(payments), now_ms, back_off)
+    burst = Burst(settings.recharge_burst, settings.recharge_burst_minutes * _MS_PER_MINUTE)
+    return MoneyIn(
+        treasury,
+        finishing,
+        rules,
+        charging,
+        Recharging(database, charging, now_ms, rules, burst),
+        PaymentEvents(database, payments, charging, now_ms),
     )
-    return {} if money.events is None else {PATH: money.events.take}
+
+
+def money_duties(money: MoneyIn) -> list[tuple[Callable[[], Awaitable[None]], float]]:
+    """List what a keeper does for it, each with the pause between two rounds in seconds."""
+    duties: list[tuple[Callable[[], Awaitable[None]], float]] = [
+        (money.finishing.work, _ROUND_SECONDS),
+        (money.finishing.expire_lots, _EXPIRY_ROUND_SECONDS),
+    ]
+    if money.recharging is not None:
+        duties.append((money.recharging.work, _ROUND_SECONDS))
+    return duties
+
+
+def rules_of(settings: Settings) -> PurchaseRules:
+    """Read what purchases have to keep to."""
+    most = settings.max_balance_units
+    return PurchaseRules(
+        least_micros=settings.minimum_funding_units * MICROS_PER_UNIT,
+        max_balance_micros=most * MICROS_PER_UNIT if most else None,
+        lot_days=settings.lot_days,
+        least_micros_of={
+            currency: units * MICROS_PER_UNIT
+            for currency, units in {
+                **LEAST_UNITS,
+                **settings.minimum_funding_by_currency,
+            }.items()
+        },
+    )
+
+
+def _make_payments(settings: Settings, now_ms: Callable[[], int]) -> Payments | None:
+    match settings.payments:
+        case Provider.BILLING:
+            from server.payments.billing import Billing
+
+            key = WebhookKey.read(settings.payments_key)
+            http = OutgoingHttp(settings.outgoing_hosts)
+            return Billing(settings.payments_url, key, http, now_ms)
+        case Provider.STRIPE:
+            from server.payments.stripe_payments import StripePayments
+
+            return StripePayments(
+                settings.stripe_api_key, settings.stripe_webhook_secret, settings.payments_url
+            )
+        case Provider.REHEARSAL:
+            from server.payments.rehearsal import Rehearsal
+
+            text = (
+                settings.payments_key
+                or "whsec_" + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+            )
+            return Rehearsal(WebhookKey.read(text))
+        case Provider.OFF:
+            return None
