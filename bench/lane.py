@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 from redis.asyncio import Redis
 
-from server.store import EmbeddedServer, Store
+from server.storage.redis import EmbeddedServer, Store
 
 PASSES = 5
 CALLS = 4_000

@@ -26,6 +26,7 @@ from bench.questions import Asked, check_answers, one_of_each_kind
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from server.ledger import keys
+from server.storage.redis.references import call_reference
 
 FUNCTION = "callgate_v1_reserve_first"
 _DEADLINE_SECONDS = 10.0
@@ -73,7 +74,7 @@ class Learned:
             "{fingerprint}": fingerprint,
             "{decision}": fingerprint[:20],
         }
-        reference = keys.call_reference(tenant, call_id)
+        reference = call_reference(tenant, call_id)
         names = (
             *keys.keys_of(tenant).all(),
             keys.call_key(tenant, reference),

@@ -17,7 +17,7 @@ from typing import Any, Self
 from bench.http2 import Where
 from bench.load import Figures, Job
 from bench.machine import LOAD_CORE, SERVER_CORE, pinned
-from server.store.embedded import PACKED_ENTRIES, find_binary
+from server.storage.redis.embedded import PACKED_ENTRIES, find_binary
 
 # A million users take minutes to read.
 _START_SECONDS = 900.0

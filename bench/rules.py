@@ -23,7 +23,7 @@ from policy.destination import find_destination
 from policy.facts import Call, CallKind, Catalogue, Facts
 from policy.numbering import read_number
 from policy.rating import rate_for_destination
-from server.facts.reading import FactsFolders, read_facts
+from server.facts.from_files import FactsFolders, read_facts
 
 TENANT_ID = "contoso"
 DATA = Path(__file__).parents[1] / "data"

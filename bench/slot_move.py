@@ -17,8 +17,8 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from deployments import Cluster, Server, id_of, running_cluster
-from server.store import Store, Timeouts
-from server.store.embedded import find_binary
+from server.storage.redis import Store, Timeouts
+from server.storage.redis.embedded import find_binary
 from store_load import LIBRARY, load, until_answered
 
 KEYS = 10_000

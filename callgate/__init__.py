@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from callgate.client.client import Client, ClientOptions
     from callgate.client.clock import Clock, FastClock, SystemClock
     from callgate.client.control import CallLost, Control
-    from callgate.client.desk import Ending, Why
-    from callgate.client.own_rules import FailClosed, FailOpen
+    from callgate.client.endings import Ending, Why
+    from callgate.client.fallback import FailClosed, FailOpen
     from callgate.client.session import CallSession
     from callgate.client.watching import NewEpoch
     from callgate.credentials import Credentials
@@ -109,11 +109,11 @@ _HOMES = {
         "Control",
         "Credentials",
     ),
-    "callgate.client.desk": (
+    "callgate.client.endings": (
         "Ending",
         "Why",
     ),
-    "callgate.client.own_rules": (
+    "callgate.client.fallback": (
         "FailClosed",
         "FailOpen",
     ),

@@ -19,7 +19,7 @@ from callgate.client import client as asynchronous
 from callgate.client.client import ClientOptions
 from callgate.client.control import Control as AsyncControl
 from callgate.client.control import Push
-from callgate.client.desk import Ending
+from callgate.client.endings import Ending
 from callgate.client.session import CallSession as AsyncCallSession
 from callgate.client.watching import NewEpoch
 from callgate.connection import DEFAULT_ADDRESS

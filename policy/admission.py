@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from policy.arrival import (
+from policy.decision import Admission, ConcurrencyLimit, Purse, Reason, Refusal
+from policy.enquiry import Enquiry, open_enquiry
+from policy.explanation import explain_decision, explain_opening
+from policy.facts import Call, Facts, Rate, ResourceAccount
+from policy.inbound import (
     INBOUND_PURSE,
     find_service_purse,
     find_service_rate,
@@ -15,16 +19,16 @@ from policy.arrival import (
     refuse_unlicensed_service,
     refuse_unreachable_toll_free,
 )
-from policy.decision import Admission, ConcurrencyLimit, Purse, Reason, Refusal
-from policy.enquiry import Enquiry, open_enquiry
-from policy.explanation import explain_decision, explain_opening
-from policy.facts import Call, Facts, ResourceAccount
-from policy.funding import find_free_purse, find_purses
 from policy.payer import call_type
-from policy.rate import Rate
+from policy.purses import find_free_purse, find_purses
 from policy.rating import rate_for_destination
-from policy.restriction import refuse_blocked, refuse_restricted, refuse_unreachable
-from policy.standing import refuse_frozen, refuse_unlicensed
+from policy.restriction import (
+    refuse_blocked,
+    refuse_frozen,
+    refuse_restricted,
+    refuse_unlicensed,
+    refuse_unreachable,
+)
 
 Rule = Callable[[Enquiry], Reason | None]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from policy.decision import Counter, PoolPurse, Reason
-from policy.destination import WORLD, NumberClass
-from policy.domestic import is_domestic
+from policy.destination import WORLD, NumberClass, is_domestic
 from policy.enquiry import Enquiry
 from policy.facts import Capability, Connectivity, Plan, ResourceAccount, User
 from policy.licence import pays_per_minute
-from policy.month import month
 from policy.pools import (
     CONFERENCE_POOL,
     CONFERENCE_US_CA_POOL,
@@ -149,3 +149,19 @@ def _plan_counter(plan: Plan, enquiry: Enquiry) -> str:
     if plan.international_minutes and enquiry.country in enquiry.catalogue.international_plan:
         return INTERNATIONAL
     return ""
+
+
+# Local midnights of every time zone fall on a whole quarter of an hour of UTC.
+QUARTER_HOUR_MS: Final = 15 * 60 * 1000
+_CACHED_QUARTERS: Final = 1024
+
+
+def month(time_zone: str, now_ms: int) -> str:
+    """Name the month of an instant in a time zone: "2026-11". A call belongs to where it starts."""
+    return _month_of_quarter(time_zone, now_ms // QUARTER_HOUR_MS)
+
+
+@lru_cache(maxsize=_CACHED_QUARTERS)
+def _month_of_quarter(time_zone: str, quarter: int) -> str:
+    start = datetime.fromtimestamp(quarter * QUARTER_HOUR_MS / 1000, UTC)
+    return start.astimezone(ZoneInfo(time_zone)).strftime("%Y-%m")

@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from policy.destination import Destination
-from policy.rate import Rate
+from policy.facts import Rate
 
 
 class Reason(IntEnum):

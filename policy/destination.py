@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
 # The "country" of numbers that belong to none: North American toll-free, satellite, networks.
 WORLD: Final = "001"
 
@@ -51,3 +53,66 @@ def find_destination(
             return destination
         prefix = prefix[:-1]
     return None
+
+
+# Puerto Rico is part of the United States; the number plan and ISO list it apart.
+_PART_OF: Final = {"PR": "US"}
+# Between these every call is domestic to an allowance, though not to a restriction.
+_ALLOWANCE_AREA: Final = frozenset({"US", "PR", "CA"})
+
+
+def is_same_country(there: str, here: str) -> bool:
+    """Domestic to a restriction: one country, whatever the country code says."""
+    return there == here or _PART_OF.get(there, there) == _PART_OF.get(here, here)
+
+
+def is_domestic(there: str, here: str) -> bool:
+    """Domestic to an allowance: one country, or within the US, Puerto Rico and Canada."""
+    return there == here or (there in _ALLOWANCE_AREA and here in _ALLOWANCE_AREA)
+
+
+def is_own_number(destination: Destination, here: str) -> bool:
+    """Tell whether a premium number belongs to the market of a country.
+
+    The US, Puerto Rico and Canada dial one range of them (+1 900), which has no country.
+    """
+    if is_domestic(destination.country, here):
+        return True
+    nobodys = destination.country == WORLD and destination.prefix.startswith(NANP_CODE)
+    return nobodys and here in _ALLOWANCE_AREA
+
+
+# Country code 1 is one numbering plan of many countries, and its toll-free numbers are of none.
+NANP_CODE: Final = "1"
+NANP_COUNTRIES: Final = frozenset(COUNTRY_CODE_TO_REGION_CODE[1])
+
+
+def is_reachable(
+    reach: Mapping[str, frozenset[str]], number_country: str, origin_country: str
+) -> bool:
+    """Tell whether a toll-free number of one country can be called from another.
+
+    It works inside its own country, in the territories that `reach` adds to it (the catalogue's
+    `toll_free_reach`), and, if it is North American, from every country of that plan; what such a
+    call costs, the origin decides. A number of no country (`WORLD`) is reached from nowhere:
+    universal freephone numbers are not offered. Both arguments are known countries, ISO alpha-2;
+    for an unknown origin the question cannot be asked.
+    """
+    if number_country in NANP_COUNTRIES:
+        return origin_country in NANP_COUNTRIES
+    if origin_country == number_country:
+        return number_country != WORLD
+    return origin_country in reach.get(number_country, frozenset())
+
+
+def is_destination_reachable(
+    reach: Mapping[str, frozenset[str]], destination: Destination, origin_country: str
+) -> bool:
+    """Tell whether a toll-free destination can be dialled out to from a country.
+
+    As `is_reachable`, except that the digits say what is North American, not the country: +1 800
+    has none, and must not pass for a number of the United States.
+    """
+    if destination.prefix.startswith(NANP_CODE):
+        return origin_country in NANP_COUNTRIES
+    return is_reachable(reach, destination.country, origin_country)

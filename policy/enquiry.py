@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from policy.decision import Payer, Reason, Refusal
-from policy.destination import WORLD, Destination, NumberClass, find_destination
+from policy.destination import (
+    WORLD,
+    Destination,
+    NumberClass,
+    find_destination,
+    is_destination_reachable,
+)
 from policy.facts import (
     Call,
     CallKind,
@@ -19,12 +25,10 @@ from policy.facts import (
     Treatment,
     User,
 )
-from policy.kinds import TRAITS, Traits
 from policy.licence import may_hold_meetings
 from policy.numbering import read_number
-from policy.payer import Party, call_type, find_party
+from policy.payer import TRAITS, Party, Traits, call_type, find_party
 from policy.premium import find_treatment
-from policy.reach import is_destination_reachable
 from policy.spelling import read_past_uri
 
 # Where callers are who withhold their number, or whose number leads nowhere.

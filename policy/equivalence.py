@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import Final, NamedTuple
 
-from policy.destination import Destination, NumberClass
-from policy.facts import CallKind, Catalogue, User
-from policy.month import QUARTER_HOUR_MS
+from policy.allowance import QUARTER_HOUR_MS
+from policy.destination import NANP_CODE, Destination, NumberClass
+from policy.facts import CallKind, Catalogue, DatedRate, Rate, User
 from policy.premium import EVERY_PREMIUM
-from policy.rate import DatedRate, Rate
 from policy.rating import rate_for_destination
-from policy.reach import NANP_CODE
 
 # Kinds whose one account is a user of the tenant: who dials, or whose meeting it is.
 ALIKE_KINDS: Final = frozenset(

@@ -7,14 +7,19 @@ from typing import Final
 
 from policy.allowance import CONFERENCE_CAPABILITY
 from policy.decision import CreditsPurse, FreePurse, FreeReason, Reason
-from policy.destination import WORLD
+from policy.destination import WORLD, is_reachable
 from policy.enquiry import Enquiry
-from policy.facts import Capability, ResourceAccount, ServiceKind, ServiceNumber, UnknownOrigin
-from policy.funding import find_credits
+from policy.facts import (
+    Capability,
+    Rate,
+    ResourceAccount,
+    ServiceKind,
+    ServiceNumber,
+    UnknownOrigin,
+)
 from policy.licence import may_answer_or_transfer, may_hold_meetings, pays_per_minute
-from policy.rate import Rate
+from policy.purses import find_credits
 from policy.rating import dearest_toll_free_rate, rate_for_toll, rate_for_toll_free
-from policy.reach import is_reachable
 from policy.spelling import LONGEST_DIALLED
 
 INBOUND_CAPABILITY: Final = "MCOPSTNU"

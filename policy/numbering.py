@@ -13,12 +13,7 @@ from phonenumbers.shortnumberinfo import is_valid_short_number_for_region
 
 from policy.dial_plan import apply_dial_plan
 from policy.facts import DialPlanRule
-from policy.spelling import (
-    LONGEST_SPELLING,
-    is_digits,
-    split_context,
-    strip_separators,
-)
+from policy.spelling import LONGEST_SPELLING, is_digits, split_context, strip_separators
 
 # ITU-T E.164: country code and national number together.
 LONGEST_E164_DIGITS: Final = 15

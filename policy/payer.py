@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from policy.decision import Payer, PayerKind, Reason
@@ -15,12 +18,6 @@ from policy.facts import (
     Tenant,
     User,
 )
-from policy.kinds import (
-    EMERGENCY_CALLBACK_CALL_TYPE,
-    TRAITS,
-    VOICE_APPLICATION_CALL_TYPE,
-    Traits,
-)
 from policy.numbering import read_number
 
 # Members of an enumeration are slow to look up on Python 3.11, and these are for every call.
@@ -32,7 +29,6 @@ _ORGANIZER: Final = PayerKind.ORGANIZER
 _RESOURCE_ACCOUNT: Final = PayerKind.RESOURCE_ACCOUNT
 _TENANT: Final = PayerKind.TENANT
 _BRIDGE: Final = ServiceKind.BRIDGE
-
 
 # Who pays, and on whose behalf: the payer, the account that holds the licences, the plan and the
 # restriction that decide (none for a bridge's number, where the tenant is all there is), the person
@@ -102,3 +98,40 @@ def _shared_calling_party(user: User, tenant: Tenant) -> Party:
     # The directory was checked as a whole: a Shared Calling account that is named exists.
     account = tenant.resource_accounts[user.shared_calling_account_id]
     return Payer(_RESOURCE_ACCOUNT, tenant.tenant_id, account.account_id), account, user, None
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What follows from a kind of call.
+
+    `call_type` is its name in usage records, `direct_routing_call_type` where the user's calls take
+    that way. A call is `arriving` if the far end is the caller; `of_meeting` if the organizer pays,
+    `of_account` if a resource account does, whoever dials.
+    """
+
+    call_type: str
+    direct_routing_call_type: str
+    arriving: bool = False
+    of_meeting: bool = False
+    of_account: bool = False
+
+
+# Operator Connect calls keep the ordinary names; usage records tell the operator in another column.
+TRAITS: Final[Mapping[CallKind, Traits]] = MappingProxyType(
+    {
+        CallKind.USER: Traits("user_out", "dr_out"),
+        CallKind.FORWARDED: Traits("user_out_forwarding", "dr_out_user_forwarding"),
+        CallKind.TRANSFERRED: Traits("user_out_transfer", "dr_out_user_transfer"),
+        CallKind.ADDED_PARTY: Traits("user_out_conf", "dr_out_user_conf"),
+        CallKind.MEETING_DIAL_OUT: Traits("conf_out", "conf_out", of_meeting=True),
+        CallKind.CALL_ME: Traits("conf_out", "conf_out", of_meeting=True),
+        CallKind.ATTENDANT_TRANSFER: Traits("ucap_out", "ucap_out", of_account=True),
+        CallKind.QUEUE_TRANSFER: Traits("ucap_out", "ucap_out", of_account=True),
+        CallKind.SERVICE_NUMBER: Traits("conf_in", "conf_in", arriving=True),
+        CallKind.INBOUND: Traits("user_in", "dr_in", arriving=True),
+    }
+)
+
+# Arrivals at an attendant or queue, and the call-back of an emergency service, have other names.
+VOICE_APPLICATION_CALL_TYPE: Final = "ucap_in"
+EMERGENCY_CALLBACK_CALL_TYPE: Final = "emergency_in"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from policy.destination import Destination, NumberClass
-from policy.domestic import is_own_number
+from policy.destination import Destination, NumberClass, is_own_number
 from policy.facts import PremiumRule, Treatment
 
 # A rule of this prefix stands for every premium number of its country.

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
 
-from policy.destination import Destination, NumberClass, find_destination
-from policy.facts import Catalogue
-from policy.rate import DatedRate, Rate
-from policy.reach import NANP_COUNTRIES, is_reachable
+from policy.destination import (
+    NANP_COUNTRIES,
+    Destination,
+    NumberClass,
+    find_destination,
+    is_reachable,
+)
+from policy.facts import Catalogue, DatedRate, Rate
 
 # Lua has only doubles: above this a whole number may be off by one.
 MAX_WHOLE_NUMBER: Final = 2**53 - 1

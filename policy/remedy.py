@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from policy.cause_codes import SUGGESTIONS
 from policy.decision import Reason
 from policy.enquiry import Enquiry
 from policy.facts import Call, Capability, ResourceAccount, Tenant, User
 from policy.licence import CARRIERS
 from policy.restriction import effective_restriction
-from policy.suggestion import SUGGESTIONS
 
 
 def remedy_for(enquiry: Enquiry, reason: Reason) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from policy import arrival, restriction, standing
+from policy import inbound as arrival
+from policy import restriction
+from policy import restriction as standing
 from policy.decision import Reason
 from policy.enquiry import Enquiry
 from policy.remedy import account_name

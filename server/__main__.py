@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from server.settings import FILE_VARIABLE, Settings, SettingsWrong, load_settings
+from server.settings import FILE_VARIABLE, Settings
+from server.settings.loading import SettingsWrong, load_settings
 
 EXIT_WRONG_SETTINGS = 2
 SAMPLE_CASES = Path("data/cases")
@@ -45,7 +46,7 @@ def serve(settings_file: Path | None) -> None:
 def worker(settings_file: Path | None, number: int, *, channel: int, listener: int | None) -> None:
     """Serve beside others; the parent of several workers starts it."""
     settings = _load(settings_file)
-    from server.app.worker import work
+    from server.app.workers.worker import work
 
     sys.exit(work(settings, number, channel=channel, listener=listener))
 
@@ -55,7 +56,7 @@ def worker(settings_file: Path | None, number: int, *, channel: int, listener: i
 def keeper(settings_file: Path | None) -> None:
     """Keep until SIGTERM or SIGINT: archive, expire, rebuild. Several may run; one works."""
     settings = _load(settings_file)
-    from server.keeper_app import keep
+    from server.app.keeper import keep
 
     sys.exit(keep(settings))
 
@@ -66,7 +67,7 @@ def keeper(settings_file: Path | None) -> None:
 def doctor(settings_file: Path | None, *, repair: bool) -> None:
     """Compare ledger, archive and reservations; tell what differs and what would mend it."""
     settings = _load(settings_file)
-    from server.doctor import examine
+    from server.app.doctor import examine
 
     sys.exit(examine(settings, repair=repair))
 
@@ -77,7 +78,7 @@ def doctor(settings_file: Path | None, *, repair: bool) -> None:
 def forfeits(settings_file: Path | None, *, give_back: bool) -> None:
     """List credits that were forfeited before their time, because a clock was wrong."""
     settings = _load(settings_file)
-    from server.doctor import look_for_forfeits
+    from server.app.doctor import look_for_forfeits
 
     sys.exit(look_for_forfeits(settings, give_back=give_back))
 
@@ -103,7 +104,7 @@ def new_token() -> None:
 @click.pass_obj
 def check_data(settings_file: Path | None) -> None:
     """Check catalogue and directory as a whole, without serving them."""
-    from server.check_data import check
+    from server.app.check_data import check
 
     settings = _load(settings_file)
     sys.exit(check(settings.catalogue_folder, settings.directory_folder))
@@ -124,7 +125,7 @@ def test(
     settings_file: Path | None, files: tuple[Path, ...], *, address: str, junit: Path | None
 ) -> None:
     """Play cases of FILES or folders against the rules; without any, those of the sample."""
-    from server.rehearsal import rehearse
+    from server.testing.cases import rehearse
 
     settings = _load(settings_file)
     sys.exit(rehearse(settings, files or (SAMPLE_CASES,), address=address, junit=junit))
@@ -143,11 +144,11 @@ def test(
 def harness(settings_file: Path | None, scenario: Path | None, *, nursery: bool) -> None:
     """Serve for a test, which may move the clock and let things go wrong. Never for real calls."""
     if nursery:
-        from server.harness.nursery import raise_engines
+        from server.testing.harness.fork_server import raise_engines
 
         sys.exit(raise_engines())
     settings = _load(settings_file)
-    from server.harness.running import serve_harness
+    from server.testing.harness.running import serve_harness
 
     sys.exit(serve_harness(settings, scenario))
 
@@ -159,7 +160,7 @@ def _serve(settings_file: Path | None) -> None:
         os.environ[FILE_VARIABLE] = str(settings_file)
     # Imported once the settings are right: a wrong one is told at once, not after the libraries.
     if settings.workers > 1:
-        from server.workers.parent import supervise
+        from server.app.workers.parent import supervise
 
         sys.exit(supervise(settings))
     from server.app import serve as serve_until_stopped

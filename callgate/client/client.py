@@ -15,9 +15,9 @@ from google.protobuf.message import Message
 from callgate.client.clock import Clock, SystemClock
 from callgate.client.connections import Connections
 from callgate.client.control import Control
-from callgate.client.desk import Desk
 from callgate.client.emergency import EmergencyNumbers
-from callgate.client.own_rules import FailClosed, FirstQuestion, OwnRules
+from callgate.client.endings import Desk
+from callgate.client.fallback import FailClosed, FirstQuestion, OwnRules
 from callgate.client.reports import Reports
 from callgate.client.retries import Retries, default_deadline_seconds
 from callgate.client.session import CallSession

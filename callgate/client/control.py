@@ -18,7 +18,7 @@ from typing import Self
 from google.protobuf.message import Message
 
 from callgate.client.connections import PACKAGE, Connections
-from callgate.client.desk import Desk
+from callgate.client.endings import Desk
 from callgate.client.retries import Retries
 from callgate.client.session import CallSession
 from callgate.client.stream import ItemLine

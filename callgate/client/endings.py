@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from callgate.client.clock import Clock
-from callgate.client.own_rules import OwnRules
+from callgate.client.fallback import OwnRules
 from callgate.client.reports import Line, Reports
 from callgate.errors import CallgateError, NoAnswer
 from callgate.v1 import authorization_pb2 as pb

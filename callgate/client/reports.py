@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from callgate.client.spool import Spool
-from callgate.errors import (
-    CallEnded,
-    CallgateError,
-    CallRefused,
-    CallUnknown,
-    Mistake,
-    NoAnswer,
-)
+from callgate.errors import CallEnded, CallgateError, CallRefused, CallUnknown, Mistake, NoAnswer
 from callgate.v1 import authorization_pb2 as pb
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0

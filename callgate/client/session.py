@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from callgate.client.allowance import Allowance, Pulse
-from callgate.client.desk import Desk, Ending, Why
+from callgate.client.endings import Desk, Ending, Why
+from callgate.client.time_left import Allowance, Pulse
 from callgate.errors import CallEnded, CallgateError, CallRefused, CallUnknown, NoAnswer
 from callgate.v1 import authorization_pb2 as pb
 

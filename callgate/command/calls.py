@@ -7,13 +7,7 @@ from collections.abc import Iterator
 import click
 
 from callgate.command import words
-from callgate.command.engine import (
-    EPILOG,
-    address_option,
-    connected,
-    json_option,
-    print_answer,
-)
+from callgate.command.engine import EPILOG, address_option, connected, json_option, print_answer
 from callgate.connection import Connection
 from callgate.v1.authorization_pb2 import CallState, ListCallsRequest, ListCallsResponse
 

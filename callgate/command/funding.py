@@ -11,13 +11,7 @@ import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.command import words
-from callgate.command.engine import (
-    EPILOG,
-    address_option,
-    connected,
-    json_option,
-    print_answer,
-)
+from callgate.command.engine import EPILOG, address_option, connected, json_option, print_answer
 from callgate.command.money import Amount, confirm, money_of, tenant_option, yes_option
 from callgate.connection import Connection
 from callgate.v1 import credits_pb2 as pb

@@ -9,13 +9,7 @@ import click
 from google.protobuf.json_format import MessageToJson
 
 from callgate.command import words
-from callgate.command.engine import (
-    EPILOG,
-    address_option,
-    connected,
-    json_option,
-    print_answer,
-)
+from callgate.command.engine import EPILOG, address_option, connected, json_option, print_answer
 from callgate.connection import Connection
 from callgate.v1 import notices_pb2 as pb
 

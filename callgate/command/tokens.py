@@ -11,13 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.command import words
-from callgate.command.engine import (
-    EPILOG,
-    address_option,
-    connected,
-    json_option,
-    print_answer,
-)
+from callgate.command.engine import EPILOG, address_option, connected, json_option, print_answer
 from callgate.connection import Connection
 from callgate.v1 import access_pb2 as pb
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from callgate.testing.engine import Engine, Fault
-    from callgate.testing.nursery import EngineFailed, Nursery, running_engine
-    from callgate.testing.recording import Recorded, replay
+    from callgate.testing.engines import EngineFailed, Nursery, running_engine
+    from callgate.testing.recording import Recorded
+    from callgate.testing.replaying import replay
 
 __all__ = [
     "Engine",
@@ -25,11 +26,11 @@ __all__ = [
 _HOMES = {
     "Engine": "engine",
     "Fault": "engine",
-    "EngineFailed": "nursery",
-    "Nursery": "nursery",
-    "running_engine": "nursery",
+    "EngineFailed": "engines",
+    "Nursery": "engines",
+    "running_engine": "engines",
     "Recorded": "recording",
-    "replay": "recording",
+    "replay": "replaying",
 }
 
 

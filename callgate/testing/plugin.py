@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from callgate.testing.engine import Engine
-    from callgate.testing.nursery import Nursery
+    from callgate.testing.engines import Nursery
 
 MARKER = "callgate"
 
@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def callgate_nursery() -> Iterator[Nursery]:
     """What engines come from, once for all tests of a run."""
-    from callgate.testing.nursery import Nursery
+    from callgate.testing.engines import Nursery
 
     with Nursery() as nursery:
         nursery.warm_up()

@@ -1,7 +1,7 @@
 """Who asks, and whose facts and money a question may touch.
 
-The door (`server.access.door`) says of each RPC who asks, before its method runs; `current` is
-the answer. Whatever is read or changed of a tenant is found by `find_tenant` or
+The authenticator (`server.access.authenticator`) says of each RPC who asks, before its method
+runs; `current` is the answer. Whatever is read or changed of a tenant is found by `find_tenant` or
 `find_tenant_by_id`, or is checked by `check_tenant`: none of them tells a tenant that is another's
 from one that does not exist.
 """
@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from policy.facts import Call, CallKind, Tenant
 from policy.numbering import read_number
-from server.access.identity import ANYBODY, Access, admitted, check_tenant, current, may_touch
+from server.access.errors import RoleMissing, TenantForbidden
+from server.access.principal import ANYBODY, Principal, admitted, check_tenant, current, may_touch
 from server.access.roles import Role
-from server.directory import Directory
-from server.errors import FactsBehind, RoleMissing, TenantForbidden
+from server.facts.directory import Directory
+from server.facts.errors import FactsBehind
 
 __all__ = [
     "ANYBODY",
-    "Access",
+    "Principal",
     "admitted",
     "check_admitted",
     "check_every_tenant",

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from server.access.identity import Access
+from server.access.principal import Principal
 from server.access.roles import Role
 
 # Says what it is, so that it is found where it should not be.
@@ -35,9 +35,9 @@ class Identity:
     tokens: tuple[KnownToken, ...] = ()
 
     @property
-    def access(self) -> Access:
+    def access(self) -> Principal:
         """What it may do."""
-        return Access(self.identity_id, self.roles, self.tenants)
+        return Principal(self.identity_id, self.roles, self.tenants)
 
 
 def new_token() -> str:
@@ -55,10 +55,10 @@ class Identities:
 
     def __init__(self, identities: Iterable[Identity] = ()) -> None:
         self.by_id = {one.identity_id: one for one in identities}
-        self._by_digest: dict[str, Access] = {}
-        self._by_certificate: dict[str, Access] = {}
+        self._by_digest: dict[str, Principal] = {}
+        self._by_certificate: dict[str, Principal] = {}
         # A connection shows the same names with each RPC.
-        self._by_names: dict[tuple[bytes, ...], Access | None] = {}
+        self._by_names: dict[tuple[bytes, ...], Principal | None] = {}
         for one in self.by_id.values():
             access = one.access
             for token in one.tokens:
@@ -66,11 +66,11 @@ class Identities:
             for name in one.certificate_names:
                 self._by_certificate[name] = access
 
-    def by_digest(self, digest: str) -> Access | None:
+    def by_digest(self, digest: str) -> Principal | None:
         """Find whose token has a hash; it may be over."""
         return self._by_digest.get(digest)
 
-    def by_certificate(self, names: tuple[bytes, ...]) -> Access | None:
+    def by_certificate(self, names: tuple[bytes, ...]) -> Principal | None:
         """Find who shows a certificate with these names; None where they name several."""
         try:
             return self._by_names[names]
@@ -80,7 +80,7 @@ class Identities:
             access = self._by_names[names] = self._named(names)
             return access
 
-    def _named(self, names: tuple[bytes, ...]) -> Access | None:
+    def _named(self, names: tuple[bytes, ...]) -> Principal | None:
         shown = [self._by_certificate.get(name.decode("utf-8", "replace")) for name in names]
         found = {access.identity_id: access for access in shown if access is not None}
         return next(iter(found.values())) if len(found) == 1 else None

@@ -13,10 +13,10 @@ import msgspec
 
 from server.access.identities import Identity, KnownToken, doubles
 from server.access.roles import Role
-from server.factfiles.problems import Problems
-from server.factfiles.section import read_section
-from server.factfiles.table import read_text
-from server.factfiles.toml_lines import line_of, parse_toml
+from server.facts.files.problems import Problems
+from server.facts.files.section import read_section
+from server.facts.files.table import read_text
+from server.facts.files.toml_lines import line_of, parse_toml
 
 IDENTITY_ID = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _IDENTITY_WORDS = "1 to 64 letters, digits and any of . _ @ + -"

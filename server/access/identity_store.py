@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
-from server.archive.access_tables import IDENTITIES, IDENTITY_CHANGES, TOKENS
-from server.archive.audit import Audited, AuditTrail, Image
-from server.archive.database import Database
+from server.access.tables import IDENTITIES, IDENTITY_CHANGES, TOKENS
+from server.storage.sql.audit import Audited, AuditTrail, Image
+from server.storage.sql.database import Database
 
 # How much of a hash tells one token from another, to people and in the audit trail.
 FINGERPRINT_CHARACTERS = 12

@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.access.file import read_identities
 from server.access.identities import Identities, Identity, KnownToken
+from server.access.identity_file import read_identities
+from server.access.identity_store import IdentityStore, KeptIdentity
 from server.access.roles import Role
-from server.archive import Archive, ArchiveError
-from server.archive.identities import IdentityStore, KeptIdentity
-from server.factfiles.problems import InvalidFacts
+from server.archive import Archive
+from server.facts.files.problems import InvalidFacts
+from server.storage.sql.errors import ArchiveError
 
 # Together with the look at streams this keeps the promise of 5 s.
 POLL_SECONDS = 2.0
@@ -76,7 +77,7 @@ def _identity(kept: KeptIdentity) -> Identity:
     )
 
 
-class IdentityKeeper:
+class IdentitiesInUse:
     """Holds the identities of all sources, and takes over what changes.
 
     A source that cannot be read leaves those it gave before in use, which is told to the log and

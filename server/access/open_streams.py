@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from server.errors import IdentityEnded
+from server.access.errors import IdentityEnded
 
 # Between two looks at who has opened streams: expiry and revocation end them this much later.
 LOOK_SECONDS = 1.0

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from server.access.errors import IdentityUnknown, RoleMissing, TenantForbidden
 from server.access.roles import Role
-from server.errors import IdentityUnknown, RoleMissing, TenantForbidden
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class Principal:
     """What one identity may do, and until when.
 
     `tenants` are those it may touch, None for all. `expire_ms` is when what it showed is over, by
@@ -31,28 +31,28 @@ class Access:
 
 
 # Where nobody is asked for an identity, everybody may do everything.
-ANYBODY = Access("anybody", frozenset(Role), None)
+ANYBODY = Principal("anybody", frozenset(Role), None)
 
-_current: ContextVar[Access] = ContextVar("access", default=ANYBODY)
+_current: ContextVar[Principal] = ContextVar("access", default=ANYBODY)
 
 
-def refusing(why: IdentityUnknown | RoleMissing) -> Access:
+def refusing(why: IdentityUnknown | RoleMissing) -> Principal:
     """Let in for emergencies alone; whatever else is touched raises why."""
-    return Access("", frozenset(), frozenset(), refused=why)
+    return Principal("", frozenset(), frozenset(), refused=why)
 
 
-def current() -> Access:
+def current() -> Principal:
     """Say who asks; `ANYBODY` outside of an RPC, where nothing is asked by a stranger."""
     return _current.get()
 
 
-def set_current(access: Access) -> None:
+def set_current(access: Principal) -> None:
     """Say who asks from here on, in this RPC and in what it starts."""
     _current.set(access)
 
 
 @contextmanager
-def admitted(access: Access) -> Iterator[None]:
+def admitted(access: Principal) -> Iterator[None]:
     """Ask as somebody while the block lasts."""
     token = _current.set(access)
     try:

@@ -7,7 +7,7 @@
 those that join.
 """
 
-from server.app.parts import Engine
+from server.app.engine import Engine
 from server.app.process import serve
 from server.app.running import running_engine
 

@@ -4,44 +4,29 @@ from __future__ import annotations
 
 import logging
 import socket
-from pathlib import Path
 
-from server.access.door import Door, TokensFrom
-from server.access.guarded import Guarded
-from server.access.keeper import IdentityKeeper, Source, archive_source, file_source
-from server.app.parts import Engine
-from server.archive import Archive
+from server.access.authenticator import Authenticator, TokensFrom
+from server.app.engine import Engine
+from server.services.interceptor import Interceptor
 from server.settings import Settings
 from server.transport import TlsFiles, TransportServer
 
 _log = logging.getLogger("callgate")
 
-# In the setting `identities`: those of the archive.
-ARCHIVE = "archive"
 
-
-def make_identities(settings: Settings, archive: Archive) -> IdentityKeeper:
-    """Name where identities come from; nothing is read yet."""
-    return IdentityKeeper([_source(name, archive) for name in settings.identities])
-
-
-def _source(name: str, archive: Archive) -> Source:
-    return archive_source(archive) if name == ARCHIVE else file_source(Path(name))
-
-
-def guard(engine: Engine, transport: TransportServer) -> Guarded:
+def guard(engine: Engine, transport: TransportServer) -> Interceptor:
     """Put the door before everything that is registered on the result."""
     settings, identities = engine.settings, engine.identities
     door = None
     if settings.identities:
-        door = Door(
+        door = Authenticator(
             identities=lambda: identities.current,
             now_ms=engine.now_ms,
             header=transport.header,
             tokens_from=_tokens_from(settings),
             by_certificate=settings.tls_client_ca is not None,
         )
-    return Guarded(
+    return Interceptor(
         transport,
         door,
         engine.open_streams,

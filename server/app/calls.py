@@ -3,46 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from server.calls.announcing import Announcing, FindArchived
+from callgate.v1 import authorization_pb2 as pb
+from policy.cause_codes import SUGGESTIONS
+from server.calls.announced import Announcing, FindArchived
+from server.calls.authorize import Authorizer
+from server.calls.emergency import EmergencyDoor
+from server.calls.handlers import CallHandlers
 from server.calls.legs import Legs
 from server.calls.listing import Listing
-from server.calls.reporting import Reporter
-from server.calls.verbs import Verbs
-from server.catching_up import CatchingUp
-from server.deadline import Deadline
-from server.decider import Decider
-from server.emergency import EmergencyDoor
-from server.facts import FactsKeeper
+from server.calls.load_shedding import LoadShedder
+from server.calls.messages.advice import Advice
+from server.calls.opening import Opening
+from server.calls.settle import CallReports
+from server.facts import FactsInUse
+from server.facts.catching_up import CatchingUp
 from server.ledger import Ledger
-from server.ledger.calls import CallReader
-from server.load import Load
-from server.observation.metrics import Metrics
-from server.observation.records import Records
-from server.opening import Opening
-from server.settings import Settings
-from server.translation.advice import advice_of
+from server.ledger.deadline import Deadline
+from server.ledger.running_calls import CallReader
+from server.observability.metrics import Metrics
+from server.observability.records import Records
+from server.settings import FailureAction, FinalAction, Settings
 
 _MS_PER_DAY = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class CallServices:
     """What verbs lean on; an engine has all of it, a rehearsal stands in for some.
 
-    `ledger_is_up` and `journal_is_full` are as in `Decider`. `now_ms` is the ledger's clock;
+    `ledger_is_up` and `journal_is_full` are as in `Authorizer`. `now_ms` is the ledger's clock;
     `now_without_store_ms` is what goes by while that cannot be asked.
     """
 
     settings: Settings
-    facts: FactsKeeper
+    facts: FactsInUse
     ledger: Ledger
     ledger_is_up: Callable[[], bool]
     journal_is_full: Callable[[str], bool]
     calls: CallReader
     find_archived: FindArchived
-    load: Load
+    load: LoadShedder
     records: Records
     metrics: Metrics
     now_ms: Callable[[], int]
@@ -51,10 +53,10 @@ class Surroundings:
     opening: Opening
 
 
-def assemble_verbs(parts: Surroundings) -> Verbs:
+def assemble_verbs(parts: CallServices) -> CallHandlers:
     """Put together the verbs of one process, and the one decider that all of them ask."""
     settings = parts.settings
-    decider = _decider(parts)
+    authorizer = _decider(parts)
     announcing = Announcing(parts.find_archived, parts.now_ms, settings.call_id_days * _MS_PER_DAY)
     door = EmergencyDoor(
         parts.facts,
@@ -63,20 +65,20 @@ def assemble_verbs(parts: Surroundings) -> Verbs:
         parts.now_without_store_ms,
         settings.default_locations,
     )
-    return Verbs(
+    return CallHandlers(
         door=door,
-        decider=decider,
+        authorizer=authorizer,
         announcing=announcing,
-        reporter=Reporter(decider, announcing, settings.charge_unknown_calls),
-        legs=Legs(decider, announcing),
-        listing=Listing(decider, parts.calls),
+        reporter=CallReports(authorizer, announcing, settings.charge_unknown_calls),
+        legs=Legs(authorizer, announcing),
+        listing=Listing(authorizer, parts.calls),
         advice=advice_of(settings),
         load=parts.load,
     )
 
 
-def _decider(parts: Surroundings) -> Decider:
-    return Decider(
+def _decider(parts: CallServices) -> Authorizer:
+    return Authorizer(
         facts=parts.facts,
         catching_up=CatchingUp(parts.facts, parts.deadline_seconds),
         ledger=parts.ledger,
@@ -88,4 +90,35 @@ def _decider(parts: Surroundings) -> Decider:
         opening=parts.opening,
         records=parts.records,
         metrics=parts.metrics,
+    )
+
+
+_FAILURE_ACTIONS = {
+    FailureAction.END: pb.FAILURE_ACTION_END,
+    FailureAction.CONTINUE: pb.FAILURE_ACTION_CONTINUE,
+}
+_FINAL_ACTIONS = {
+    FinalAction.END: pb.FINAL_ACTION_END,
+    FinalAction.REDIRECT: pb.FINAL_ACTION_REDIRECT,
+}
+
+
+def advice_of(settings: Settings) -> Advice:
+    """Build the advice of these settings, once."""
+    failure_handling = pb.FailureHandling(action=_FAILURE_ACTIONS[settings.failure_action])
+    if settings.failure_action is FailureAction.CONTINUE:
+        failure_handling.max_duration.seconds = settings.failure_seconds
+    else:
+        failure_handling.max_duration.seconds = 0
+    redirects = settings.final_action is FinalAction.REDIRECT
+    suggestions = dict(SUGGESTIONS)
+    for reason, told in settings.suggestions.items():
+        suggestions[reason] = replace(
+            suggestions[reason], sip_status=told.sip_status, q850_cause=told.q850_cause
+        )
+    return Advice(
+        failure_handling=failure_handling,
+        final_action=_FINAL_ACTIONS[settings.final_action],
+        redirect_to=settings.redirect_to if redirects else "",
+        suggestions=suggestions,
     )

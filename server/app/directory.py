@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import logging
 
-from server.archive import Database, archive_url
-from server.directory_service.files_copy import CopyOfFiles
-from server.directory_service.source import ArchiveSource, FilesSource, Source
-from server.facts import FactsKeeper
-from server.facts.archived import ArchivedTenants
+from server.facts import FactsInUse
+from server.facts.from_database import ArchivedTenants
 from server.facts.hot_copy import HotCopy
-from server.observation.metrics import Metrics
+from server.observability.metrics import Metrics
+from server.services.directory.files_copy import CopyOfFiles
+from server.services.directory.source import ArchiveSource, FilesSource, Source
 from server.settings import DirectorySource, Settings
-from server.store import Store
+from server.storage.redis import Store
+from server.storage.sql.database import Database, archive_url
 
 # How soon a process sees what another one has changed, where nothing else tells it.
 POLL_SECONDS = 1.0
@@ -39,14 +39,14 @@ def archived_tenants(settings: Settings, metrics: Metrics, store: Store) -> Arch
     )
 
 
-def directory_source(settings: Settings, facts: FactsKeeper) -> Source:
+def directory_source(settings: Settings, facts: FactsInUse) -> Source:
     """Build what the directory is read, and where that can be, changed in."""
     if facts.archived is not None:
         return ArchiveSource(facts.archived)
     return FilesSource(CopyOfFiles(settings.directory_folder), facts, settings.catalogue_folder)
 
 
-async def wait_for_directory(facts: FactsKeeper) -> None:
+async def wait_for_directory(facts: FactsInUse) -> None:
     """Wait a while until all tenants of the archive were read."""
     archived = facts.archived
     if archived is None:

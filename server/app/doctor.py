@@ -10,15 +10,17 @@ from typing import Any
 
 import click
 
-from server.archive import ArchiveUnavailable, ArchiveUnusable, AuditTrail, PositionMoved
+from server.app.keeper import running_parts
+from server.archive import PositionMoved
+from server.archive.keeper.doctor import Difference, Doctor
 from server.funding import forfeits
 from server.funding.forfeits import early_forfeits
-from server.funding.treasury import Treasury
-from server.keeper.doctor import Difference, Doctor
-from server.keeper_app import running_parts
+from server.funding.requests import FundingRequests
 from server.ledger import LedgerDamaged, LedgerUnavailable
-from server.ledger.audit import Auditor
+from server.ledger.partition_audit import Auditor
 from server.settings import Settings
+from server.storage.sql.audit import AuditTrail
+from server.storage.sql.errors import ArchiveUnavailable, ArchiveUnusable
 
 EXIT_WELL = 0
 EXIT_DIFFERENCES = 1
@@ -81,9 +83,9 @@ async def _look_for_forfeits(settings: Settings, *, give_back: bool) -> int:
     async with running_parts(settings, patience_seconds=_PATIENCE_SECONDS) as (parts, _):
         database, now_ms = parts.archive.database, parts.now_ms
         found = await database.read(lambda c: early_forfeits(c, now_ms()))
-        treasury = Treasury(database, parts.ledger, AuditTrail(now_ms), now_ms)
+        funding_requests = FundingRequests(database, parts.ledger, AuditTrail(now_ms), now_ms)
         for each in found:
-            given = give_back and await forfeits.give_back(treasury, each, _OPERATOR)
+            given = give_back and await forfeits.give_back(funding_requests, each, _OPERATOR)
             until = datetime.fromtimestamp(each.expire_ms / _MS, UTC).isoformat(" ", "seconds")
             click.echo(
                 f"{each.tenant_id}: {each.micros} micros of lot {each.lot_id}, good until {until}"

@@ -3,29 +3,60 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
-from server.access.keeper import IdentityKeeper
-from server.access.streams import OpenStreams
-from server.accounts import Accounts
+from policy.facts import Tenant
+from server.access.in_use import IdentitiesInUse, archive_source, file_source
+from server.access.in_use import Source as IdentitySource
+from server.access.open_streams import OpenStreams
+from server.app.directory import archived_tenants, directory_source
+from server.app.embedded import lay_ground
+from server.app.keeper import make_recovery
 from server.archive import Archive
-from server.control import Standings
-from server.debits import Watching
-from server.directory_service.source import Source
-from server.facts import FactsKeeper
-from server.health import HealthService, LedgerHealth
-from server.keeper.fill import JournalFill
-from server.ledger.calls import CallReader
+from server.calls.load_shedding import LoadShedder, Waiting
+from server.calls.opening import Opening
+from server.facts import FactsFolders, FactsInUse, FactsReport
+from server.funding.accounts import Accounts
+from server.ledger.deadline import Deadline
+from server.ledger.estimates import RoomReader
+from server.ledger.headroom import JournalFill
+from server.ledger.journal import JournalSource, Tailer
+from server.ledger.journal.entries import JournalReader
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
-from server.ledger.rooms import RoomReader
-from server.load import Load
-from server.notices.register import NoticeRegister
-from server.observation.metrics import Metrics
-from server.observation.records import Records
-from server.opening import Opening
+from server.ledger.running_calls import CallReader
+from server.ledger.store_calls import probe
+from server.notices.preferences import NoticeRegister
+from server.observability.ledger_health import LedgerHealth
+from server.observability.masks import Masks
+from server.observability.metrics import Metrics
+from server.observability.records import Records
+from server.services.bridge_stream import Standings
+from server.services.bridge_stream.newest import NewestStreams
+from server.services.debits.stream import Watching
+from server.services.directory.source import Source
+from server.services.health import ACCOUNTS_SERVICE, LEDGER_SERVICE, HealthService
 from server.settings import Settings
-from server.store import StoreClock, StoreUnavailable
+from server.settings.kept_key import kept_key
+from server.storage.redis import Store, StoreClock, StoreUnavailable, WakeUps
+from server.transport import TransportServer
+
+# In the setting `identities`: those of the archive.
+ARCHIVE = "archive"
+
+
+def make_identities(settings: Settings, archive: Archive) -> IdentitiesInUse:
+    """Name where identities come from; nothing is read yet."""
+    return IdentitiesInUse([_source(name, archive) for name in settings.identities])
+
+
+def _source(name: str, archive: Archive) -> IdentitySource:
+    return archive_source(archive) if name == ARCHIVE else file_source(Path(name))
+
 
 _NS_PER_MS = 1_000_000
 
@@ -35,7 +66,7 @@ class Engine:
     """The parts of one engine."""
 
     settings: Settings
-    facts: FactsKeeper
+    facts: FactsInUse
     records: Records
     metrics: Metrics
     clock: StoreClock
@@ -49,12 +80,12 @@ class Engine:
     opening: Opening
     accounts: Accounts
     watching: Watching
-    load: Load
+    load: LoadShedder
     # What health checks are told, and what watches the ledger for them.
     told: HealthService
     watch: LedgerHealth
     # Who may ask, and the streams that end when their identities do.
-    identities: IdentityKeeper
+    identities: IdentitiesInUse
     open_streams: OpenStreams
     # What tenants' facts say about notices, on its way to the archive.
     notices: NoticeRegister
@@ -73,6 +104,152 @@ class Engine:
             return time.time_ns() // _NS_PER_MS
 
 
-def partitions(facts: FactsKeeper) -> set[int]:
+def partitions(facts: FactsInUse) -> set[int]:
     """List the partitions in which the tenants of these facts lie."""
     return {partition_of(tenant_id) for tenant_id in facts.current.directory.tenants}
+
+
+_KEY_FILE = "records.key"
+
+
+def record_key(configured: str, data_folder: Path) -> bytes:
+    """Return the key that is set, else the one kept in the data folder, made at first use.
+
+    64 bytes, whatever is set.
+
+    Raises OSError where the folder cannot be written.
+    """
+    return kept_key(configured, data_folder, _KEY_FILE)
+
+
+_MS = 1_000
+
+
+def build_engine(
+    settings: Settings, opened: OpenStore, *, archive: Archive, watching: Watching
+) -> Engine:
+    """Build an engine on a store and an archive. Raises `OSError` where the records cannot be."""
+    store, clock, metrics = opened.store, opened.clock, Metrics()
+    recovery = make_recovery(settings, store, clock, archive=archive)
+    ledger = RedisLedger(store, clock, recovery.open_partition)
+
+    async def announce(tenant: Tenant) -> bool:
+        notices.note(tenant)
+        return await opening.announce(tenant)
+
+    def count_report(report: FactsReport) -> None:
+        metrics.facts_reload_failures += bool(report.problems)
+
+    archived = archived_tenants(settings, metrics, store)
+    folders = FactsFolders(
+        settings.catalogue_folder, None if archived else settings.directory_folder
+    )
+    facts = FactsInUse(folders, announce=announce, on_report=count_report, archived=archived)
+    told = HealthService()
+    opening = Opening(
+        ledger,
+        facts,
+        clock.now_ms,
+        settings.opening_balance_days,
+        opened.name,
+        lambda all_open: told.tell(ACCOUNTS_SERVICE, serving=all_open),
+    )
+    notices = NoticeRegister(archive, lambda: list(facts.current.directory.tenants.values()))
+
+    async def prepare() -> None:
+        await clock.refresh()
+        await ledger.install()
+
+    return Engine(
+        settings=settings,
+        facts=facts,
+        records=_build_records(settings),
+        metrics=metrics,
+        clock=clock,
+        ledger=ledger,
+        calls=CallReader(store),
+        rooms=RoomReader(store),
+        standings=Standings(NewestStreams(store)),
+        archive=archive,
+        directory=directory_source(settings, facts),
+        fill=JournalFill(
+            JournalReader(store), lambda: partitions(facts), settings.journal_max_entries
+        ),
+        opening=opening,
+        accounts=Accounts(facts, ledger, opening, Deadline(settings.deadline_ms / _MS)),
+        watching=watching,
+        load=LoadShedder(Waiting(store.waiting, store.oldest_seconds), settings.deadline_ms / _MS),
+        told=told,
+        watch=LedgerHealth(
+            prepare, lambda: probe(store), lambda up: told.tell(LEDGER_SERVICE, serving=up)
+        ),
+        identities=make_identities(settings, archive),
+        open_streams=OpenStreams(),
+        notices=notices,
+    )
+
+
+def _build_records(settings: Settings) -> Records:
+    masks = Masks(
+        record_key(settings.record_key, settings.data_folder),
+        settings.mask_digits,
+        settings.mask_accounts,
+    )
+    return Records(settings.records_path, masks, settings.records_buffer)
+
+
+def _as_it_is(_: Engine, transport: TransportServer) -> TransportServer:
+    return transport
+
+
+def _nothing_more(_: Engine, __: TransportServer) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How stores and clocks are made, what stands around the transport, what else is served.
+
+    `clock` is given how far clocks may differ, in seconds. `more_services` registers services and
+    returns their full names.
+    """
+
+    store: Callable[[str], Store] = Store
+    clock: Callable[[Store, int], StoreClock] = StoreClock
+    around: Callable[[Engine, TransportServer], TransportServer] = _as_it_is
+    more_services: Callable[[Engine, TransportServer], list[str]] = _nothing_more
+
+
+PLAIN = Making()
+
+
+class OpenStore(NamedTuple):
+    """A store, its name for operators, its URL, and the clock of what is decided on it."""
+
+    store: Store
+    name: str
+    url: str
+    clock: StoreClock
+
+
+async def open_store(settings: Settings, stack: AsyncExitStack, making: Making) -> OpenStore:
+    """Connect to the store, or start one of our own.
+
+    Raises `EmbeddedServerError` and `StoreRefused`.
+    """
+    ground = await lay_ground(settings, stack)
+    store = making.store(ground.url)
+    stack.push_async_callback(store.close)
+    return OpenStore(
+        store, ground.name, ground.url, making.clock(store, settings.clock_tolerance_seconds)
+    )
+
+
+def make_watching(
+    settings: Settings, url: str, *, archive: Archive, stack: AsyncExitStack
+) -> Watching:
+    """Build what follows journals, on connections of its own: no decision waits behind it."""
+    store = Store(url)
+    stack.push_async_callback(store.close)
+    source = JournalSource(store, archive)
+    return Watching(Tailer(source, WakeUps(url)), source, settings.checkpoint_seconds)

@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
-from server.app.money import payment_posts
-from server.app.parts import Engine
-from server.http import HttpListener
-from server.observation.metrics import Gauge, MetricsPage
-from server.workers.channel import Family
-from server.workers.merging import MergedPage, families_of
-from server.workers.shared import Shared
+from server.app.engine import Engine
+from server.app.money import make_money_in
+from server.app.workers.channel import Family, Shared
+from server.app.workers.merging import MergedPage, families_of
+from server.funding.provider_events import PATH
+from server.observability.metrics import Gauge, MetricsPage
+from server.transport.http import HttpListener, PostRoute
 
 _log = logging.getLogger("callgate")
 
@@ -72,3 +72,11 @@ def _gauges(engine: Engine) -> dict[str, Gauge]:
         "ledger_nodes_away": lambda: len(engine.watch.away),
         "accounts_unopened": lambda: engine.opening.waiting,
     }
+
+
+def payment_posts(engine: Engine) -> dict[str, PostRoute]:
+    """Name the path that a provider's events are posted to; none without a provider."""
+    money = make_money_in(
+        engine.settings, engine.archive.database, engine.ledger, now_ms=engine.now_ms
+    )
+    return {} if money.events is None else {PATH: money.events.take}

@@ -11,22 +11,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvloop
 
-from server.archive import Archive, ArchiveUnavailable, ArchiveUnusable, Database, archive_url
-from server.http import HttpListener
-from server.keeper.figures import Figures
-from server.keeper.keeper import Keeper, KeeperDuty
-from server.keeper.page import KeeperPage
-from server.keeper.parts import KeeperParts
-from server.keeper.rebuild import Rebuild
-from server.keeper.recovery import Recovery
-from server.ledger.journal import JournalReader
-from server.ledger.keeping import Keeping
+from server.app.money import AroundPayments, make_money_in, money_duties, plain
+from server.app.notices import duties_of, make_courier
+from server.archive import Archive
+from server.archive.keeper.figures import Figures, KeeperPage
+from server.archive.keeper.keeper import Keeper, KeeperDuty, KeeperParts
+from server.archive.keeper.rebuild import Rebuild, Recovery
+from server.ledger.journal.entries import JournalReader
+from server.ledger.maintenance import Keeping
 from server.ledger.redis_ledger import RedisLedger
-from server.money_in import AroundPayments, make_money_in, money_duties, plain
-from server.notices.building import duties_of, make_courier
 from server.notices.crossings import CrossingWatch
 from server.settings import Settings
-from server.store import EmbeddedServer, Store, StoreClock, StoreRefused, StoreUnavailable
+from server.storage.redis import EmbeddedServer, Store, StoreClock, StoreRefused, StoreUnavailable
+from server.storage.sql.database import Database, archive_url
+from server.storage.sql.errors import ArchiveUnavailable, ArchiveUnusable
+from server.transport.http import HttpListener
 
 EXIT_CANNOT_START = 1
 # Between two looks at a store or an archive that is not there yet.

@@ -8,18 +8,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from policy.money import MICROS_PER_UNIT
-from server.archive import AuditTrail, Database
+from server.funding.auto_recharge import Burst, Recharging
 from server.funding.charging import BackOff, Charging
-from server.funding.events import PaymentEvents
-from server.funding.finishing import Finishing
-from server.funding.recharging import Burst, Recharging
-from server.funding.rules import LEAST_UNITS, PurchaseRules
-from server.funding.treasury import Treasury
-from server.http import OutgoingHttp, WebhookKey
+from server.funding.provider_events import PaymentEvents
+from server.funding.providers import Payments
+from server.funding.purchase_rules import LEAST_UNITS, PurchaseRules
+from server.funding.requests import FundingRequests
+from server.funding.unfinished import Finishing
 from server.ledger import Ledger
-from server.payments import Payments
 from server.settings import Settings
 from server.settings.money import Provider
+from server.storage.sql.audit import AuditTrail
+from server.storage.sql.database import Database
+from server.transport.http import OutgoingHttp, WebhookKey
 
 _MS_PER_MINUTE = 60_000
 _LONGEST_REST_DOUBLINGS = 5
@@ -35,7 +36,7 @@ AroundPayments = Callable[[Payments], Payments]
 class MoneyIn:
     """The parts. Without a payment provider there is no `charging`, and nothing that needs it."""
 
-    treasury: Treasury
+    funding_requests: FundingRequests
     finishing: Finishing
     rules: PurchaseRules
     charging: Charging | None
@@ -57,18 +58,18 @@ def make_money_in(
     around: AroundPayments = plain,
 ) -> MoneyIn:
     """Join them; nothing connects yet. `around` may put something around the means of payment."""
-    treasury = Treasury(database, ledger, AuditTrail(now_ms), now_ms)
+    funding_requests = FundingRequests(database, ledger, AuditTrail(now_ms), now_ms)
     rules = rules_of(settings)
-    finishing = Finishing(database, treasury, ledger, now_ms)
+    finishing = Finishing(database, funding_requests, ledger, now_ms)
     payments = _make_payments(settings, now_ms)
     if payments is None:
-        return MoneyIn(treasury, finishing, rules, None, None, None)
+        return MoneyIn(funding_requests, finishing, rules, None, None, None)
     rest_ms = settings.recharge_rest_minutes * _MS_PER_MINUTE
     back_off = BackOff(rest_ms, rest_ms << _LONGEST_REST_DOUBLINGS)
     charging = Charging(database, ledger, around(payments), now_ms, back_off)
     burst = Burst(settings.recharge_burst, settings.recharge_burst_minutes * _MS_PER_MINUTE)
     return MoneyIn(
-        treasury,
+        funding_requests,
         finishing,
         rules,
         charging,
@@ -108,19 +109,19 @@ def rules_of(settings: Settings) -> PurchaseRules:
 def _make_payments(settings: Settings, now_ms: Callable[[], int]) -> Payments | None:
     match settings.payments:
         case Provider.BILLING:
-            from server.payments.billing import Billing
+            from server.funding.providers.billing import Billing
 
             key = WebhookKey.read(settings.payments_key)
             http = OutgoingHttp(settings.outgoing_hosts)
             return Billing(settings.payments_url, key, http, now_ms)
         case Provider.STRIPE:
-            from server.payments.stripe_payments import StripePayments
+            from server.funding.providers.stripe_payments import StripePayments
 
             return StripePayments(
                 settings.stripe_api_key, settings.stripe_webhook_secret, settings.payments_url
             )
         case Provider.REHEARSAL:
-            from server.payments.rehearsal import Rehearsal
+            from server.funding.providers.simulated import Rehearsal
 
             text = (
                 settings.payments_key

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 
-from server.archive import Database
-from server.http import OutgoingHttp
-from server.notices.courier import Courier
-from server.notices.postman import Postman
+from server.notices.sender import Sender
+from server.notices.smtp import SmtpClient
 from server.settings import Settings
 from server.settings.kept_key import kept_key
+from server.storage.sql.database import Database
+from server.transport.http import OutgoingHttp
 
 KEY_FILE = "webhooks.key"
 _ROUND_SECONDS = 0.5
@@ -17,12 +17,12 @@ _TIDY_ROUND_SECONDS = 600.0
 _COUNT_ROUND_SECONDS = 5.0
 
 
-def make_courier(settings: Settings, database: Database, now_ms: Callable[[], int]) -> Courier:
+def make_courier(settings: Settings, database: Database, now_ms: Callable[[], int]) -> Sender:
     """Build a courier; nothing connects yet. Raises OSError where its key cannot be kept."""
     postman = None
     if settings.smtp_url is not None:
-        postman = Postman(settings.smtp_url, settings.smtp_from)
-    return Courier(
+        postman = SmtpClient(settings.smtp_url, settings.smtp_from)
+    return Sender(
         database=database,
         now_ms=now_ms,
         postman=postman,
@@ -36,7 +36,7 @@ def webhook_key_of(settings: Settings) -> bytes:
     return kept_key(settings.webhook_key, settings.data_folder, KEY_FILE)
 
 
-def duties_of(courier: Courier) -> Iterator[tuple[Callable[[], Awaitable[None]], float]]:
+def duties_of(courier: Sender) -> Iterator[tuple[Callable[[], Awaitable[None]], float]]:
     """List what a courier does, each with the seconds between two rounds.
 
     Each for itself, so that a slow webhook keeps no mail waiting.

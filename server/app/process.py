@@ -12,14 +12,14 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from server.app.parts import Engine
+from server.app.engine import Engine
 from server.app.running import running_engine
-from server.archive import ArchiveUnusable
+from server.app.workers.channel import Shared
 from server.facts import InvalidFacts
 from server.settings import Settings
-from server.store import EmbeddedServerError, StoreRefused
+from server.storage.redis import EmbeddedServerError, StoreRefused
+from server.storage.sql.errors import ArchiveUnusable
 from server.transport import AddressUnusable
-from server.workers.shared import Shared
 
 EXIT_CANNOT_START = 1
 # Objects that are made before the collector looks for cycles among them. Calls make none, so that

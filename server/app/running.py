@@ -8,19 +8,17 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from server.app.building import build_engine
+from server.app.background import start_duties
 from server.app.directory import wait_for_directory
-from server.app.duties import start_duties
-from server.app.figures import show_figures
-from server.app.making import PLAIN, Making
-from server.app.parts import Engine
+from server.app.engine import PLAIN, Engine, Making, build_engine, make_watching, open_store
+from server.app.http_page import show_figures
+from server.app.keeper import open_archive
 from server.app.serving import serve_port
-from server.app.storing import make_watching, open_store
-from server.health import ACCOUNTS_SERVICE, LEDGER_SERVICE, LedgerHealth
-from server.keeper_app import open_archive
+from server.app.workers.channel import Shared
+from server.observability.ledger_health import LedgerHealth
+from server.services.health import ACCOUNTS_SERVICE, LEDGER_SERVICE
 from server.settings import Settings
-from server.store import StoreRefused
-from server.workers.shared import Shared
+from server.storage.redis import StoreRefused
 
 # How long a start waits for a Redis that is not there, before it serves emergencies without.
 _LEDGER_START_SECONDS = 5.0

@@ -2,24 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
 import grpc.aio
+from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from server.app.guarding import guard
-from server.app.parts import Engine
-from server.app.services.access import register_access
-from server.app.services.authorizing import register_authorization
-from server.app.services.credits import register_credits
-from server.app.services.debits import register_debits
-from server.app.services.directory import register_directory
-from server.app.services.notices import register_notices
-from server.app.services.server_info import register_server_info
-from server.transport import TransportServer
+from callgate.v1 import server_info_pb2 as pb
+from server.app.access import guard
+from server.app.calls import CallServices, assemble_verbs
+from server.app.engine import ARCHIVE, Engine
+from server.app.money import make_money_in
+from server.app.notices import webhook_key_of
+from server.calls.fast_path import FastPath
+from server.calls.handlers import CallHandlers
+from server.services.access.service import SERVICE as ACCESS
+from server.services.access.service import Identities
+from server.services.authorization import SERVICE as AUTHORIZATION
+from server.services.authorization import Authorization
+from server.services.bridge_stream import Control, Following
+from server.services.bridge_stream.stream import MAX_UNANSWERED
+from server.services.credits import SERVICE as CREDITS
+from server.services.credits import CreditParts, Credits
+from server.services.debits.service import SERVICE as DEBITS
+from server.services.debits.service import Debits
+from server.services.directory import SERVICE as DIRECTORY
+from server.services.directory import DirectoryService
+from server.services.directory.transfer import Transfer
+from server.services.notices.service import SERVICE as NOTICES
+from server.services.notices.service import Notices
+from server.services.server_info import SERVICE as SERVER_INFO
+from server.services.server_info import ServerInfo
+from server.settings import Settings
+from server.storage.sql.audit import AuditTrail
+from server.storage.sql.database import archive_url
+from server.transport import TransportOptions, TransportServer, available_transports
+
+
+def register_access(engine: Engine, transport: TransportServer) -> str:
+    """Register it; returns its full name."""
+    settings = engine.settings
+    # Where nobody is asked for an identity yet, and nobody else can come, the first one is made.
+    is_to_begin = not settings.identities and settings.listen.is_loopback
+    Identities(
+        archive=engine.archive,
+        keeper=engine.identities,
+        now_ms=engine.now_ms,
+        are_kept=ARCHIVE in settings.identities or is_to_begin,
+        metrics=engine.metrics,
+    ).register(transport)
+    return ACCESS
+
+
+def register_authorization(engine: Engine, transport: TransportServer) -> str:
+    """Register it; returns its full name."""
+    verbs = _verbs(engine)
+    quick = FastPath(verbs.authorizer, engine.ledger, verbs.advice)
+    control = Control(
+        verbs,
+        engine.standings,
+        Following(engine.watching.tailer, engine.rooms, verbs.authorizer, verbs.advice),
+        quick,
+    )
+    Authorization(verbs, control, quick, engine.metrics).register(transport)
+    return AUTHORIZATION
+
+
+def register_credits(engine: Engine, transport: TransportServer) -> str:
+    """Register it; returns its full name."""
+    database = engine.archive.database
+    money = make_money_in(engine.settings, database, engine.ledger, now_ms=engine.now_ms)
+    parts = CreditParts(
+        accounts=engine.accounts,
+        database=database,
+        funding_requests=money.funding_requests,
+        charging=money.charging,
+        rules=money.rules,
+        now_ms=engine.now_ms,
+    )
+    Credits(parts, engine.metrics).register(transport)
+    return CREDITS
+
+
+def register_debits(engine: Engine, transport: TransportServer) -> str:
+    """Register it; returns its full name."""
+    Debits(engine.watching, engine.facts, engine.opening, engine.metrics).register(transport)
+    return DEBITS
+
+
+def register_directory(engine: Engine, transport: TransportServer) -> str:
+    """Register it; returns its full name."""
+    settings, source = engine.settings, engine.directory
+    url = archive_url(settings.archive_url, settings.data_folder)
+    DirectoryService(
+        source,
+        engine.facts,
+        AuditTrail(engine.now_ms),
+        Transfer(source, url, settings.catalogue_folder, engine.now_ms),
+        engine.metrics,
+    ).register(transport)
+    return DIRECTORY
+
+
+def register_notices(engine: Engine, transport: TransportServer) -> str:
+    """Register it; returns its full name."""
+    Notices(
+        archive=engine.archive,
+        facts=engine.facts,
+        audit=AuditTrail(engine.now_ms),
+        now_ms=engine.now_ms,
+        webhook_key=lambda: webhook_key_of(engine.settings),
+        metrics=engine.metrics,
+    ).register(transport)
+    return NOTICES
+
+
+def register_server_info(engine: Engine, transport: TransportServer) -> str:
+    """Register it; returns its full name."""
+    told = server_info(
+        engine.settings,
+        transport_options(engine.settings),
+        transport=transport.name,
+        available=available_transports(),
+    )
+    ServerInfo(told, engine.metrics).register(transport)
+    return SERVER_INFO
+
 
 # Each registers one service and returns its full name.
 _SERVICES: tuple[Callable[[Engine, TransportServer], str], ...] = (
@@ -50,3 +162,78 @@ def register_services(
     health_pb2_grpc.add_HealthServicer_to_server(engine.told, grpcio_like)
     names += [grpc_health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(names, grpcio_like)
+
+
+# The kernel spreads connections by chance: two to each process leave few processes without any.
+_CONNECTIONS_A_WORKER = 2
+_MOST_CONNECTIONS = 16
+_MS = 1_000
+
+
+def server_info(
+    settings: Settings, options: TransportOptions, *, transport: str, available: Sequence[str]
+) -> pb.GetServerInfoResponse:
+    """Describe an engine with these settings that serves with this transport."""
+    return pb.GetServerInfoResponse(
+        engine_version=_engine_version(),
+        contract_versions=["callgate.v1"],
+        workers=settings.workers,
+        recommended_connections=recommended_connections(settings.workers),
+        transport=transport,
+        available_transports=available,
+        limits=pb.ServerLimits(
+            max_message_bytes=options.max_receive_message_bytes,
+            max_concurrent_rpcs=options.max_concurrent_streams,
+            max_unanswered_questions=MAX_UNANSWERED,
+            deadline=_duration(settings.deadline_ms),
+            drain_duration=_duration(settings.drain_seconds * _MS),
+        ),
+    )
+
+
+def recommended_connections(workers: int) -> int:
+    """Say how many connections reach so many processes well."""
+    return 1 if workers == 1 else min(_CONNECTIONS_A_WORKER * workers, _MOST_CONNECTIONS)
+
+
+def _engine_version() -> str:
+    """Read the version that was installed; empty in a tree that was not."""
+    try:
+        return version("callgate")
+    except PackageNotFoundError:
+        return ""
+
+
+def _duration(milliseconds: int) -> Duration:
+    duration = Duration()
+    duration.FromMilliseconds(milliseconds)
+    return duration
+
+
+def transport_options(settings: Settings) -> TransportOptions:
+    """Say what the transport of this engine allows, and whether others share its port."""
+    return TransportOptions(
+        max_receive_message_bytes=settings.max_message_bytes,
+        reuse_port=settings.workers > 1,
+    )
+
+
+def _verbs(engine: Engine) -> CallHandlers:
+    return assemble_verbs(
+        CallServices(
+            settings=engine.settings,
+            facts=engine.facts,
+            ledger=engine.ledger,
+            ledger_is_up=lambda: engine.watch.up,
+            journal_is_full=engine.fill.is_full,
+            calls=engine.calls,
+            find_archived=engine.archive.find_call,
+            load=engine.load,
+            records=engine.records,
+            metrics=engine.metrics,
+            now_ms=engine.clock.now_ms,
+            now_without_store_ms=engine.now_ms,
+            deadline_seconds=engine.settings.deadline_ms / _MS,
+            opening=engine.opening,
+        )
+    )

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from contextlib import AsyncExitStack
 
-from server.app.guarding import bind, tell_who_may_ask
-from server.app.making import Making
-from server.app.options import transport_options
-from server.app.parts import Engine
-from server.app.services import register_services
+from server.app.access import bind, tell_who_may_ask
+from server.app.engine import Engine, Making
+from server.app.services import register_services, transport_options
+from server.app.workers.channel import Shared
 from server.transport import make_server
-from server.workers.shared import Shared
 
 _log = logging.getLogger("callgate")
 

@@ -5,9 +5,7 @@ It knows neither Redis nor gRPC. See docs/archive.md.
 
 from __future__ import annotations
 
-from server.archive import outbox
 from server.archive.archive import Archive
-from server.archive.audit import Audited, AuditTrail
 from server.archive.book import LotRow
 from server.archive.calls import ArchivedCall, ArchivedUse, SoughtCall
 from server.archive.changes import (
@@ -29,47 +27,25 @@ from server.archive.changes import (
     PurseUse,
     Refund,
 )
-from server.archive.charges import ChargeRow
-from server.archive.database import Database, archive_url
-from server.archive.directory_rows import ItemRow, TenantRow
-from server.archive.funding import FundingRow
+from server.archive.errors import EntryUnfit, PositionMoved
 from server.archive.images import AccountImage, PaidCall, Preview
-from server.archive.replay import ArchivedEntry, JournalSpan
-from server.archive.trouble import (
-    ArchiveError,
-    ArchiveUnavailable,
-    ArchiveUnusable,
-    EntryUnfit,
-    PositionMoved,
-)
 
 __all__ = [
     "AccountDescribed",
     "AccountFrozen",
     "AccountImage",
     "Archive",
-    "ArchiveError",
-    "ArchiveUnavailable",
-    "ArchiveUnusable",
     "ArchivedCall",
-    "ArchivedEntry",
     "ArchivedPurse",
     "ArchivedUse",
-    "AuditTrail",
-    "Audited",
     "CallChange",
     "CallDescription",
     "CallState",
     "Change",
-    "ChargeRow",
     "CreditLimitSet",
-    "Database",
     "DirectDebit",
     "Entry",
     "EntryUnfit",
-    "FundingRow",
-    "ItemRow",
-    "JournalSpan",
     "LotAdded",
     "LotRow",
     "LotVoided",
@@ -82,7 +58,4 @@ __all__ = [
     "PurseUse",
     "Refund",
     "SoughtCall",
-    "TenantRow",
-    "archive_url",
-    "outbox",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, and_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,19 +13,15 @@ from server.archive import tables
 from server.archive.book import Book
 from server.archive.calls import ArchivedCall, SoughtCall, find_call
 from server.archive.changes import Entry, Position
-from server.archive.database import Database
+from server.archive.errors import EntryUnfit, PositionMoved
 from server.archive.fold import fold_entry, settle_lost
-from server.archive.images import (
-    AccountImage,
-    Preview,
-    image_of,
-    paid_of,
-)
-from server.archive.replay import ArchivedEntry, JournalSpan, read_span
-from server.archive.rows import load_book, load_calls, load_partition, plain_row, store_book
-from server.archive.trouble import EntryUnfit, PositionMoved
-from server.archive.usage import Origin
-from server.archive.watch import Watcher
+from server.archive.images import AccountImage, Preview, image_of, paid_of
+from server.archive.replay import read_span
+from server.archive.rows import load_book, load_calls, load_partition, store_book
+from server.archive.usage_records import Origin
+from server.ledger.journal.past import ArchivedEntry, JournalSpan
+from server.storage.sql.database import Database
+from server.storage.sql.rows import plain_row
 
 # Where a partition stands of which nothing is archived: before the first entry of any epoch.
 NOWHERE = Position(0, 0, "-")
@@ -247,3 +243,17 @@ def _write_journal(
         for entry in entries
     ]
     connection.execute(tables.JOURNAL.insert(), rows)
+
+
+class BatchWatch(Protocol):
+    """Looks on at one batch. What it writes is there exactly if the entries are."""
+
+    def see(self, book: Book, entry: Entry, origin: Origin) -> None:
+        """Look at the rows as they are after this entry; change nothing of them."""
+
+    def finish(self) -> None:
+        """Write what followed from the batch."""
+
+
+# Begins to look on at these entries, before the first one is applied.
+Watcher = Callable[[Connection, Sequence[Entry]], BatchWatch]

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Select, func, select
 from server.archive import tables
 from server.archive.book import CallRow, UseRow, read_call
 from server.archive.changes import ArchivedPurse, CallState
-from server.archive.replay import ArchivedEntry
-from server.archive.rows import plain_row
+from server.ledger.journal.past import ArchivedEntry
+from server.storage.sql.rows import plain_row
 
 # The decision that began the call of an entry, as the ledger writes it down.
 _OPENED = re.compile(r"^opened=(.+)$", re.MULTILINE)

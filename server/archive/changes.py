@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from policy.rate import Rate
+from policy.facts import Rate
 
 
 class CallState(StrEnum):

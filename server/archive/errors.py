@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 from server.archive.changes import Position
-
-
-class ArchiveError(Exception):
-    """Anything the archive could not do."""
-
-
-class ArchiveUnavailable(ArchiveError):
-    """The database is away, slow or locked; nothing is known to have happened. Ask again."""
-
-
-class ArchiveUnusable(ArchiveError):
-    """The database cannot be used as it is; the text is for an operator."""
+from server.storage.sql.errors import ArchiveError
 
 
 class EntryUnfit(ArchiveError):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, Connection, RowMapping, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Column, Connection, select
 
 from server.archive import tables
 from server.archive.book import (
@@ -31,11 +29,9 @@ from server.archive.changes import (
     LotVoided,
     Refund,
 )
+from server.storage.sql.rows import pieces, plain_row, upsert
 
 _Rows: TypeAlias = Iterable[dict[str, Any]]
-
-# SQLite takes 32,766 values in one statement; a list of values is cut into pieces of this size.
-_PIECE = 1_000
 
 
 def load_book(connection: Connection, entries: Sequence[Entry]) -> Book:
@@ -188,47 +184,6 @@ def _named(connection: Connection, column: Column[Any], names: Iterable[tuple[st
         for piece in pieces(by_tenant[tenant_id]):
             query = select(column.table).where(of_tenant == tenant_id, column.in_(piece))
             yield from map(plain_row, connection.execute(query).mappings())
-
-
-def plain_row(row: RowMapping) -> dict[str, Any]:
-    """Name a row's values by the names of their columns."""
-    return {str(name): value for name, value in row.items()}
-
-
-def pieces(values: Iterable[Any]) -> Iterable[list[Any]]:
-    """Cut a list of values into pieces that fit a statement."""
-    whole = sorted(values)
-    for start in range(0, len(whole), _PIECE):
-        yield whole[start : start + _PIECE]
-
-
-def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Write rows, over those with the same primary key."""
-    if not rows:
-        return
-    key = _key_of(table)
-    connection.execute(
-        _upserting(table, connection.dialect.name),
-        sorted(rows, key=lambda row: tuple(row[name] for name in key)),
-    )
-
-
-def _key_of(table: Table) -> list[str]:
-    return [column.name for column in table.primary_key]
-
-
-# Made once: to make one costs more than to run it.
-@cache
-def _upserting(table: Table, dialect: str) -> Any:
-    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = insert(table)
-    key = _key_of(table)
-    changed = {
-        column.name: statement.excluded[column.name]
-        for column in table.columns
-        if column.name not in key
-    }
-    return statement.on_conflict_do_update(index_elements=key, set_=changed)
 
 
 def _whole_record(book: Book, row: dict[str, Any]) -> dict[str, Any]:

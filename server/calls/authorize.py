@@ -13,11 +13,15 @@ from policy.admission import admit
 from policy.decision import Admission, FreePurse, Purse, Refusal
 from policy.facts import Call, Facts, Tenant
 from server.access import find_tenant
-from server.catching_up import CatchingUp
-from server.deadline import Deadline
-from server.debited import NOTHING_DEBITED, Debited, debited_uses
-from server.errors import FactsBehind
-from server.facts import FactsKeeper
+from server.calls.announced import NOTHING_DEBITED, Debited, debited_uses
+from server.calls.decision_record import DecisionRecord
+from server.calls.fingerprint import fingerprint
+from server.calls.messages.answer import explanation_bytes
+from server.calls.messages.question import CallQuestion
+from server.calls.opening import Opening
+from server.facts import FactsInUse
+from server.facts.catching_up import CatchingUp
+from server.facts.errors import FactsBehind
 from server.ledger import (
     AccountUnknown,
     Answer,
@@ -28,14 +32,10 @@ from server.ledger import (
     Question,
     ReserveRequest,
 )
-from server.observation.decided import Decided
-from server.observation.metrics import Metrics
-from server.observation.records import Records
-from server.opening import Opening
-from server.translation.answer import explanation_bytes
-from server.translation.context import CallContext, call_context, pack, unpack
-from server.translation.fingerprint import fingerprint
-from server.translation.question import CallQuestion
+from server.ledger.deadline import Deadline
+from server.ledger.decision_context import DecisionContext, call_context, pack, unpack
+from server.observability.metrics import Metrics
+from server.observability.records import Records
 
 _NS_PER_US = 1_000
 # Is no account's digest: the ledger looks for a stored answer first, and then stops.
@@ -44,7 +44,7 @@ _NO_FACTS = "-"
 T = TypeVar("T")
 
 # The call with its tenant found, the answer, what it is told by, and whether it was given before.
-_Told = tuple[Call, Answer, CallContext, bool]
+_Told = tuple[Call, Answer, DecisionContext, bool]
 
 
 def decision_ids() -> Callable[[], str]:
@@ -75,10 +75,10 @@ def repeating_only() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Decider:
+class Authorizer:
     """Decides about calls, counts and records it. Keeps nothing of any call."""
 
-    facts: FactsKeeper
+    facts: FactsInUse
     catching_up: CatchingUp
     ledger: Ledger
     ledger_is_up: Callable[[], bool]
@@ -97,7 +97,7 @@ class Decider:
         question: CallQuestion,
         remaining_seconds: float | None,
         debited: Debited = NOTHING_DEBITED,
-    ) -> Decided:
+    ) -> DecisionRecord:
         """Decide, reserve or refuse, once per (call, sequence).
 
         `debited` is what a call that is announced as running had paid before it was forgotten.
@@ -121,13 +121,13 @@ class Decider:
         self,
         question: CallQuestion,
         call: Call,
-        told: tuple[Answer, CallContext, bool],
+        told: tuple[Answer, DecisionContext, bool],
         *,
         started_ns: int,
-    ) -> Decided:
+    ) -> DecisionRecord:
         """Count and record one decision, and hand it on."""
         answer, context, repeated = told
-        decided = Decided(
+        decided = DecisionRecord(
             call,
             question.gateway_id,
             question.call_id,
@@ -195,7 +195,7 @@ class Decider:
         facts: Facts,
         *,
         debited: Debited = NOTHING_DEBITED,
-    ) -> tuple[ReserveRequest, CallContext]:
+    ) -> tuple[ReserveRequest, DecisionContext]:
         """Ask the rules, and put what they say into a question to the ledger."""
         verdict = admit(call, facts, self.now_ms(), explain=question.explain)
         context = call_context(call, verdict, facts)

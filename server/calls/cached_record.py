@@ -1,25 +1,25 @@
 """A decision that was like one before, as it is remembered, and the words of its record.
 
-The words are those of `server.observation.decided`, in the same order, but most of a line is kept:
-these are the records of nearly all calls.
+The words are those of `decision_record`, in the same order, but most of a line is kept: these
+are the records of nearly all calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
 
 from policy.decision import Reason
+from server.calls.messages.cached_answer import Hold
 from server.ledger import Segment
-from server.observation.masks import Masks
-from server.observation.words import time_text
-from server.translation.context import CallContext, ToldPurse
-from server.translation.kept_answer import Hold
+from server.ledger.decision_context import DecisionContext, ToldPurse
+from server.observability.masks import Masks
 
 
-class AlikeCall:
+class CachedDecisionRecord:
     """A call that was decided like one before: what of it is its own.
 
     Attributes:
@@ -64,7 +64,7 @@ class AlikeCall:
     sequence: int
     decision_id: str
     account_id: str
-    context: CallContext
+    context: DecisionContext
     reason: Reason | None
     hold: Hold | None
     decided_ms: int
@@ -82,7 +82,7 @@ _HEAD = (
 _ENDS_KEPT = 1_024
 
 
-def alike_line(call: AlikeCall, masks: Masks) -> bytes:
+def alike_line(call: CachedDecisionRecord, masks: Masks) -> bytes:
     """Write the record of a decision, numbers and accounts hidden as the masks say."""
     context, hold = call.context, call.hold
     number, number_hash = masks.number(call.called_number), masks.hash(call.called_number)
@@ -116,7 +116,6 @@ def alike_line(call: AlikeCall, masks: Masks) -> bytes:
         ),
         end, call.duration_us,
     )).encode()
-    # fmt: on
 
 
 def _escaped(*texts: str) -> Sequence[str]:
@@ -125,9 +124,6 @@ def _escaped(*texts: str) -> Sequence[str]:
     if together.isprintable() and '"' not in together and "\\" not in together:
         return texts
     return [msgspec.json.encode(text)[1:-1].decode() for text in texts]
-
-
-# These are the same for all calls that were decided alike, and found faster than written.
 
 
 @lru_cache(maxsize=_ENDS_KEPT)
@@ -166,3 +162,18 @@ def _before_duration(**words: object) -> str:
 
 def _inner(**words: object) -> str:
     return msgspec.json.encode(words)[1:-1].decode()
+
+
+_MS = 1_000
+
+
+def time_text(time_ms: int) -> str:
+    """Write a time as records have it, to the millisecond."""
+    seconds, milliseconds = divmod(time_ms, _MS)
+    return f"{_second(seconds)}.{milliseconds:03d}+00:00"
+
+
+# Nearly all of a batch were decided within a second or two.
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -11,14 +11,14 @@ from collections.abc import Hashable
 from policy.admission import admit
 from policy.decision import Admission, FreePurse, PayerKind
 from policy.destination import Destination, find_destination
+from policy.equivalence import Zone, likeness, listed_prefixes, zone_of
 from policy.facts import Call, CallKind, Catalogue, Facts, Tenant, User
-from policy.likeness import Zone, likeness, listed_prefixes, zone_of
-from server.facts import FactsKeeper
-from server.ledger.prepared import PreparedReserve
-from server.observation.alike import AlikeCall
-from server.translation.advice import Advice
-from server.translation.context import KeptContext, call_context
-from server.translation.kept_answer import KeptAnswer
+from server.calls.cached_record import CachedDecisionRecord
+from server.calls.messages.advice import Advice
+from server.calls.messages.cached_answer import KeptAnswer
+from server.facts import FactsInUse
+from server.ledger.decision_context import KeptContext, call_context
+from server.ledger.prepared_reserve import PreparedReserve
 
 # A few kilobytes each.
 MOST_VERDICTS = 20_000
@@ -78,7 +78,7 @@ class Verdict:
         """The end of the context, which is the same for all of them."""
         return self._context.paying
 
-    def context_of(self, call: AlikeCall, user: User) -> tuple[str, ...] | None:
+    def context_of(self, call: CachedDecisionRecord, user: User) -> tuple[str, ...] | None:
         """Pack the context of a call, less what the reserve has of it; None as `of_call` says."""
         if self.is_callers:
             own_number, accounts = user.number, ""
@@ -89,13 +89,13 @@ class Verdict:
         return self._context.of_call(call.account_id, call.called_number, own_number, asked=asked)
 
 
-class Verdicts:
+class DecisionCache:
     """Finds the verdict about a call; asks the rules where none is kept, or none that still holds.
 
     What is kept hangs on the catalogue and on each tenant's facts: others begin anew.
     """
 
-    def __init__(self, facts: FactsKeeper, advice: Advice) -> None:
+    def __init__(self, facts: FactsInUse, advice: Advice) -> None:
         self._facts = facts
         self._advice = advice
         self._catalogue: Catalogue | None = None

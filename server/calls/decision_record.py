@@ -6,17 +6,16 @@ from typing import NamedTuple
 
 from policy.decision import EmergencyGrant
 from policy.facts import Call
+from server.calls.cached_record import CachedDecisionRecord, time_text
 from server.ledger import Answer
-from server.observation.alike import AlikeCall
-from server.observation.masks import Masks
-from server.observation.words import time_text
-from server.translation.context import CallContext
+from server.ledger.decision_context import DecisionContext
+from server.observability.masks import Masks
 
 # The fields of an emergency were not checked, and may hold anything.
 _LONGEST_FIELD = 255
 
 
-class Decided(NamedTuple):
+class DecisionRecord(NamedTuple):
     """A decision about a call: what was asked, what was answered, how long it took."""
 
     call: Call
@@ -26,7 +25,7 @@ class Decided(NamedTuple):
     dry_run: bool
     answer: Answer
     # What `answer.context` holds, unpacked.
-    context: CallContext
+    context: DecisionContext
     # The answer was given before; the question was asked again.
     repeated: bool
     duration_us: int
@@ -42,7 +41,7 @@ class Reported(NamedTuple):
     sequence: int
     answer: Answer
     # What `answer.context` holds, unpacked.
-    context: CallContext
+    context: DecisionContext
     repeated: bool
     duration_us: int
 
@@ -59,10 +58,12 @@ class DecidedEmergency(NamedTuple):
     grant: EmergencyGrant
 
 
-Recorded = Decided | AlikeCall | Reported | DecidedEmergency
+Recorded = DecisionRecord | CachedDecisionRecord | Reported | DecidedEmergency
 
 
-def wording(decided: Decided | Reported | DecidedEmergency, masks: Masks) -> dict[str, object]:
+def wording(
+    decided: DecisionRecord | Reported | DecidedEmergency, masks: Masks
+) -> dict[str, object]:
     """Put a decision into words and figures, numbers and accounts hidden as the masks say."""
     if isinstance(decided, DecidedEmergency):
         return _emergency(decided, masks)
@@ -88,7 +89,7 @@ def wording(decided: Decided | Reported | DecidedEmergency, masks: Masks) -> dic
     }
 
 
-def _asked(decided: Decided, masks: Masks) -> dict[str, object]:
+def _asked(decided: DecisionRecord, masks: Masks) -> dict[str, object]:
     call = decided.call
     return {
         "time": time_text(decided.answer.decide_time_ms),
@@ -104,7 +105,7 @@ def _asked(decided: Decided, masks: Masks) -> dict[str, object]:
     }
 
 
-def _answered(answer: Answer, context: CallContext, masks: Masks) -> dict[str, object]:
+def _answered(answer: Answer, context: DecisionContext, masks: Masks) -> dict[str, object]:
     said = {
         "decision_id": answer.decision_id,
         "outcome": "grant" if answer.reason is None else "refusal",

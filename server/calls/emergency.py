@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import EmergencyGrant
 from policy.emergency import match_emergency
-from policy.facts import Tenant
+from policy.facts import Catalogue, Tenant
 from server.access import may_touch
-from server.facts import FactsKeeper
-from server.observation.decided import DecidedEmergency
-from server.observation.metrics import Metrics
-from server.observation.records import Records
-from server.translation.emergency import emergency_numbers_response, emergency_response
-from server.translation.fingerprint import home_country
-from server.translation.question import account_of
+from server.calls.decision_record import DecidedEmergency
+from server.calls.fingerprint import home_country
+from server.calls.messages.question import account_of
+from server.facts import FactsInUse
+from server.observability.metrics import Metrics
+from server.observability.records import Records
 
 
 @dataclass(frozen=True, slots=True)
 class EmergencyDoor:
     """Stands before field limits, access, load and the ledger; needs memory only."""
 
-    facts: FactsKeeper
+    facts: FactsInUse
     records: Records
     metrics: Metrics
     now_ms: Callable[[], int]
@@ -71,4 +70,36 @@ def _decided(
         request.call_id,
         request.calling_number,
         grant,
+    )
+
+
+def emergency_response(
+    grant: EmergencyGrant, catalogue_version: str, now_ms: int
+) -> pb.AuthorizeCallResponse:
+    """Build the answer: no end, no payer, nothing stored, only the digits to route."""
+    response = pb.AuthorizeCallResponse(
+        grant=pb.Grant(emergency=True, dial_as=grant.dial_as),
+        catalogue_version=catalogue_version,
+        dial=grant.dial_as,
+    )
+    response.decide_time.FromMilliseconds(now_ms)
+    return response
+
+
+def emergency_numbers_response(
+    catalogue: Catalogue, location: str
+) -> pb.GetEmergencyNumbersResponse:
+    """List the numbers of one country, or of all in alphabetical order."""
+    wanted = (location,) if location else sorted(catalogue.emergency)
+    rows = [catalogue.emergency[one] for one in wanted if one in catalogue.emergency]
+    return pb.GetEmergencyNumbersResponse(
+        catalogue_version=catalogue.version,
+        locations=[
+            pb.EmergencyNumbers(
+                location=row.country,
+                numbers=sorted(row.numbers),
+                dial_masks=dict(row.dial_masks),
+            )
+            for row in rows
+        ],
     )

@@ -21,21 +21,21 @@ from policy.emergency import is_beyond_emergency
 from policy.facts import Call, CallKind, Tenant, User
 from policy.numbering import read_number
 from server.access import may_touch
-from server.calls.verdicts import Verdict, Verdicts
-from server.decider import Decider
-from server.errors import InvalidRequest
+from server.calls.authorize import Authorizer
+from server.calls.cached_record import CachedDecisionRecord
+from server.calls.decision_cache import DecisionCache, Verdict
+from server.calls.fingerprint import fingerprint_of, meaning
+from server.calls.messages import fields as limits
+from server.calls.messages.advice import Advice
+from server.calls.messages.answer import authorize_response
+from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.lenient import serialize_answer
+from server.calls.messages.question import CallQuestion
 from server.ledger import LedgerUnavailable
-from server.ledger.prepared import fresh_answer, read_fresh
+from server.ledger.decision_context import unpack
+from server.ledger.prepared_reserve import fresh_answer, read_fresh
 from server.ledger.redis_ledger import RedisLedger
-from server.observation.alike import AlikeCall
-from server.store import StoreUnavailable
-from server.translation import limits
-from server.translation.advice import Advice
-from server.translation.answer import authorize_response
-from server.translation.context import unpack
-from server.translation.fingerprint import fingerprint_of, meaning
-from server.translation.question import CallQuestion
-from server.translation.wire import serialize_answer
+from server.storage.redis import StoreUnavailable
 from server.transport.deadlines import Deadlines
 
 _NS_PER_US = 1_000
@@ -64,7 +64,7 @@ _KINDS: Final = {
 }
 
 
-class Asking(AlikeCall, ABC):
+class PendingReserve(CachedDecisionRecord, ABC):
     """One question, from when it is asked until it is answered or left to the long way.
 
     Attributes:
@@ -75,7 +75,7 @@ class Asking(AlikeCall, ABC):
 
     __slots__ = ("deadline", "number", "packed", "quick", "started_ns", "verdict")
 
-    quick: Quick
+    quick: FastPath
     verdict: Verdict
     started_ns: int
     number: int
@@ -116,20 +116,20 @@ class Asking(AlikeCall, ABC):
         self.fail(LedgerUnavailable("no answer in time"))
 
 
-class Quick:
+class FastPath:
     """Answers what it can, and says of the rest that it cannot."""
 
-    def __init__(self, decider: Decider, ledger: RedisLedger, advice: Advice) -> None:
-        self._decider = decider
+    def __init__(self, authorizer: Authorizer, ledger: RedisLedger, advice: Advice) -> None:
+        self._decider = authorizer
         self._ledger = ledger
         self._advice = advice
-        self._verdicts = Verdicts(decider.facts, advice)
-        self.pending: dict[int, Asking] = {}
+        self._verdicts = DecisionCache(authorizer.facts, advice)
+        self.pending: dict[int, PendingReserve] = {}
         self._count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
 
-    def ask(self, request: AuthorizeCallRequest, asking: Asking) -> bool:
+    def ask(self, request: AuthorizeCallRequest, asking: PendingReserve) -> bool:
         """Ask the ledger, if that can be done at once; else the question goes the long way."""
         asking.started_ns = perf_counter_ns()
         tenant_id = request.tenant_id
@@ -146,7 +146,7 @@ class Quick:
         asking.tenant_id, asking.user_id, asking.kind = tenant_id, user.user_id, kind.name
         return self._decide(asking, tenant, user, kind=kind)
 
-    def finish(self, asking: Asking, reply: Any) -> None:
+    def finish(self, asking: PendingReserve, reply: Any) -> None:
         """Answer what the ledger answered afresh; leave all else to the long way."""
         if isinstance(reply, StoreUnavailable):
             asking.fail(LedgerUnavailable(str(reply)))
@@ -161,24 +161,28 @@ class Quick:
         else:
             asking.answer(self._unusual(asking, reply))
 
-    def _decide(self, asking: Asking, tenant: Tenant, user: User, *, kind: Kind) -> bool:
+    def _decide(self, asking: PendingReserve, tenant: Tenant, user: User, *, kind: Kind) -> bool:
         """Find the verdict and ask the ledger by it."""
-        decider = self._decider
-        if not decider.ledger_is_up():
+        authorizer = self._decider
+        if not authorizer.ledger_is_up():
             return False
-        now_ms = decider.now_ms()
+        now_ms = authorizer.now_ms()
         verdict = self._verdicts.find(
             tenant, user, kind=kind.kind, e164=asking.called_number, now_ms=now_ms
         )
-        if verdict is None or (verdict.is_metered and decider.journal_is_full(tenant.tenant_id)):
+        if verdict is None or (verdict.is_metered and authorizer.journal_is_full(tenant.tenant_id)):
             return False
-        asking.quick, asking.verdict, asking.decision_id = self, verdict, decider.next_decision_id()
+        asking.quick, asking.verdict, asking.decision_id = (
+            self,
+            verdict,
+            authorizer.next_decision_id(),
+        )
         asking.account_id = user.user_id if verdict.is_callers else verdict.context.account_id
         context = verdict.context_of(asking, user)
         if context is None:
             return False
         asking.packed = context
-        slice_seconds = decider.slice_seconds
+        slice_seconds = authorizer.slice_seconds
         command = verdict.reserve.command(
             asking,
             now_ms,
@@ -191,7 +195,7 @@ class Quick:
         self._watch(asking)
         return True
 
-    def _watch(self, asking: Asking) -> None:
+    def _watch(self, asking: PendingReserve) -> None:
         """Give up on a question when it is too late: one timer for all of them."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
@@ -203,7 +207,7 @@ class Quick:
         self.pending[asking.number] = asking
         self._deadlines.watch(deadline)
 
-    def _usual(self, asking: Asking, figures: list[bytes], held: bytes) -> bytes:
+    def _usual(self, asking: PendingReserve, figures: list[bytes], held: bytes) -> bytes:
         """Write the answer, and keep a record of it."""
         verdict = asking.verdict
         kept = verdict.answer
@@ -221,7 +225,7 @@ class Quick:
         self._decider.records.keep_alike(asking)
         return response
 
-    def _unusual(self, asking: Asking, reply: bytes) -> bytes:
+    def _unusual(self, asking: PendingReserve, reply: bytes) -> bytes:
         """Write a last grant, or what the ledger refused, as the long way does."""
         call = Call(
             CallKind(asking.kind),
@@ -246,7 +250,9 @@ class Quick:
         )
 
 
-def _reads(asking: Asking, request: AuthorizeCallRequest, *, tenant: Tenant, user: User) -> bool:
+def _reads(
+    asking: PendingReserve, request: AuthorizeCallRequest, *, tenant: Tenant, user: User
+) -> bool:
     """Read a question within the limits of `call_question`; False where it is not a usual one.
 
     Raises `InvalidRequest`.
@@ -281,7 +287,7 @@ def _gateway(gateway_id: str) -> str:
     return limits.an_id("gateway_id", gateway_id)
 
 
-def _fingerprint(asking: Asking, tenant: Tenant, user: User) -> str:
+def _fingerprint(asking: PendingReserve, tenant: Tenant, user: User) -> str:
     calling_number = asking.calling_number
     if calling_number:
         calling_number = meaning(calling_number, user.usage_location or tenant.country, tenant)

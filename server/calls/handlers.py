@@ -6,42 +6,43 @@ from dataclasses import dataclass
 
 from callgate.v1 import authorization_pb2 as pb
 from server.access import check_admitted, find_tenant
-from server.calls.announcing import Announcing
+from server.calls.announced import UNASKED, Announcing
+from server.calls.authorize import Authorizer
+from server.calls.decision_record import DecisionRecord
+from server.calls.emergency import EmergencyDoor
 from server.calls.legs import Legs
-from server.calls.listing import Listing
-from server.calls.reporting import Reporter
-from server.debited import UNASKED
-from server.decider import Decider
-from server.emergency import EmergencyDoor
-from server.errors import counted_status
+from server.calls.listing import Listing, list_question, list_response
+from server.calls.load_shedding import LoadShedder
+from server.calls.messages import fields as limits
+from server.calls.messages.advice import Advice
+from server.calls.messages.answer import (
+    authorize_response,
+    extend_response,
+    release_response,
+    settle_response,
+)
+from server.calls.messages.question import call_question, check_legs, leg_questions, naming_leg
+from server.calls.messages.report import extend_report, release_report, settle_report
+from server.calls.settle import CallReports
 from server.ledger import CallUnknown
-from server.load import Load
-from server.observation.decided import Decided
-from server.translation import limits
-from server.translation.advice import Advice
-from server.translation.answer import authorize_response
-from server.translation.call_list import list_question, list_response
-from server.translation.legs import check_legs, leg_questions, naming_leg
-from server.translation.question import call_question
-from server.translation.report import extend_report, release_report, settle_report
-from server.translation.report_answer import extend_response, release_response, settle_response
+from server.services.errors import counted_status
 
 
 @dataclass(frozen=True, slots=True)
-class Verbs:
-    """Answers questions and reports. What fails raises what `server.errors` has a status for.
+class CallHandlers:
+    """Answers questions and reports. What fails raises what `services.errors` knows.
 
     `remaining_seconds` is what is left of the caller's deadline, None without one.
     """
 
     door: EmergencyDoor
-    decider: Decider
+    authorizer: Authorizer
     announcing: Announcing
-    reporter: Reporter
+    reporter: CallReports
     legs: Legs
     listing: Listing
     advice: Advice
-    load: Load
+    load: LoadShedder
 
     async def authorize_call(
         self, request: pb.AuthorizeCallRequest, remaining_seconds: float | None
@@ -57,13 +58,13 @@ class Verbs:
             self.load.check_call()
         question = call_question(request)
         if question.used_seconds is None:
-            return self._told(await self.decider.decide(question, remaining_seconds))
+            return self._told(await self.authorizer.decide(question, remaining_seconds))
         try:
-            return self._told(await self.decider.decide(question, remaining_seconds, UNASKED))
+            return self._told(await self.authorizer.decide(question, remaining_seconds, UNASKED))
         except CallUnknown:
-            call, _ = find_tenant(question.call, self.decider.facts.current.directory)
+            call, _ = find_tenant(question.call, self.authorizer.facts.current.directory)
         debited = await self.announcing.debited(question, call.tenant_id)
-        return self._told(await self.decider.decide(question, remaining_seconds, debited))
+        return self._told(await self.authorizer.decide(question, remaining_seconds, debited))
 
     async def authorize_calls(
         self,
@@ -88,7 +89,7 @@ class Verbs:
             if not granted:
                 raise
             # An emergency never fails with its neighbours; those are asked for again alone.
-            counted_status(error, self.decider.metrics.count_failure)
+            counted_status(error, self.authorizer.metrics.count_failure)
             told = {}
         blank = pb.AuthorizeCallResponse()
         return pb.AuthorizeCallsResponse(
@@ -147,6 +148,6 @@ class Verbs:
         )
         return {place: self._told(one) for place, one in decided.items()}
 
-    def _told(self, decided: Decided) -> pb.AuthorizeCallResponse:
+    def _told(self, decided: DecisionRecord) -> pb.AuthorizeCallResponse:
         tenant_id = decided.call.tenant_id
         return authorize_response(decided.answer, decided.context, tenant_id, advice=self.advice)

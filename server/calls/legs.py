@@ -8,16 +8,15 @@ from time import perf_counter_ns
 
 from policy.facts import Call, Facts
 from server.access import find_tenant
-from server.calls.announcing import Announcing
-from server.debited import UNASKED, Debited
-from server.decider import Decider, repeating_only, to_repeat
-from server.errors import InvalidRequest
+from server.calls.announced import UNASKED, Announcing, Debited
+from server.calls.authorize import Authorizer, repeating_only, to_repeat
+from server.calls.decision_record import DecisionRecord
+from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.question import CallQuestion
 from server.ledger import Answer, CallUnknown, LedgerUnavailable, ReserveRequest
-from server.observation.decided import Decided
-from server.translation.context import CallContext, unpack
-from server.translation.question import CallQuestion
+from server.ledger.decision_context import DecisionContext, unpack
 
-_Told = tuple[Answer, CallContext, bool]
+_Told = tuple[Answer, DecisionContext, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Leg:
 class Legs:
     """Decides about several calls at once, counts and records each."""
 
-    decider: Decider
+    authorizer: Authorizer
     announcing: Announcing
 
     async def decide(
@@ -42,31 +41,31 @@ class Legs:
         remaining_seconds: float | None,
         *,
         all_or_nothing: bool,
-    ) -> dict[int, Decided]:
+    ) -> dict[int, DecisionRecord]:
         """Decide about legs, by their places in the question.
 
         Raises `InvalidRequest` where they are not legs of one tenant, and what `Decider.decide`
         raises, then for all of them.
         """
-        decider = self.decider
+        authorizer = self.authorizer
         started_ns = perf_counter_ns()
-        if not decider.ledger_is_up():
+        if not authorizer.ledger_is_up():
             raise LedgerUnavailable("the ledger is away")
         try:
-            async with decider.deadline.timeout(remaining_seconds):
+            async with authorizer.deadline.timeout(remaining_seconds):
                 legs, told = await self._decide(questions, all_or_nothing=all_or_nothing)
         except TimeoutError as error:
             raise LedgerUnavailable("no answer in time") from error
         return {
-            place: decider.keep(leg.question, leg.call, one, started_ns=started_ns)
+            place: authorizer.keep(leg.question, leg.call, one, started_ns=started_ns)
             for (place, leg), one in zip(legs.items(), told, strict=True)
         }
 
     async def _decide(
         self, questions: Mapping[int, CallQuestion], *, all_or_nothing: bool
     ) -> tuple[dict[int, Leg], list[_Told]]:
-        decider = self.decider
-        directory = decider.facts.current.directory
+        authorizer = self.authorizer
+        directory = authorizer.facts.current.directory
         found = {place: find_tenant(one.call, directory) for place, one in questions.items()}
         tenants = [tenant for _, tenant in found.values()]
         for place, (_, tenant) in found.items():
@@ -78,11 +77,11 @@ class Legs:
             return await self._ask(list(legs.values()), facts, all_or_nothing=all_or_nothing)
 
         try:
-            return legs, await decider.with_facts(tenants[0], ask)
+            return legs, await authorizer.with_facts(tenants[0], ask)
         except CallUnknown:
             for place, leg in legs.items():
                 legs[place] = await self._with_debited(leg)
-        return legs, await decider.with_facts(tenants[0], ask)
+        return legs, await authorizer.with_facts(tenants[0], ask)
 
     async def _with_debited(self, leg: Leg) -> Leg:
         if not leg.question.used_seconds:
@@ -91,7 +90,8 @@ class Legs:
 
     async def _ask(self, legs: list[Leg], facts: Facts, *, all_or_nothing: bool) -> list[_Told]:
         prepared = [
-            self.decider.prepare(leg.question, leg.call, facts, debited=leg.debited) for leg in legs
+            self.authorizer.prepare(leg.question, leg.call, facts, debited=leg.debited)
+            for leg in legs
         ]
         answers = await self._reserve(
             [request for request, _ in prepared], all_or_nothing=all_or_nothing
@@ -106,10 +106,10 @@ class Legs:
     async def _reserve(
         self, requests: Sequence[ReserveRequest], *, all_or_nothing: bool
     ) -> Sequence[Answer]:
-        decider = self.decider
-        ask = decider.ledger.reserve_many
+        authorizer = self.authorizer
+        ask = authorizer.ledger.reserve_many
         tenant_id = requests[0].question.call.tenant_id
-        if decider.takes(tenant_id, [purse for one in requests for purse in one.purses]):
+        if authorizer.takes(tenant_id, [purse for one in requests for purse in one.purses]):
             return await ask(requests, all_or_nothing=all_or_nothing)
         repeats = [one._replace(question=to_repeat(one.question)) for one in requests]
         with repeating_only():

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 from callgate.v1.authorization_pb2 import AuthorizeCallRequest
 from policy.emergency import is_beyond_emergency
-from server.errors import Overloaded
+
+
+class Overloaded(Exception):
+    """There is more to do than can be done in time; this question was not looked into."""
+
 
 # However slow everything is, so many questions may wait for the ledger: else nothing would show
 # that it is quick again.
@@ -33,7 +37,7 @@ class Waiting:
     oldest_seconds: Callable[[], float]
 
 
-class Load:
+class LoadShedder:
     """Keeps the line of questions that wait for the ledger short enough to be answered in time.
 
     More than the limit are shed at once. Fifty times a second it is looked whether the oldest

@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from policy.facts import FundingModel, Tenant
-from server.errors import AccountMissing
-from server.facts import FactsKeeper
+from server.facts import FactsInUse
 from server.ledger import Ledger, LedgerError, LedgerUnavailable, OpenAccount
+from server.ledger.errors import AccountMissing
 from server.ledger.keys import partition_of
-from server.store import StoreUnavailable
+from server.storage.redis import StoreUnavailable
 
 # Partitions that are worked on at once; the loop is never theirs for longer than so many steps.
 AT_ONCE = 16
@@ -40,7 +40,7 @@ class Opening:
     """
 
     ledger: Ledger
-    facts: FactsKeeper
+    facts: FactsInUse
     now_ms: Callable[[], int]
     opening_balance_days: int
     store_name: str

@@ -11,9 +11,11 @@ from policy.admission import admit
 from policy.decision import Admission, Refusal
 from policy.facts import Facts
 from server.access import check_tenant, find_tenant_by_id
-from server.calls.announcing import Announcing
-from server.decider import Decider, repeating_only, to_repeat
-from server.errors import TenantForbidden
+from server.access.errors import TenantForbidden
+from server.calls.announced import Announcing
+from server.calls.authorize import Authorizer, repeating_only, to_repeat
+from server.calls.decision_record import Reported
+from server.calls.messages.report import Report
 from server.ledger import (
     AccountUnknown,
     Answer,
@@ -22,22 +24,20 @@ from server.ledger import (
     LedgerUnavailable,
     Question,
 )
-from server.observation.decided import Reported
-from server.translation.context import call_again, unpack
-from server.translation.report import Report
+from server.ledger.decision_context import call_again, unpack
 
 _NS_PER_US = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reporter:
+class CallReports:
     """Takes reports, counts and records them. Keeps nothing of any call.
 
     All methods raise `CallUnknown`, `CallOver`, `RequestReused`, `TenantForbidden`,
     `LedgerUnavailable` and, where the ledger does not know a call, `ArchiveUnavailable`.
     """
 
-    decider: Decider
+    authorizer: Authorizer
     announcing: Announcing
     charge_unknown_calls: bool
 
@@ -63,20 +63,20 @@ class Reporter:
         *,
         remaining_seconds: float | None,
     ) -> Reported:
-        decider, call = self.decider, report.call
+        authorizer, call = self.authorizer, report.call
         started_ns = perf_counter_ns()
         check_tenant(call.tenant_id)
-        if not decider.ledger_is_up():
+        if not authorizer.ledger_is_up():
             raise LedgerUnavailable("the ledger is away")
-        decision_id = decider.next_decision_id()
+        decision_id = authorizer.next_decision_id()
         question = Question(call, report.sequence, report.fingerprint, decision_id, "")
         try:
-            async with decider.deadline.timeout(remaining_seconds):
+            async with authorizer.deadline.timeout(remaining_seconds):
                 answer = await self._ask(report, question, work)
         except TimeoutError as error:
             raise LedgerUnavailable("no answer in time") from error
         except AccountUnknown as error:
-            raise decider.opening.missing(call.tenant_id) from error
+            raise authorizer.opening.missing(call.tenant_id) from error
         reported = Reported(
             verb,
             *(call.tenant_id, call.gateway_id, call.call_id, report.sequence),
@@ -85,8 +85,8 @@ class Reporter:
             repeated=answer.decision_id != decision_id,
             duration_us=(perf_counter_ns() - started_ns) // _NS_PER_US,
         )
-        decider.metrics.count_report(verb, answer, reported.duration_us)
-        decider.records.keep(reported)
+        authorizer.metrics.count_report(verb, answer, reported.duration_us)
+        authorizer.records.keep(reported)
         return reported
 
     async def _ask(
@@ -99,29 +99,29 @@ class Reporter:
             return await work(report, question)
         except CallUnknown:
             # Which tenants there are is told to nobody.
-            if report.call.tenant_id not in self.decider.facts.current.directory.tenants:
+            if report.call.tenant_id not in self.authorizer.facts.current.directory.tenants:
                 raise TenantForbidden from None
         return await self.announcing.told_before(question)
 
     async def _extend(self, report: Report, question: Question) -> Answer:
-        decider = self.decider
+        authorizer = self.authorizer
         # What the call was is known to the ledger alone; it is read, and nothing is decided on it.
-        before = await decider.ledger.look(report.call)
-        tenant = find_tenant_by_id(report.call.tenant_id, decider.facts.current.directory)
+        before = await authorizer.ledger.look(report.call)
+        tenant = find_tenant_by_id(report.call.tenant_id, authorizer.facts.current.directory)
         call = call_again(tenant.tenant_id, unpack(before.context))
 
         async def ask(facts: Facts) -> Answer:
-            verdict = admit(call, facts, decider.now_ms())
+            verdict = admit(call, facts, authorizer.now_ms())
             request = self._request(report, question, verdict, facts=facts)
             purses = () if isinstance(verdict, Refusal) else verdict.purses
-            if decider.takes(tenant.tenant_id, purses):
-                return await decider.ledger.extend(request)
+            if authorizer.takes(tenant.tenant_id, purses):
+                return await authorizer.ledger.extend(request)
             with repeating_only():
-                return await decider.ledger.extend(
+                return await authorizer.ledger.extend(
                     request._replace(question=to_repeat(request.question))
                 )
 
-        return await decider.with_facts(tenant, ask)
+        return await authorizer.with_facts(tenant, ask)
 
     def _request(
         self,
@@ -131,7 +131,7 @@ class Reporter:
         *,
         facts: Facts,
     ) -> ExtendRequest:
-        slice_seconds = self.decider.slice_seconds
+        slice_seconds = self.authorizer.slice_seconds
         wanted = slice_seconds if report.wanted_seconds is None else report.wanted_seconds
         asked = Question(
             question.call,
@@ -151,7 +151,7 @@ class Reporter:
         )
 
     async def _settle(self, report: Report, question: Question) -> Answer:
-        ledger, unknown = self.decider.ledger, report.unknown_call
+        ledger, unknown = self.authorizer.ledger, report.unknown_call
         try:
             return await ledger.settle(question, report.used_seconds)
         except CallUnknown:
@@ -161,8 +161,8 @@ class Reporter:
             return await self.announcing.told_before(question)
         # It is asked about as it would have been at its beginning, then ends as any other.
         debited = await self.announcing.debited(unknown, unknown.call.tenant_id)
-        await self.decider.decide(unknown._replace(sequence=report.sequence - 1), None, debited)
+        await self.authorizer.decide(unknown._replace(sequence=report.sequence - 1), None, debited)
         return await ledger.settle(question, report.used_seconds)
 
     async def _release(self, _: Report, question: Question) -> Answer:
-        return await self.decider.ledger.release(question)
+        return await self.authorizer.ledger.release(question)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from server.archive import ArchivedCall
 from server.ledger import Answer, CallOver, Question, RequestReused
-from server.ledger.journal import fields_of
-from server.ledger.wire import GROUP, UNIT, read_segments, read_uses
+from server.ledger.codec import GROUP, UNIT, read_segments, read_uses
+from server.ledger.journal.entries import fields_of
 
 
 def told_before(found: ArchivedCall, question: Question) -> Answer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from policy.facts import Tenant
-from server.errors import FactsBehind
-from server.facts import FactsKeeper
+from server.facts import FactsInUse
+from server.facts.errors import FactsBehind
 
 # Files are read anew in another process, which takes longer than one caller waits.
 _WAIT_SHARE = 0.5
@@ -15,7 +15,7 @@ _WAIT_SHARE = 0.5
 class CatchingUp:
     """Finds a tenant's facts by their digest, once for all questions that want them."""
 
-    def __init__(self, facts: FactsKeeper, deadline_seconds: float) -> None:
+    def __init__(self, facts: FactsInUse, deadline_seconds: float) -> None:
         self._facts = facts
         self._wait_seconds = deadline_seconds * _WAIT_SHARE
         self._searches: dict[tuple[str, str], asyncio.Task[Tenant | None]] = {}

@@ -88,3 +88,11 @@ class ImportRunning(DirectoryTrouble):
 
     def __init__(self) -> None:
         super().__init__("This process is importing a file already: try again when it is done.")
+
+
+class FactsBehind(Exception):
+    """The ledger decides by newer facts of this tenant than this process can read."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(f"The facts of tenant {tenant_id} here are behind those of the ledger.")
+        self.tenant_id = tenant_id

@@ -20,15 +20,17 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from policy.facts import Tenant
-from server.archive import ArchiveUnavailable, Database, TenantRow
-from server.archive import directory_rows as rows
-from server.catalogue import CatalogueFiles
-from server.directory.bodies import ItemKind
-from server.directory.building import Built, TenantBuilder
-from server.factfiles.problems import InvalidFacts
-from server.facts.at_rest import collector_at_rest
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory import rows
+from server.facts.directory.bodies import ItemKind
+from server.facts.directory.rows import TenantRow
+from server.facts.directory.tenant_builder import Built, TenantBuilder
+from server.facts.files.problems import InvalidFacts
+from server.facts.garbage import collector_at_rest
 from server.facts.hot_copy import HotCopy, HotTenant
-from server.store import StoreUnavailable
+from server.storage.redis import StoreUnavailable
+from server.storage.sql.database import Database
+from server.storage.sql.errors import ArchiveUnavailable
 
 PAGE_ROWS = 1_000
 # Each about a millisecond of the loop.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policy.facts import Catalogue, Tenant
-from server.catalogue import read_catalogue
-from server.directory import read_directory
-from server.factfiles.problems import Problems
+from server.facts.catalogue import read_catalogue
+from server.facts.directory import read_directory
+from server.facts.files.problems import Problems
 
 
 @dataclass(frozen=True, slots=True)

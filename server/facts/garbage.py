@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from itertools import islice
 from typing import Any
@@ -48,3 +50,15 @@ def _contents(facts: Catalogue | Tenant) -> Iterator[Any]:
             if isinstance(table, Mapping):
                 yield table.keys()
                 yield table.values()
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Keep the collector still; it would hold the loop."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -11,8 +11,8 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-from server.ledger import keys
-from server.store import Store, StoreUnavailable
+from server.storage.redis import Store, StoreUnavailable
+from server.storage.redis.references import call_reference
 
 # So much goes in one command, so that no question waits long behind it.
 FIELDS_A_COMMAND = 500
@@ -43,14 +43,14 @@ class HotCopy:
     async def revision(self, tenant_id: str) -> int | None:
         """Say as of when a tenant is copied; None where it is not, or nobody knows."""
         try:
-            found = await self._store.command("HGET", keys.hot_tenant_key(tenant_id), _REVISION)
+            found = await self._store.command("HGET", hot_tenant_key(tenant_id), _REVISION)
         except StoreUnavailable:
             return None
         return None if found is None else int(found)
 
     async def write(self, tenant: HotTenant, *, whole: bool) -> None:
         """Write all that a tenant is and owns, or only what changed since the last time."""
-        key = keys.hot_tenant_key(tenant.tenant_id)
+        key = hot_tenant_key(tenant.tenant_id)
         try:
             if whole:
                 await self._store.command("DEL", key)
@@ -60,27 +60,27 @@ class HotCopy:
             await self._store.command(
                 "HSET", key, _HEAD, tenant.head, _REVISION, str(tenant.revision)
             )
-            await self._store.command("SADD", keys.HOT_TENANTS, tenant.tenant_id)
+            await self._store.command("SADD", HOT_TENANTS, tenant.tenant_id)
         except StoreUnavailable as error:
             _log.debug("The copy of %s is written later: %s", tenant.tenant_id, error)
 
     async def drop(self, tenant_id: str) -> None:
         """Forget a tenant."""
         try:
-            await self._store.command("SREM", keys.HOT_TENANTS, tenant_id)
-            await self._store.command("DEL", keys.hot_tenant_key(tenant_id))
+            await self._store.command("SREM", HOT_TENANTS, tenant_id)
+            await self._store.command("DEL", hot_tenant_key(tenant_id))
         except StoreUnavailable as error:
             _log.debug("The copy of %s stays for now: %s", tenant_id, error)
 
     async def read(self) -> AsyncIterator[HotTenant]:
         """Yield every tenant there is a copy of, whole or not. Raises `StoreUnavailable`."""
-        for name in sorted(await self._store.command("SMEMBERS", keys.HOT_TENANTS)):
+        for name in sorted(await self._store.command("SMEMBERS", HOT_TENANTS)):
             tenant_id = name.decode()
             fields: dict[str, str] = {}
             cursor = b"0"
             while True:
                 cursor, found = await self._store.command(
-                    "HSCAN", keys.hot_tenant_key(tenant_id), cursor, "COUNT", FIELDS_A_COMMAND
+                    "HSCAN", hot_tenant_key(tenant_id), cursor, "COUNT", FIELDS_A_COMMAND
                 )
                 texts = [part.decode() for part in found]
                 fields.update(zip(texts[::2], texts[1::2], strict=True))
@@ -107,3 +107,16 @@ class HotCopy:
 def _item(found: tuple[str, str]) -> tuple[str, str, str]:
     kind, _, item_id = found[0].partition("/")
     return kind, item_id, found[1]
+
+
+# Set: the tenants of the archive that there is a copy of. It is of no partition, and no record.
+HOT_TENANTS = "callgate:tenants"
+
+
+def hot_tenant_key(tenant_id: str) -> str:
+    """Spell the key of the copy of a tenant of the archive.
+
+    Hash: "head" and "revision", and "<kind>/<id>" for each thing it owns. It is of no partition,
+    and lives until the tenant is deleted; where it is missing the archive is read.
+    """
+    return f"callgate:tenant:{call_reference(tenant_id)}"

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from policy.facts import Catalogue, Tenant
-from server.catalogue import read_tables
-from server.directory import Directory
-from server.duties import go_on
-from server.factfiles.problems import InvalidFacts
-from server.facts.at_rest import collector_at_rest
-from server.facts.child import InUse
-from server.facts.letting_go import let_go
-from server.facts.reader import Differences, ReadingBroke, read_differences
-from server.facts.reading import FactsFolders, Signature, read_facts, read_signature
+from server.app.background import go_on
+from server.facts.catalogue import read_tables
+from server.facts.directory import Directory
+from server.facts.files.problems import InvalidFacts
+from server.facts.from_files import FactsFolders, Signature, read_facts, read_signature
+from server.facts.garbage import collector_at_rest, let_go
+from server.facts.reload import Differences, ReadingBroke, read_differences
+from server.facts.reload_process import InUse
 
 if TYPE_CHECKING:
-    from server.facts.archived import ArchivedTenants
+    from server.facts.from_database import ArchivedTenants
 
 POLL_SECONDS = 2.0
 
@@ -54,7 +53,7 @@ class FactsReport:
     behind: tuple[str, ...] = ()
 
 
-class FactsKeeper:
+class FactsInUse:
     """Holds the facts in use and replaces them, tenant by tenant, while the loop serves.
 
     `announce` is told a tenant's new facts before they come into use, and answers whether the

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from policy.facts import Catalogue, Tenant
-from server.facts.child import LENGTH_BYTES, InUse
-from server.facts.reading import FactsFolders
+from server.facts.from_files import FactsFolders
+from server.facts.reload_process import LENGTH_BYTES, InUse
 from server.facts.slices import Assembly, Begin, End, Failed, Message, Read, Slice
 
 READING_SECONDS = 120
@@ -85,7 +85,7 @@ def _keep(found: Differences, whole: Catalogue | Tenant) -> None:
 async def _messages_of_child(folders: FactsFolders, in_use: InUse) -> AsyncGenerator[Message, None]:
     paths = [folder for folder in (folders.catalogue, folders.directory) if folder is not None]
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server.facts.child"),
+        *(sys.executable, "-m", "server.facts.reload_process"),
         *(str(path.absolute()) for path in paths),
         cwd=TREE,
         stdin=PIPE,

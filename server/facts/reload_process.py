@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from server.factfiles.problems import InvalidFacts
-from server.facts.reading import FactsFolders, read_facts
+from server.facts.files.problems import InvalidFacts
+from server.facts.from_files import FactsFolders, read_facts
 from server.facts.slices import Failed, Message, Read, take_apart
 
 LENGTH_BYTES = 4

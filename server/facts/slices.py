@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from policy.facts import Catalogue, Tenant
-from server.factfiles.problems import Problem
+from server.facts.files.problems import Problem
 
 # Each about a millisecond of the loop that puts them together.
 ITEMS_PER_SLICE = 100

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.access import find_tenant_by_id
-from server.deadline import Deadline
-from server.facts import FactsKeeper
+from server.calls.opening import Opening
+from server.facts import FactsInUse
 from server.ledger import AccountUnknown, Balance, Ledger, LedgerUnavailable
-from server.opening import Opening
+from server.ledger.deadline import Deadline
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
     """The accounts of this engine's tenants."""
 
-    facts: FactsKeeper
+    facts: FactsInUse
     ledger: Ledger
     opening: Opening
     deadline: Deadline

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from server.archive.requests import FundingRequest
-from server.funding.trouble import FundingRefused, Why
+from server.funding.errors import FundingRefused, Why
+from server.funding.request_rows import FundingRequest
 from server.ledger import (
     DirectDebit,
     FundsMissing,

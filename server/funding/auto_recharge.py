@@ -15,30 +15,32 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from server.archive import Database, FundingRow, outbox
-from server.archive.charge_states import ChargeState
-from server.archive.charges import (
+from server.funding.applying import in_time, passing_over
+from server.funding.charge_rows import (
     RECHARGE,
     ChargeRow,
+    ChargeState,
     add_charge,
     charges_to_go_on_with,
     has_charge_in_flight,
     last_attempt,
     recharged_since,
 )
-from server.archive.funding import (
+from server.funding.charging import Charging, charge_notice
+from server.funding.errors import FundingRefused, Why
+from server.funding.funding_rows import (
     Candidate,
+    FundingRow,
     hold_funding,
     recharge_candidates,
     save_funding,
 )
-from server.archive.outbox import NoticeKind
-from server.archive.requests import pending_top_ups
-from server.funding.applying import in_time, passing_over
-from server.funding.charging import Charging, charge_notice
-from server.funding.rules import PurchaseRules, closing_charge_micros, require_purchase
-from server.funding.trouble import FundingRefused, Why
+from server.funding.purchase_rules import PurchaseRules, closing_charge_micros, require_purchase
+from server.funding.request_rows import pending_top_ups
 from server.ledger import AccountUnknown, Balance
+from server.notices import outbox
+from server.notices.outbox import NoticeKind
+from server.storage.sql.database import Database
 
 MS_PER_DAY = 86_400_000
 _MS = 1_000

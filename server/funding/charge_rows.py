@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from server.archive.charge_states import COUNTED, IN_FLIGHT, ChargeState
-from server.archive.funding_tables import CHARGES
+from server.funding.tables import CHARGES
 
 RECHARGE, TOP_UP = "recharge", "top_up"
 
@@ -156,3 +156,30 @@ def _read(found: Mapping[Any, Any]) -> ChargeRow:
     values = {str(name): value for name, value in found.items()}
     values["state"] = ChargeState(values["state"])
     return ChargeRow(**values)
+
+
+class ChargeState(StrEnum):
+    """The states of a charge: the first four follow each other, the others end it.
+
+    Only `CREDITED` is the end for good: a provider that says later that it took the money after
+    all is believed, and the money is credited.
+    """
+
+    INTENT = "intent"
+    CHARGING = "charging"
+    CHARGED = "charged"
+    CREDITED = "credited"
+    DECLINED = "declined"
+    # We never asked: a rule of ours forbade it.
+    REFUSED = "refused"
+    # Nobody can tell whether the money was taken; an operator has to look.
+    UNRESOLVED = "unresolved"
+
+
+# While one of these is there, no other recharge of the tenant begins.
+IN_FLIGHT = (
+    *(ChargeState.INTENT.value, ChargeState.CHARGING.value),
+    *(ChargeState.CHARGED.value, ChargeState.UNRESOLVED.value),
+)
+# What these took, or may have taken, counts against limits.
+COUNTED = (*IN_FLIGHT, ChargeState.CREDITED.value)

@@ -14,14 +14,10 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from server.archive import Database, FundingRow, outbox
-from server.archive.charge_states import ChargeState
-from server.archive.charges import RECHARGE, ChargeRow, find_charge, save_charge
-from server.archive.funding import hold_funding, save_funding
-from server.archive.outbox import Notice, NoticeKind
 from server.funding.applying import in_time
-from server.ledger import Ledger, LotDue, TopUp
-from server.payments import (
+from server.funding.charge_rows import RECHARGE, ChargeRow, ChargeState, find_charge, save_charge
+from server.funding.funding_rows import FundingRow, hold_funding, save_funding
+from server.funding.providers import (
     Charge,
     Charged,
     Declined,
@@ -30,6 +26,10 @@ from server.payments import (
     Pending,
     Result,
 )
+from server.ledger import Ledger, LotDue, TopUp
+from server.notices import outbox
+from server.notices.outbox import Notice, NoticeKind
+from server.storage.sql.database import Database
 
 # An answer of the provider is waited for so long; nobody else asks for the same charge meanwhile.
 ANSWER_SECONDS = 20.0

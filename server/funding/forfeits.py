@@ -12,12 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from server.archive import tables
-from server.archive.requests import of_reference
 from server.funding.applying import Kind
+from server.funding.errors import FundingRefused, Why
+from server.funding.request_rows import of_reference
+from server.funding.requests import Asked, FundingRequests
 from server.funding.statement import entry_of
-from server.funding.treasury import Asked, Treasury
-from server.funding.trouble import FundingRefused, Why
-from server.ledger.wire import PURSE, UNIT
+from server.ledger.codec import PURSE, UNIT
 
 _DIGEST_DIGITS, _ID_BYTES = 32, 12
 _EXPIRED = "expired"
@@ -63,13 +63,13 @@ def forfeits_of(connection: Connection, tenant_id: str, now_ms: int) -> Iterator
             yield Forfeit(tenant_id, lot_id, lost[lot_id] - given, expire_ms)
 
 
-async def give_back(treasury: Treasury, forfeit: Forfeit, identity_id: str) -> bool:
+async def give_back(funding_requests: FundingRequests, forfeit: Forfeit, identity_id: str) -> bool:
     """Give a forfeit back as a lot that expires as it should have; False where that was done."""
     request_id = f"forfeit-{secrets.token_hex(_ID_BYTES)}"
 
     def settle(connection: Connection, _: Any) -> Mapping[str, Any]:
         # Somebody else may have given it back since.
-        found = forfeits_of(connection, forfeit.tenant_id, treasury.now_ms())
+        found = forfeits_of(connection, forfeit.tenant_id, funding_requests.now_ms())
         if forfeit not in found:
             raise FundingRefused(Why.LOT_UNKNOWN, f"Lot {forfeit.lot_id} was given back.")
         return {
@@ -88,7 +88,7 @@ async def give_back(treasury: Treasury, forfeit: Forfeit, identity_id: str) -> b
         reference=_reference(forfeit.lot_id),
     )
     try:
-        await treasury.ask(asked)
+        await funding_requests.ask(asked)
     except FundingRefused:
         return False
     return True

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.archive import tables
-from server.archive.charge_states import IN_FLIGHT
-from server.archive.funding_tables import CHARGES, FUNDING
+from server.funding.charge_rows import IN_FLIGHT
+from server.funding.tables import CHARGES, FUNDING
 
 
 @dataclass(slots=True)

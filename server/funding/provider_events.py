@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from server.archive import ArchiveUnavailable, ChargeRow, Database
-from server.archive.charge_states import ChargeState
-from server.archive.outbox import note_event
+from server.funding.charge_rows import ChargeRow, ChargeState
 from server.funding.charging import Charging
-from server.http import Posted, Reply
+from server.funding.providers import EventRefused, PaymentEvent, Payments
 from server.ledger import LedgerError
-from server.payments import EventRefused, PaymentEvent, Payments
+from server.notices.outbox import note_event
+from server.storage.sql.database import Database
+from server.storage.sql.errors import ArchiveUnavailable
+from server.transport.http import Posted, Reply
 
 # Where the listener takes them.
 PATH = "/payments/events"

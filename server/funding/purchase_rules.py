@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from policy.money import MICROS_PER_UNIT, written
-from server.archive import FundingRow
-from server.funding.trouble import FundingRefused, Why
+from server.funding.errors import FundingRefused, Why
+from server.funding.funding_rows import FundingRow
 
 # What 20 units of dollars or euros are about worth, where a currency's unit is worth far less.
 LEAST_UNITS: Mapping[str, int] = {

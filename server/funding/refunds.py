@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from server.archive import tables
-from server.archive.requests import RequestState, find_request, of_reference
+from server.funding.errors import FundingRefused, NotArchivedYet, Why
+from server.funding.request_rows import RequestState, find_request, of_reference
 from server.funding.statement import entry_of
-from server.funding.trouble import FundingRefused, NotArchivedYet, Why
-from server.journal import CALL_KINDS, Movement
-from server.ledger.wire import PURSE, UNIT
+from server.ledger.codec import PURSE, UNIT
+from server.ledger.journal import CALL_KINDS, Movement
 
 # (lot id, micros) as a debit took them, the first one first; no lot id where no lot had the money.
 Paid = list[tuple[str, int]]

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from server.archive import tables
-from server.archive.funding_tables import FUNDING_REQUESTS
+from server.funding.tables import FUNDING_REQUESTS
 
 
 class RequestState(StrEnum):

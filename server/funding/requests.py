@@ -13,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from server.archive import Audited, AuditTrail, Database, FundingRow
-from server.archive.charges import pending_charges
-from server.archive.funding import hold_funding, read_funding, save_funding
-from server.archive.requests import (
+from server.funding.applying import Applying, Kind, in_time, is_setting, settings_like, superseded
+from server.funding.charge_rows import pending_charges
+from server.funding.errors import FundingBusy, FundingRefused, FundingReused
+from server.funding.funding_rows import FundingRow, hold_funding, read_funding, save_funding
+from server.funding.request_rows import (
     Ending,
     FundingRequest,
     RequestState,
@@ -27,16 +28,9 @@ from server.archive.requests import (
     newest_of,
     pending_top_ups,
 )
-from server.funding.applying import (
-    Applying,
-    Kind,
-    in_time,
-    is_setting,
-    settings_like,
-    superseded,
-)
-from server.funding.trouble import FundingBusy, FundingRefused, FundingReused
 from server.ledger import Ledger, fingerprint
+from server.storage.sql.audit import Audited, AuditTrail
+from server.storage.sql.database import Database
 
 # Who does not finish a request for this long is taken for dead.
 CLAIM_MS = 10_000
@@ -69,7 +63,7 @@ class _Moved(Exception):
 
 
 @dataclass(slots=True)
-class Treasury:
+class FundingRequests:
     """Takes requests. All methods raise `ArchiveUnavailable` and what the ledger raises."""
 
     database: Database

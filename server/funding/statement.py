@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, select, tuple_
 
 from server.archive import tables
-from server.journal import CALL_KINDS, Movement
-from server.ledger.journal import JournalEntry
+from server.ledger.journal import CALL_KINDS, Movement
+from server.ledger.journal.entries import JournalEntry
 
 # Entries that are looked at for one page: most of a busy tenant's hold money and move none.
 _MOST_LOOKED_AT = 5_000

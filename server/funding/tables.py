@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from server.archive.tables import METADATA
+from server.storage.sql.metadata import METADATA
 
 # How a tenant buys credits: its billing address, its auto-recharge, and how far that got.
 FUNDING = Table(

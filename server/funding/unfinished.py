@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy import Connection, func, select
 
-from server.archive import Database, tables
-from server.archive.charges import ChargeRow, credited_not_archived, save_charge
-from server.archive.funding import due_lots
-from server.archive.requests import (
+from server.archive import tables
+from server.funding.applying import FREEZING_KINDS, LIMITING_KINDS, Kind, in_time, passing_over
+from server.funding.charge_rows import IN_FLIGHT, ChargeRow, credited_not_archived, save_charge
+from server.funding.errors import FundingRefused
+from server.funding.funding_rows import due_lots
+from server.funding.request_rows import (
     FundingRequest,
     RequestState,
     claim_request,
@@ -22,11 +26,10 @@ from server.archive.requests import (
     not_archived,
     note_archived,
 )
-from server.funding.applying import FREEZING_KINDS, LIMITING_KINDS, Kind, in_time, passing_over
-from server.funding.figures import MoneyFigures, count_money
-from server.funding.treasury import CLAIM_MS, Treasury, require_newest
-from server.funding.trouble import FundingRefused
+from server.funding.requests import CLAIM_MS, FundingRequests, require_newest
+from server.funding.tables import CHARGES, FUNDING_REQUESTS
 from server.ledger import Ledger, TopUp
+from server.storage.sql.database import Database
 
 # What was applied is archived long before; if not, the store may have lost it.
 SETTLED_MS = 5_000
@@ -36,12 +39,46 @@ _CLAIM_BYTES = 8
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class MoneyFigures:
+    """Plain numbers, as they were counted last."""
+
+    # Charges under way, by state.
+    charges: Counter[str] = field(default_factory=Counter)
+    # Requests that were accepted and are not in the ledger yet.
+    waiting: int = 0
+    # Requests and charges that a store had lost, and that were put in again.
+    put_in_again: int = 0
+
+    def families(self) -> Iterator[Metric]:
+        """Build every family anew."""
+        charges = GaugeMetricFamily(
+            "callgate_charges",
+            "Charges of tenants' means of payment that are under way; unresolved: somebody has to "
+            "look.",
+            labels=("state",),
+        )
+        for state in IN_FLIGHT:
+            charges.add_metric((state,), self.charges[state])
+        yield charges
+        yield GaugeMetricFamily(
+            "callgate_funding_requests_waiting",
+            "Requests for money to move that were accepted and are not done yet.",
+            value=self.waiting,
+        )
+        yield CounterMetricFamily(
+            "callgate_money_put_in_again",
+            "Requests and charges that a store had lost before they were archived.",
+            value=self.put_in_again,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Finishing:
     """Finishes requests. Raises `ArchiveUnavailable` and what the ledger raises."""
 
     database: Database
-    treasury: Treasury
+    funding_requests: FundingRequests
     ledger: Ledger
     now_ms: Callable[[], int]
     figures: MoneyFigures = field(default_factory=MoneyFigures)
@@ -80,7 +117,7 @@ class Finishing:
             lambda c: claim_request(c, request, claim, until_ms=now_ms + CLAIM_MS, now_ms=now_ms)
         )
         if taken:
-            await self.treasury.go_on(request, claim)
+            await self.funding_requests.go_on(request, claim)
 
     async def _confirm(self, request: FundingRequest) -> None:
         if not await self.database.read(lambda c: _is_archived(c, request)):
@@ -88,7 +125,7 @@ class Finishing:
             self.figures.put_in_again += 1
             try:
                 async with in_time():
-                    await self.treasury.applying.apply(request)
+                    await self.funding_requests.applying.apply(request)
             except FundingRefused as refused:
                 _log.error(
                     "%s of %s was lost by the store and cannot be had again: %s",
@@ -157,3 +194,13 @@ def _stands(connection: Connection, request: FundingRequest) -> bool:
         return True
     found = connection.scalar(select(column).where(accounts.tenant_id == tenant_id))
     return bool(found == wanted)
+
+
+def count_money(connection: Connection) -> tuple[Counter[str], int]:
+    """Count charges under way by their state, and requests that wait."""
+    charges = select(CHARGES.c.state, func.count()).where(CHARGES.c.state.in_(IN_FLIGHT))
+    found = connection.execute(charges.group_by(CHARGES.c.state))
+    waiting = select(func.count()).where(
+        ~FUNDING_REQUESTS.c.archived, FUNDING_REQUESTS.c.state == RequestState.ACCEPTED.value
+    )
+    return Counter({row[0]: row[1] for row in found}), connection.scalar(waiting) or 0

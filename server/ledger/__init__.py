@@ -10,22 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from server.ledger.answers import Answer, Balance, Segment
-from server.ledger.questions import (
-    FLOOR_SECONDS,
-    NOT_ASKED,
-    PAYING,
-    CallKey,
-    DirectDebit,
-    ExtendRequest,
-    OpenAccount,
-    Question,
-    Refund,
-    ReserveRequest,
-    TopUp,
-    Use,
-    fingerprint,
-)
-from server.ledger.trouble import (
+from server.ledger.errors import (
     AccountUnknown,
     CallAnswered,
     CallOver,
@@ -43,6 +28,21 @@ from server.ledger.trouble import (
     RefundTooLarge,
     RequestReused,
     Superseded,
+)
+from server.ledger.requests import (
+    FLOOR_SECONDS,
+    NOT_ASKED,
+    PAYING,
+    CallKey,
+    DirectDebit,
+    ExtendRequest,
+    OpenAccount,
+    Question,
+    Refund,
+    ReserveRequest,
+    TopUp,
+    Use,
+    fingerprint,
 )
 
 

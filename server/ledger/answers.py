@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from policy.decision import Reason
-from server.ledger.questions import Use
+from server.ledger.requests import Use
 
 
 class Segment(NamedTuple):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from policy.decision import ConcurrencyLimit, CreditsPurse, FreePurse, PoolPurse, Purse, Reason
 from policy.rating import MAX_WHOLE_NUMBER
 from server.ledger.answers import Answer, Balance, Segment
+from server.ledger.errors import LedgerDamaged
 from server.ledger.keys import pool_field, running_field, spend_field, tenant_name
-from server.ledger.questions import ReserveRequest, Use
-from server.ledger.trouble import LedgerDamaged
+from server.ledger.requests import ReserveRequest, Use
 
 # ASCII's own separators: no identifier may hold a control character.
 UNIT, PURSE, GROUP = "\x1f", "\x1e", "\x1d"
@@ -260,3 +261,37 @@ def refuse_control_characters(*texts: str) -> None:
     for text in texts:
         if _CONTROL.search(text):
             raise ValueError(f"a control character in {text!r}")
+
+
+_LINES = 11
+
+
+class CallRecord(NamedTuple):
+    """One call and the last answer about it, as the functions write it."""
+
+    state: bytes
+    gateway_id: bytes
+    # Sequence and fingerprint of the last question.
+    asked: bytes
+    decision_id: bytes
+    # The decision that began the call; empty where it is that of the last answer.
+    opened_id: bytes
+    answer: bytes
+    # Segments, uses and report, joined by `|`.
+    held: bytes
+    # The field that counts the running calls of its account; empty where none does.
+    counted: bytes
+    # `1` where the account had no balance when the call began.
+    unfunded: bytes
+    # Call id, purses and the context of the answer.
+    facts: bytes
+    # The rest, whatever bytes it has.
+    explanation: bytes
+
+
+def read_record(text: bytes) -> CallRecord:
+    """Read a record. Raises `LedgerDamaged`."""
+    lines = text.split(b"\n", _LINES - 1)
+    if len(lines) != _LINES:
+        raise LedgerDamaged("the record of a call")
+    return CallRecord(*lines)

@@ -11,17 +11,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from policy.decision import (
-    Admission,
-    CreditsPurse,
-    Payer,
-    PayerKind,
-    PoolPurse,
-    Purse,
-    Refusal,
-)
-from policy.facts import Call, CallKind, Facts, Tenant
-from policy.rate import Rate
+from policy.decision import Admission, CreditsPurse, Payer, PayerKind, PoolPurse, Purse, Refusal
+from policy.facts import Call, CallKind, Facts, Rate, Tenant
 from server.ledger import PAYING
 
 # The ledger keeps no control characters, and an id may hold any other: so it is escaped.
@@ -66,7 +57,7 @@ class AskedCall(NamedTuple):
     location: str
 
 
-class CallContext(NamedTuple):
+class DecisionContext(NamedTuple):
     """What was decided about a call, in the words an answer needs."""
 
     payer_kind: PayerKind | None
@@ -87,11 +78,11 @@ class CallContext(NamedTuple):
     purses: tuple[ToldPurse, ...]
 
 
-def call_context(call: Call, verdict: Admission | Refusal, facts: Facts) -> CallContext:
+def call_context(call: Call, verdict: Admission | Refusal, facts: Facts) -> DecisionContext:
     """Gather what an answer needs of what was asked and of what the rules said."""
     payer, destination = verdict.payer, verdict.destination
     admitted = verdict if isinstance(verdict, Admission) else None
-    return CallContext(
+    return DecisionContext(
         payer.kind if payer else None,
         payer.account_id if payer else "",
         verdict.called_number,
@@ -109,7 +100,7 @@ def call_context(call: Call, verdict: Admission | Refusal, facts: Facts) -> Call
     )
 
 
-def pack(context: CallContext) -> tuple[str, ...]:
+def pack(context: DecisionContext) -> tuple[str, ...]:
     """Pack a context into short strings without control characters."""
     fields = [
         _LAYOUT,
@@ -131,7 +122,7 @@ class KeptContext:
 
     __slots__ = ("_head", "_middle", "_separators", "paying")
 
-    def __init__(self, context: CallContext) -> None:
+    def __init__(self, context: DecisionContext) -> None:
         self._head = _join([_LAYOUT, context.payer_kind or "", ""])
         between = [*context[3:9], "1" if context.origin_assumed else "", context.location]
         self._middle = _join(["", *between, ""])
@@ -154,7 +145,7 @@ class KeptContext:
         return _cut(text) if text.isprintable() else None
 
 
-def unpack(strings: tuple[str, ...]) -> CallContext:
+def unpack(strings: tuple[str, ...]) -> DecisionContext:
     """Read what `pack` made."""
     fields = _split("".join(strings))
     if fields[0] == _FORMER_LAYOUT:
@@ -165,7 +156,7 @@ def unpack(strings: tuple[str, ...]) -> CallContext:
     payer_kind, account_id, called_number, call_type, country, label = fields[1:7]
     catalogue_version, directory_version, currency, assumed = fields[7:_PERSON_AT]
     location, own_number = fields[_PERSON_AT:_ASKED_AT]
-    return CallContext(
+    return DecisionContext(
         PayerKind(payer_kind) if payer_kind else None,
         account_id,
         called_number,
@@ -189,7 +180,7 @@ def unpack(strings: tuple[str, ...]) -> CallContext:
     )
 
 
-def call_again(tenant_id: str, context: CallContext) -> Call:
+def call_again(tenant_id: str, context: DecisionContext) -> Call:
     """Build the question that a call was admitted by, as the rules are asked it again."""
     asked = context.asked
     kind = CallKind(asked.kind)

@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
+
+class AccountMissing(Exception):
+    """The store holds no account of a tenant that the directory knows: unknown, not empty.
+
+    With `waits_for` it was not opened yet, and that is why.
+    """
+
+    def __init__(self, tenant_id: str, store_name: str, waits_for: str = "") -> None:
+        super().__init__(
+            f"The account of tenant {tenant_id} is not open yet, and is opened by itself: "
+            f"{waits_for}."
+            if waits_for
+            else f"{store_name} holds no account of tenant {tenant_id}: it was emptied, or is "
+            "another store than before. Start the engine again to open accounts in a new store."
+        )
+        self.tenant_id = tenant_id
+
 
 class LedgerError(Exception):
     """Anything the ledger could not do."""
@@ -93,3 +112,32 @@ class CallOver(LedgerError):
     def __init__(self, state: str) -> None:
         super().__init__(state)
         self.state = state
+
+
+# By the first word of a reply; its second one, if there is one, says more.
+_TROUBLE: Mapping[bytes, Callable[[str], LedgerError]] = {
+    b"ANSWERED": lambda _: CallAnswered(),
+    b"ASIDE": lambda _: LedgerUnavailable("a call id changes hands faster than it can be asked"),
+    b"EXPIRE_FIRST": lambda _: LedgerUnavailable("reservations lapse faster than they are freed"),
+    b"AHEAD": PartitionAhead,
+    b"LOT_DUE": lambda _: LotDue(),
+    b"NO_ACCOUNT": AccountUnknown,
+    b"NO_CALL": lambda _: CallUnknown(),
+    b"NO_LOT": lambda _: LotUnknown(),
+    b"OVER": CallOver,
+    b"REUSED": lambda _: RequestReused(),
+    b"SHORT": lambda shortfall: FundsMissing(int(shortfall)),
+    b"STALE": FactsStale,
+    b"SUPERSEDED": lambda _: Superseded(),
+    b"TOO_MUCH": lambda _: RefundTooLarge(),
+}
+
+
+def raise_trouble(reply: bytes | Sequence[bytes], tenant_id: str) -> None:
+    """Raise the error that a reply stands for, if it is no answer."""
+    if isinstance(reply, bytes):
+        return
+    error = _TROUBLE.get(reply[0])
+    if error is None:
+        return
+    raise error(reply[1].decode() if len(reply) > 1 else tenant_id)

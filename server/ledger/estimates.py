@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from policy.decision import Reason
-from policy.rate import Rate
+from policy.facts import Rate
 from policy.rating import affordable_seconds, price_micros
 from server.ledger import keys
-from server.ledger.store_call import named_trouble
-from server.ledger.trouble import AccountUnknown, LedgerDamaged
-from server.ledger.wire import PURSE, UNIT
-from server.store import Store
+from server.ledger.codec import PURSE, UNIT
+from server.ledger.errors import AccountUnknown, LedgerDamaged
+from server.ledger.store_calls import named_trouble
+from server.storage.redis import Store
 
 # Nobody is told of more.
 MAX_SECONDS = 86_400

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from server.ledger import keys, wire
-from server.ledger.store_call import named_trouble
-from server.ledger.trouble import LedgerDamaged
-from server.store import Store
+from server.ledger import codec as wire
+from server.ledger import keys
+from server.ledger.errors import LedgerDamaged
+from server.ledger.store_calls import named_trouble
+from server.storage.redis import Store
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from itertools import compress
 
 from server.ledger import LedgerDamaged, LedgerUnavailable
-from server.ledger.journal import JournalReader
+from server.ledger.journal.entries import JournalReader
 from server.ledger.keys import partition_of
 
 _ROUND_SECONDS = 1.0

@@ -7,23 +7,18 @@ always in the same partition. See docs/ledger.md for the table.
 from __future__ import annotations
 
 import hashlib
-from binascii import b2a_base64
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from urllib.parse import quote, unquote
 
-from server.ledger.questions import CallKey
+from server.ledger.requests import CallKey
+from server.storage.redis.references import call_reference
 
 PARTITIONS = 256
 # String: which keeper works; it lives some seconds and is of no partition.
 KEEPER_LEASE = "callgate:keeper"
-# Set: the tenants of the archive that there is a copy of. It is of no partition, and no record.
-HOT_TENANTS = "callgate:tenants"
 _CACHED_TENANTS = 65_536
 _CACHED_GATEWAYS = 4_096
-_CALL_REFERENCE_BYTES = 16
-CALL_REFERENCE_CHARACTERS = 22
 # What stands behind the tag in keys of records of calls.
 CALL_KINDS = ("call", "other")
 
@@ -71,25 +66,6 @@ def every_key_of(partition: int) -> str:
 def every_call_of(partition: int, kind: str) -> str:
     """Give the pattern that keys of one of `CALL_KINDS` match, of one partition."""
     return f"{{p{partition}}}:{kind}:*"
-
-
-def call_reference(*parts: str) -> str:
-    """Stand for a call in keys: 22 characters; no byte of a caller's is ever part of a key."""
-    return reference_bytes(*parts).decode()
-
-
-def reference_bytes(*parts: str) -> bytes:
-    """Write that reference as it is sent."""
-    return reference_bytes_of("".join([f"{len(part)}:{part}" for part in parts]))
-
-
-def reference_bytes_of(named: str) -> bytes:
-    """Write the reference of parts that are joined, the length of each before it.
-
-    Base64, less the two signs that fill it up.
-    """
-    digest = blake2b(named.encode(), digest_size=_CALL_REFERENCE_BYTES).digest()
-    return b2a_base64(digest, newline=False)[:CALL_REFERENCE_CHARACTERS]
 
 
 def call_key(tenant_id: str, reference: str) -> str:
@@ -143,15 +119,6 @@ def newest_stream_key(gateway_id: str) -> str:
     return f"callgate:stream:{call_reference(gateway_id)}"
 
 
-def hot_tenant_key(tenant_id: str) -> str:
-    """Spell the key of the copy of a tenant of the archive.
-
-    Hash: "head" and "revision", and "<kind>/<id>" for each thing it owns. It is of no partition,
-    and lives until the tenant is deleted; where it is missing the archive is read.
-    """
-    return f"callgate:tenant:{call_reference(tenant_id)}"
-
-
 def expiry_member(tenant_id: str, reference: str) -> str:
     """Name a call in the index of reservations by expiry."""
     return f"{reference}:{tenant_name(tenant_id)}"
@@ -162,9 +129,6 @@ def parse_expiry_member(member: str) -> tuple[str, str]:
     reference, _, name = member.partition(":")
     return reference, tenant_of(name)
 
-
-# Fields of the hash `accounts`. No two fields of two tenants can be spelled alike: the name of a
-# tenant has no slash, and what follows it is the last part.
 
 META_FIELD = "meta"
 

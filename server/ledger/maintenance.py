@@ -1,4 +1,4 @@
-"""What the keeper does to the ledger in Redis: each verb one step of `keeping.lua`."""
+"""What the keeper does to the ledger in Redis: each verb one step of `maintenance.lua`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from server.ledger import keys
 from server.ledger.answers import Balance
-from server.ledger.store_call import named_trouble, pairs
-from server.store import FunctionMissing, Store
+from server.ledger.store_calls import named_trouble, pairs
+from server.storage.redis import FunctionMissing, Store
 
 LIBRARY = "callgate_keeping_v1"
 _DROPPED_AT_ONCE = 500
@@ -150,7 +150,7 @@ class Keeping:
 
 
 def _library_code() -> str:
-    return files("server.ledger").joinpath("keeping.lua").read_text()
+    return files("server.ledger").joinpath("maintenance.lua").read_text()
 
 
 def _is_past(field: str, oldest_period: str) -> bool:

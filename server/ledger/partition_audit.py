@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from server.ledger import keys
-from server.ledger.record import CallRecord, read_record
-from server.ledger.store_call import named_trouble, pairs
-from server.ledger.wire import GROUP, PURSE, UNIT, read_uses
-from server.store import Store
+from server.ledger.codec import GROUP, PURSE, UNIT, CallRecord, read_record, read_uses
+from server.ledger.store_calls import named_trouble, pairs
+from server.storage.redis import Store
 
 _TALLIES = frozenset({"pool", "spend"})
 _SEGMENT = re.compile(r"(\d+) (\d+) (\d+) (\d+)")

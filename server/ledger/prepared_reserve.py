@@ -12,11 +12,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from policy.decision import Admission, Refusal
-from server.ledger import keys, wire
+from server.ledger import codec as wire
+from server.ledger import keys
 from server.ledger.answers import Answer
 from server.ledger.library import LIBRARY, RESERVE_FIRST
-from server.ledger.questions import CallKey, Question, ReserveRequest
-from server.store import Store, StoreUnavailable, Template
+from server.ledger.requests import CallKey, Question, ReserveRequest
+from server.storage.redis import Store, StoreUnavailable, Template
+from server.storage.redis.references import reference_bytes_of
 
 # The status of a fresh answer; nothing is told of facts, for they are those just sent.
 _FRESH = b"OK"
@@ -80,7 +82,7 @@ class PreparedReserve:
         """
         call_id = call.call_id
         named = f"{self._named}{len(call_id)}:{call_id}"
-        call_key = self._call_stem + keys.reference_bytes_of(named)
+        call_key = self._call_stem + reference_bytes_of(named)
         gateway = _gateway(call.gateway_id)
         now, want, asked_bytes = b"%d" % now_ms, b"%d" % want_seconds, asked.encode()
         decision, id_bytes = call.decision_id.encode(), call_id.encode()

@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from server.ledger import keys, wire
+from server.ledger import codec as wire
+from server.ledger import keys
 from server.ledger.answers import Answer, Balance
-from server.ledger.lapsing import Lapsing
+from server.ledger.errors import CurrencyChanged, LedgerUnavailable, raise_trouble
+from server.ledger.expiry import Lapsing
 from server.ledger.library import LIBRARY, RESERVE_FIRST, library_code
-from server.ledger.prepared import Listener, PreparedReserve
-from server.ledger.questions import (
+from server.ledger.prepared_reserve import Listener, PreparedReserve
+from server.ledger.requests import (
     CallKey,
     DirectDebit,
     ExtendRequest,
@@ -22,10 +24,9 @@ from server.ledger.questions import (
     TopUp,
     looking,
 )
-from server.ledger.refused import raise_trouble
-from server.ledger.store_call import named_trouble
-from server.ledger.trouble import CurrencyChanged, LedgerUnavailable
-from server.store import Clock, FunctionMissing, Store, StoreUnavailable
+from server.ledger.store_calls import named_trouble
+from server.storage.redis import Clock, FunctionMissing, Store, StoreUnavailable
+from server.storage.redis.references import call_reference
 
 FIRST_EPOCH = 1
 EXPIRE_BATCH = 100
@@ -289,7 +290,7 @@ class RedisLedger:
 
 
 def _call_key(call: CallKey) -> str:
-    return keys.call_key(call.tenant_id, keys.call_reference(call.tenant_id, call.call_id))
+    return keys.call_key(call.tenant_id, call_reference(call.tenant_id, call.call_id))
 
 
 def _leg_keys(call: CallKey) -> tuple[str, str]:

@@ -19,10 +19,6 @@ NOT_ASKED = "?"
 FLOOR_SECONDS = 60
 
 
-# What is made for every call is a named tuple, here and in what is answered: as unchangeable as a
-# frozen dataclass, and made in a third of the time.
-
-
 class CallKey(NamedTuple):
     """Which call: the payer's tenant, the gateway that carries it, and its own id there."""
 
@@ -180,3 +176,19 @@ def _counted(text: str) -> bytes:
     # The length first, so that "a" + "bc" is not "ab" + "c".
     data = text.encode()
     return b"%d:%b" % (len(data), data)
+
+
+# A called party may ring this long before the first report is due.
+RING_LIMIT_MS = 180_000
+# A report may come this long after the granted seconds.
+REPORT_GRACE_MS = 30_000
+# A reservation lapses this many validities after it was made.
+EXPIRE_VALIDITIES = 2
+# The answer to a refused call is kept this long.
+REFUSAL_LIFETIME_MS = 120_000
+# Where other calls draw on a purse that runs low, a grant is this part of what is left.
+PLENTY = 4
+# A refund to a lot that is over opens a lot of its own, which lives this long.
+REFUND_LIFETIME_MS = 30 * 24 * 60 * 60 * 1_000
+# When a voided lot expires: it is due whatever the clock says.
+LONG_DUE_MS = 1

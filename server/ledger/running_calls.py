@@ -6,13 +6,15 @@ import asyncio
 import re
 from dataclasses import dataclass
 
-from server.ledger import keys, wire
+from server.ledger import codec as wire
+from server.ledger import keys
 from server.ledger.answers import Answer
-from server.ledger.questions import CallKey
-from server.ledger.record import CallRecord, read_record
-from server.ledger.store_call import named_trouble
-from server.ledger.trouble import CallUnknown, LedgerDamaged
-from server.store import Store
+from server.ledger.codec import CallRecord, read_record
+from server.ledger.errors import CallUnknown, LedgerDamaged
+from server.ledger.requests import CallKey
+from server.ledger.store_calls import named_trouble
+from server.storage.redis import Store
+from server.storage.redis.references import call_reference
 
 # Names looked at in one step of the store, and steps for one page at the most: a partition holds
 # the calls of many tenants, and a page may end with fewer calls than it has room for.
@@ -57,7 +59,7 @@ class CallReader:
 
     async def read(self, call: CallKey) -> KnownCall:
         """Read one call, running or over. Raises `CallUnknown`."""
-        reference = keys.call_reference(call.tenant_id, call.call_id)
+        reference = call_reference(call.tenant_id, call.call_id)
         found = await self._read(call.tenant_id, reference)
         if found is None or found.call != call:
             # It may be over, and its id another gateway's since.
@@ -110,7 +112,7 @@ def _known_call(tenant_id: str, reference: str, record: CallRecord) -> KnownCall
     stored = (record.decision_id, record.answer, record.held, record.state, record.facts, b"")
     call_id, purses_text, _ = record.facts.decode().split(wire.GROUP, 2)
     # A page that somebody made up may name a call of another tenant.
-    if keys.call_reference(tenant_id, call_id) != reference:
+    if call_reference(tenant_id, call_id) != reference:
         return None
     return KnownCall(
         CallKey(tenant_id, record.gateway_id.decode(), call_id),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from server.ledger.trouble import LedgerDamaged, LedgerUnavailable
-from server.store import StoreRefused, StoreUnavailable
+from server.ledger.errors import LedgerDamaged, LedgerUnavailable
+from server.ledger.keys import PARTITIONS, nobodys_key
+from server.storage.redis import Store, StoreRefused, StoreUnavailable
 
 
 @asynccontextmanager
@@ -26,3 +28,35 @@ def pairs(fields: Any) -> Iterable[tuple[bytes, bytes]]:
     if isinstance(fields, Mapping):
         return fields.items()
     return zip(fields[::2], fields[1::2], strict=True)
+
+
+# A primary that takes longer is away.
+PROBE_SECONDS = 0.8
+_NOBODYS_KEYS = tuple(map(nobodys_key, range(PARTITIONS)))
+
+
+async def probe(store: Store) -> tuple[str, ...]:
+    """Write nothing into keys that are not there, one on each primary; say what is away.
+
+    A replica, a store that is full and one that cannot write to its disk refuse even that. Tenants
+    of the other primaries are answered all the same: `StoreUnavailable` and `StoreRefused` are
+    raised only where none of them can be written.
+    """
+    keys = await store.one_of_each_node(_NOBODYS_KEYS)
+    found = await asyncio.gather(*(_write_nothing(store, str(key)) for key in keys))
+    troubles = [trouble for trouble in found if trouble is not None]
+    if len(troubles) == len(found):
+        raise troubles[0]
+    return tuple(map(str, troubles))
+
+
+async def _write_nothing(store: Store, key: str) -> Exception | None:
+    """Say why a primary cannot write; None where it can."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await store.command("SETRANGE", key, 0, "")
+    except (StoreUnavailable, StoreRefused) as error:
+        return error
+    except TimeoutError:
+        return StoreUnavailable(f"no answer within {PROBE_SECONDS:g} s")
+    return None

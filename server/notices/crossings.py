@@ -11,14 +11,15 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from server.archive import CallChange, Entry, LotsTaken, outbox
+from server.archive import CallChange, Entry, LotsTaken
 from server.archive.book import AccountRow, Book
 from server.archive.changes import ArchivedPurse
-from server.archive.notice_settings import NoticeSettings, read_settings
-from server.archive.notice_tables import NOTICE_MARKS
-from server.archive.outbox import Facts, Notice, NoticeKind
-from server.archive.rows import pieces, upsert
-from server.archive.usage import Origin
+from server.archive.usage_records import Origin
+from server.notices import outbox
+from server.notices.outbox import Facts, Notice, NoticeKind
+from server.notices.preferences import NoticeSettings, read_settings
+from server.notices.tables import NOTICE_MARKS
+from server.storage.sql.rows import pieces, upsert
 
 LOW, ZERO = "balance_low", "balance_zero"
 # What the mark of a balance says.

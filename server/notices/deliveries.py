@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
 
-from server.archive.notice_settings import NoticeSettings, read_settings
-from server.archive.notice_tables import NOTICE_DELIVERIES, NOTICES
-from server.archive.outbox import Facts, NoticeKind, NoticeState
+from server.notices.outbox import Facts, NoticeKind, NoticeState
+from server.notices.preferences import NoticeSettings, read_settings
+from server.notices.tables import NOTICE_DELIVERIES, NOTICES
 
 _TROUBLE_CHARACTERS = 255
 

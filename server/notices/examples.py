@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.archive.notice_settings import NoticeSettings
-from server.archive.outbox import Facts, NoticeKind
+from server.notices.outbox import Facts, NoticeKind
+from server.notices.preferences import NoticeSettings
 from server.notices.rendering import Told
 
 NOTICE_ID = "example"

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, exists, select
 
-from server.archive import outbox, tables
-from server.archive.notice_settings import read_settings
-from server.archive.notice_tables import NOTICES
-from server.archive.outbox import Notice, NoticeKind
+from server.archive import tables
+from server.notices import outbox
+from server.notices.outbox import Notice, NoticeKind
+from server.notices.preferences import read_settings
+from server.notices.tables import NOTICES
 
 # The longest notice that a tenant may ask for.
 MAX_EXPIRING_DAYS = 180

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from server.archive.deliveries import Channel, DeliveryState
-from server.archive.outbox import NoticeState
+from server.notices.deliveries import Channel, DeliveryState
+from server.notices.outbox import NoticeState
 
 _OPEN = (DeliveryState.WAITING, DeliveryState.CLAIMED, DeliveryState.SENDING)
 

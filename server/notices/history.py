@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, or_, select
 
-from server.archive.addressing import add_deliveries, next_round, targets_of
-from server.archive.deliveries import Channel, DeliveryState
-from server.archive.notice_settings import NoticeSettings, read_settings
-from server.archive.notice_tables import NOTICE_DELIVERIES, NOTICES
-from server.archive.outbox import Facts, NoticeKind
+from server.notices.deliveries import Channel, DeliveryState
+from server.notices.outbox import Facts, NoticeKind
+from server.notices.preferences import NoticeSettings, read_settings
+from server.notices.recipients import add_deliveries, next_round, targets_of
+from server.notices.tables import NOTICE_DELIVERIES, NOTICES
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import Connection, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
-from server.archive.notice_tables import NOTICES, WEBHOOK_EVENTS
+from server.notices.tables import NOTICES, WEBHOOK_EVENTS
 
 _ID_DIGITS = 32
 

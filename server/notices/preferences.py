@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection, select
 
-from server.archive.notice_tables import NOTICE_SETTINGS
-from server.archive.rows import pieces, upsert
+from policy.facts import FundingModel, Tenant
+from server.archive import Archive
+from server.notices.tables import NOTICE_SETTINGS
+from server.storage.sql.errors import ArchiveUnavailable
+from server.storage.sql.rows import pieces, upsert
 
 
 class NoticeSettings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,3 +50,76 @@ def write_settings(connection: Connection, wanted: Mapping[str, NoticeSettings])
         if present.get(tenant_id) != settings
     ]
     upsert(connection, NOTICE_SETTINGS, rows)
+
+
+_ROUND_SECONDS = 0.5
+_RETRY_SECONDS = 1.0
+# Tenants of one transaction.
+_PIECE = 1_000
+
+_log = logging.getLogger(__name__)
+
+
+class NoticeRegister:
+    """Keeps the archive's notice settings as the facts in use say; several may do it.
+
+    Nothing that a caller waits for is in it: a change of facts is noted, and written soon.
+    """
+
+    def __init__(self, archive: Archive, tenants: Callable[[], Iterable[Tenant]]) -> None:
+        self._archive = archive
+        self._tenants = tenants
+        self._noted: dict[str, NoticeSettings] = {}
+
+    def note(self, tenant: Tenant) -> None:
+        """Note a tenant's facts, to be written soon."""
+        self._noted[tenant.tenant_id] = settings_of(tenant)
+
+    async def run(self) -> None:
+        """Write all that is in use, then what changes, until cancelled."""
+        for tenant in self._tenants():
+            self.note(tenant)
+        await self._migrate()
+        while True:
+            await self.write()
+            await asyncio.sleep(_ROUND_SECONDS)
+
+    async def write(self) -> None:
+        """Write what was noted; what an archive that is away does not take is written later."""
+        while self._noted:
+            piece = dict(list(self._noted.items())[:_PIECE])
+            try:
+                await self._archive.database.write(partial(write_settings, wanted=piece))
+            except ArchiveUnavailable as error:
+                _log.debug("Notice settings wait for the archive: %s", error)
+                return
+            # What was noted anew meanwhile has still to be written.
+            self._noted = {
+                tenant_id: settings
+                for tenant_id, settings in self._noted.items()
+                if piece.get(tenant_id) != settings
+            }
+
+    async def _migrate(self) -> None:
+        while True:
+            try:
+                await self._archive.migrate()
+            except ArchiveUnavailable:
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+
+def settings_of(tenant: Tenant) -> NoticeSettings:
+    """Say what a tenant's facts mean for its notices."""
+    notices = tenant.notices
+    return NoticeSettings(
+        recipients=notices.recipients,
+        language=notices.language,
+        time_zone=tenant.time_zone,
+        webhook_url=notices.webhook_url,
+        low_balance_micros=notices.low_balance_micros,
+        expiring_days=notices.expiring_days,
+        post_paid_follows=tenant.funding_model is FundingModel.DRAIN_THEN_POST_PAID
+        and not tenant.auto_recharge,
+    )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
-from server.archive.deliveries import Channel, DeliveryState
-from server.archive.notice_settings import NoticeSettings, read_settings
-from server.archive.notice_tables import NOTICE_DELIVERIES, NOTICE_SETTINGS, NOTICES
-from server.archive.outbox import NoticeState, insert_once
+from server.notices.deliveries import Channel, DeliveryState
+from server.notices.outbox import NoticeState, insert_once
+from server.notices.preferences import NoticeSettings, read_settings
+from server.notices.tables import NOTICE_DELIVERIES, NOTICE_SETTINGS, NOTICES
 
 # Notices that are addressed in one transaction.
 _MOST_ADDRESSED = 200

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 
-from server.archive.outbox import Facts, NoticeKind
+from server.notices.outbox import Facts, NoticeKind
 from server.notices.wording import DEFAULT_LANGUAGE, LANGUAGES, Language
 from server.notices.wording.language import Wording
 

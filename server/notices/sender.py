@@ -13,9 +13,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
-from server.archive import Database
-from server.archive.addressing import address_notices, has_new
-from server.archive.deliveries import (
+from server.notices.deliveries import (
     Channel,
     Claim,
     Delivery,
@@ -31,14 +29,22 @@ from server.archive.deliveries import (
     mark_sent,
     mark_waiting,
 )
-from server.archive.outbox import forget_events
-from server.http import OutgoingFailed, OutgoingHttp, UrlRefused
-from server.notices.event import event_body, tenant_key
 from server.notices.expiring import find_expiring, tell_expiring
 from server.notices.figures import NoticeFigures
-from server.notices.mail import mail_of
-from server.notices.postman import MailPostponed, MailRefused, MailServerAway, Postman, Round
+from server.notices.outbox import forget_events
+from server.notices.recipients import address_notices, has_new
 from server.notices.rendering import Told
+from server.notices.smtp import (
+    MailPostponed,
+    MailRefused,
+    MailServerAway,
+    Round,
+    SmtpClient,
+    mail_of,
+)
+from server.notices.webhook import event_body, tenant_key
+from server.storage.sql.database import Database
+from server.transport.http import OutgoingFailed, OutgoingHttp, UrlRefused
 
 # A claim holds this long; longer than one mail or webhook can take.
 LEASE_MS = 180_000
@@ -62,7 +68,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Courier:
+class Sender:
     """Sends what is in the outbox. Several may work at once. All raise `ArchiveUnavailable`.
 
     Without a `postman` mails fail, and say so. `webhook_key` is what tenants' keys are made of.
@@ -70,7 +76,7 @@ class Courier:
 
     database: Database
     now_ms: Callable[[], int]
-    postman: Postman | None
+    postman: SmtpClient | None
     outgoing: OutgoingHttp
     webhook_key: bytes
     figures: NoticeFigures = field(default_factory=NoticeFigures)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import SMTP as MAIL_POLICY
+from email.utils import format_datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from server.settings.mail_server import MailServer, MailTls
+from server.notices.rendering import Told, render
 
 if TYPE_CHECKING:
     from aiosmtplib import SMTP
@@ -30,7 +37,7 @@ class MailRefused(Exception):
     """This one will never be taken: nobody has that address, or the server wants no such mail."""
 
 
-class Postman:
+class SmtpClient:
     """Hands mails over, several on one connection. `sender` is the address that they come from."""
 
     def __init__(self, mail_server: MailServer, sender: str) -> None:
@@ -108,3 +115,55 @@ class Round:
 
         with contextlib.suppress(SMTPException, OSError):
             await self._connection.rset()
+
+
+class MailTls(StrEnum):
+    """When TLS begins. Where it does not, no password is sent to another machine."""
+
+    NEVER = "smtp"
+    STARTTLS = "smtp+starttls"
+    AT_ONCE = "smtps"
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mails are handed over, and as whom."""
+
+    host: str
+    port: int
+    tls: MailTls
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+
+SENDER_NAME = "callgate"
+_TARGET_DIGITS = 8
+# Seven bits everywhere: no server on the way has to know more.
+_POLICY = MAIL_POLICY.clone(cte_type="7bit")
+
+
+def mail_of(told: Told, *, sender: str, number: int) -> EmailMessage:
+    """Write the mail of a notice to its target.
+
+    Its Message-ID is the same each time that this mail is sent, and another one in each round
+    (`number`) that somebody asked for: so where one comes twice, the reader's side can tell.
+    """
+    rendered = render(told)
+    mail = EmailMessage(policy=_POLICY)
+    mail["From"] = Address(SENDER_NAME, addr_spec=sender)
+    mail["To"] = Address(addr_spec=told.target)
+    mail["Subject"] = rendered.subject
+    mail["Date"] = format_datetime(datetime.fromtimestamp(told.time_ms // 1_000, UTC))
+    mail["Message-ID"] = message_id(told, sender=sender, number=number)
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(rendered.text)
+    mail.add_alternative(rendered.html, subtype="html")
+    # Last, because whoever sets the content takes away what was said of another one.
+    mail["Content-Language"] = rendered.language
+    return mail
+
+
+def message_id(told: Told, *, sender: str, number: int) -> str:
+    """Name a mail: by its notice, its target and its round."""
+    target = hashlib.sha256(told.target.encode()).hexdigest()[:_TARGET_DIGITS]
+    return f"<{told.notice_id}.{target}.{number}@{sender.rpartition('@')[2]}>"

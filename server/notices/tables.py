@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, String, Table, Text
 
-from server.archive.tables import METADATA
+from server.storage.sql.metadata import METADATA
 
 # Whom a tenant wants told, and of what; written by whoever holds the facts. One row a tenant.
 NOTICE_SETTINGS = Table(

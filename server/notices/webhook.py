@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from server.http import WebhookKey
 from server.notices.rendering import Told
+from server.transport.http import WebhookKey
 
 
 def event_body(told: Told) -> bytes:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from server.ledger import LedgerUnavailable
-from server.store import StoreRefused, StoreUnavailable
+from server.storage.redis import StoreRefused, StoreUnavailable
 
 # Together they keep the promise to be back within 2 s of the store's return.
 _INTERVAL_UP_SECONDS = 0.5

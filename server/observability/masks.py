@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from pathlib import Path
 
-from server.settings.kept_key import kept_key
-
-_KEY_FILE = "records.key"
 _HASH_BYTES = 8
 
 
@@ -47,13 +43,3 @@ class Masks:
 def _keyed(key: bytes) -> blake2b:
     """Begin a hash; what the key does to it is the same each time."""
     return blake2b(key=key, digest_size=_HASH_BYTES)
-
-
-def record_key(configured: str, data_folder: Path) -> bytes:
-    """Return the key that is set, else the one kept in the data folder, made at first use.
-
-    64 bytes, whatever is set.
-
-    Raises OSError where the folder cannot be written.
-    """
-    return kept_key(configured, data_folder, _KEY_FILE)

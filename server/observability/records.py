@@ -15,9 +15,15 @@ from threading import Event, Thread
 
 import msgspec
 
-from server.observation.alike import AlikeCall, alike_line
-from server.observation.decided import Decided, DecidedEmergency, Recorded, Reported, wording
-from server.observation.masks import Masks
+from server.calls.cached_record import CachedDecisionRecord, alike_line
+from server.calls.decision_record import (
+    DecidedEmergency,
+    DecisionRecord,
+    Recorded,
+    Reported,
+    wording,
+)
+from server.observability.masks import Masks
 
 STANDARD_OUTPUT = "-"
 
@@ -37,7 +43,7 @@ class Records:
         self._path = path
         self._masks = masks
         self._most = most
-        self._grants: deque[Decided | AlikeCall | Reported] = deque()
+        self._grants: deque[DecisionRecord | CachedDecisionRecord | Reported] = deque()
         self._others: deque[Recorded] = deque()
         self._encode = msgspec.json.Encoder().encode
         self._file = -1
@@ -55,7 +61,7 @@ class Records:
         self._open()
         self._thread.start()
 
-    def keep(self, decided: Decided | Reported) -> None:
+    def keep(self, decided: DecisionRecord | Reported) -> None:
         """Keep one decision or report; never waits, never fails."""
         self._make_room()
         if decided.answer.reason is None:
@@ -63,7 +69,7 @@ class Records:
         else:
             self._others.append(decided)
 
-    def keep_alike(self, call: AlikeCall) -> None:
+    def keep_alike(self, call: CachedDecisionRecord) -> None:
         """Keep a decision that was like one before; never waits, never fails."""
         self._make_room()
         if call.hold is not None:
@@ -125,7 +131,7 @@ class Records:
 
     def _line(self, one: Recorded) -> bytes:
         try:
-            if isinstance(one, AlikeCall):
+            if isinstance(one, CachedDecisionRecord):
                 return alike_line(one, self._masks)
             return self._encode(wording(one, self._masks)) + b"\n"
         except Exception:  # noqa: BLE001 -- One that cannot be told must not end all that follow.

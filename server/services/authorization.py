@@ -10,13 +10,11 @@ from google.protobuf.message import DecodeError
 from typing_extensions import override
 
 from callgate.v1 import authorization_pb2 as pb
-from server.calls.quick import Asking, Quick
-from server.calls.verbs import Verbs
-from server.control import Control
-from server.errors import Context, Method, Overloaded, ending_of
-from server.observation.metrics import Metrics
-from server.translation import limits
-from server.translation.wire import (
+from server.calls.fast_path import FastPath, PendingReserve
+from server.calls.handlers import CallHandlers
+from server.calls.load_shedding import Overloaded
+from server.calls.messages import fields as limits
+from server.calls.messages.lenient import (
     parse_control,
     parse_legs,
     parse_question,
@@ -24,8 +22,12 @@ from server.translation.wire import (
     serialize_answers,
     serialize_control,
 )
+from server.observability.metrics import Metrics
+from server.services.bridge_stream import Control
+from server.services.errors import Method, ending_of
+from server.services.methods import Unary, serve_unary
 from server.transport import OfferedCall, TransportServer
-from server.unary import Unary, serve_unary
+from server.transport.contract import Context
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AuthorizationService"].full_name
 
@@ -37,9 +39,9 @@ A = TypeVar("A")
 class Authorization:
     """Answers what `authorization.proto` promises."""
 
-    verbs: Verbs
+    verbs: CallHandlers
     control: Control
-    quick: Quick
+    quick: FastPath
     metrics: Metrics
 
     async def get_emergency_numbers(
@@ -112,7 +114,7 @@ class Authorization:
         return control_calls
 
 
-class UnaryAsking(Asking):
+class UnaryAsking(PendingReserve):
     """A question that came as a call of its own."""
 
     __slots__ = ("_count_failure", "_offered")

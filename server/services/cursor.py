@@ -6,8 +6,8 @@ import base64
 import binascii
 import re
 
-from server.errors import InvalidRequest
-from server.journal import Place
+from server.calls.messages.fields import InvalidRequest
+from server.ledger.journal import Place
 from server.ledger.keys import partition_of
 
 _LAYOUT = "1"

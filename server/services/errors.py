@@ -12,17 +12,25 @@ from functools import cache
 from typing import Any, NoReturn, TypeVar
 
 import grpc
-import grpc.aio
 from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from server.archive import ArchiveUnavailable
-from server.archive.identities import IdentityChanged, IdentityExists, IdentityMissing
-from server.archive.notice_list import NobodyToTell, NoticeUnknown
-from server.directory import trouble as directory
-from server.funding.trouble import (
+from server.access.errors import (
+    IdentitiesNotKept,
+    IdentityEnded,
+    IdentityUnknown,
+    RoleBeyond,
+    RoleMissing,
+    TenantForbidden,
+)
+from server.access.identity_store import IdentityChanged, IdentityExists, IdentityMissing
+from server.calls.load_shedding import Overloaded
+from server.calls.messages.fields import InvalidRequest
+from server.facts import errors as directory
+from server.facts.errors import FactsBehind
+from server.funding.errors import (
     ChargeUnknown,
     FundingBusy,
     FundingRefused,
@@ -38,7 +46,11 @@ from server.ledger import (
     PartitionAhead,
     RequestReused,
 )
-from server.store import StoreUnavailable
+from server.ledger.errors import AccountMissing
+from server.notices.history import NobodyToTell, NoticeUnknown
+from server.storage.redis import StoreUnavailable
+from server.storage.sql.errors import ArchiveUnavailable
+from server.transport.contract import Context
 
 DOMAIN = "callgate.v1"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -50,75 +62,9 @@ _log = logging.getLogger(__name__)
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
-Context = grpc.aio.ServicerContext[Any, Any]
 # The code, the text and the trailing metadata of an RPC that failed.
 Ending = tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]
 Method = Callable[[Question, Context], Coroutine[Any, Any, Answer]]
-
-
-class InvalidRequest(Exception):
-    """A field of the question cannot be used. Names the field and what would be right."""
-
-    def __init__(self, field: str, fix: str) -> None:
-        super().__init__(f"{field}: {fix}")
-        self.field = field
-        self.fix = fix
-
-
-class TenantForbidden(Exception):
-    """The tenant is unknown or not the caller's; which of the two is not told."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no such tenant, or it is not yours to ask about.")
-
-
-class IdentityUnknown(Exception):
-    """Who asks shows no certificate or token that is known and in force; which, is not told."""
-
-
-class RoleMissing(Exception):
-    """Who asks is known, and may not call this method at all."""
-
-
-class IdentityEnded(Exception):
-    """What a stream was opened with has expired, was revoked, or may no longer do this."""
-
-
-class RoleBeyond(Exception):
-    """Who asks would give away, or take, a role that is beyond its own."""
-
-
-class IdentitiesNotKept(Exception):
-    """Identities of the archive are not those that this engine asks for."""
-
-
-class AccountMissing(Exception):
-    """The store holds no account of a tenant that the directory knows: unknown, not empty.
-
-    With `waits_for` it was not opened yet, and that is why.
-    """
-
-    def __init__(self, tenant_id: str, store_name: str, waits_for: str = "") -> None:
-        super().__init__(
-            f"The account of tenant {tenant_id} is not open yet, and is opened by itself: "
-            f"{waits_for}."
-            if waits_for
-            else f"{store_name} holds no account of tenant {tenant_id}: it was emptied, or is "
-            "another store than before. Start the engine again to open accounts in a new store."
-        )
-        self.tenant_id = tenant_id
-
-
-class FactsBehind(Exception):
-    """The ledger decides by newer facts of this tenant than this process can read."""
-
-    def __init__(self, tenant_id: str) -> None:
-        super().__init__(f"The facts of tenant {tenant_id} here are behind those of the ledger.")
-        self.tenant_id = tenant_id
-
-
-class Overloaded(Exception):
-    """There is more to do than can be done in time; this question was not looked into."""
 
 
 class StreamReplaced(Exception):

@@ -12,6 +12,8 @@ from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc
 from typing_extensions import override
 
+from server.observability.ledger_health import LedgerHealth
+
 LEDGER_SERVICE = "callgate.ledger"
 # Serving once the accounts of all tenants are open.
 ACCOUNTS_SERVICE = "callgate.accounts"
@@ -95,3 +97,6 @@ class HealthService(health_pb2_grpc.HealthServicer):
 def _status(serving: bool) -> int:
     status = pb.HealthCheckResponse
     return status.SERVING if serving else status.NOT_SERVING
+
+
+__all__ = ["ACCOUNTS_SERVICE", "LEDGER_SERVICE", "HealthService", "LedgerHealth"]

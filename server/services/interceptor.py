@@ -7,18 +7,20 @@ from typing import Any
 
 from typing_extensions import override
 
-from server.access.door import Door
-from server.access.identity import admitted, set_current
+from server.access.authenticator import Authenticator
+from server.access.errors import IdentityEnded, IdentityUnknown, RoleMissing
+from server.access.open_streams import OpenStreams
+from server.access.principal import admitted, set_current
 from server.access.roles import Rule, rule_of
-from server.access.streams import OpenStreams
-from server.errors import Context, IdentityEnded, IdentityUnknown, RoleMissing, abort
+from server.services.errors import abort
 from server.transport import Early, OfferedCall, TransportServer
-from server.transport.wrapped import Handler, WrappedServer, behaviour_of, with_behaviour
+from server.transport.contract import Context
+from server.transport.wrapping import Handler, WrappedServer, behaviour_of, with_behaviour
 
 _Serving = Callable[[Any, Context], Any]
 
 
-class Guarded(WrappedServer):
+class Interceptor(WrappedServer):
     """Serves on another transport, each method behind the door.
 
     A method without a row in the table of roles is refused when it is added: `KeyError`. Without a
@@ -28,7 +30,7 @@ class Guarded(WrappedServer):
     def __init__(
         self,
         inner: TransportServer,
-        door: Door | None,
+        door: Authenticator | None,
         streams: OpenStreams,
         *,
         count_failure: Callable[[str], None],
@@ -66,7 +68,7 @@ class Guarded(WrappedServer):
 
         self._inner.offer_first(service, name, guarded)
 
-    def _unary(self, door: Door, rule: Rule, serve: _Serving) -> _Serving:
+    def _unary(self, door: Authenticator, rule: Rule, serve: _Serving) -> _Serving:
         count = self._count_failure
 
         async def guarded(request: Any, context: Context) -> Any:
@@ -79,7 +81,7 @@ class Guarded(WrappedServer):
 
         return guarded
 
-    def _stream(self, door: Door, rule: Rule, serve: _Serving) -> _Serving:
+    def _stream(self, door: Authenticator, rule: Rule, serve: _Serving) -> _Serving:
         count, streams = self._count_failure, self._streams
 
         async def guarded(request: Any, context: Context) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from server.errors import Method, answering_failures
+from server.services.errors import Method, answering_failures
 from server.transport import TransportServer
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from server.errors import InvalidRequest
+from server.calls.messages.fields import InvalidRequest
 
 MAX_PAGE_SIZE = 1_000
 DEFAULT_PAGE_SIZE = 100

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from typing_extensions import override
 
 from policy.decision import Reason
+from server.transport.http.listener import Address
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -40,27 +41,6 @@ class Kind(Generic[T]):
     read: Callable[[object], T]
     # Never shown, not even when it is wrong.
     is_secret: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """An IP address (or "localhost") and a port to listen on; port 0 lets the system choose."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return self.host == "localhost" or ip_address(self.host).is_loopback
-
-    def shown(self, port: int) -> str:
-        """Write it as a caller needs it, with the port that was free."""
-        return str(dataclasses.replace(self, port=port))
-
-    @override
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

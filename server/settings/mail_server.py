@@ -3,40 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from enum import StrEnum
 from urllib.parse import unquote, urlsplit
 
+from server.facts.directory.sections import MAIL_ADDRESS_PATTERN, MAX_ADDRESS_CHARACTERS
+from server.notices.smtp import MailServer, MailTls
 from server.settings.kinds import Kind
 
-MAX_ADDRESS_CHARACTERS = 254
-# What mail servers agree on without quotes, and nothing that could end a line or a header.
-MAIL_ADDRESS_PATTERN = (
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64})*"
-    r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-)
-
-
-class MailTls(StrEnum):
-    """When TLS begins. Where it does not, no password is sent to another machine."""
-
-    NEVER = "smtp"
-    STARTTLS = "smtp+starttls"
-    AT_ONCE = "smtps"
-
-
 _PORTS = {MailTls.NEVER: 25, MailTls.STARTTLS: 587, MailTls.AT_ONCE: 465}
-
-
-@dataclass(frozen=True, slots=True)
-class MailServer:
-    """Where mails are handed over, and as whom."""
-
-    host: str
-    port: int
-    tls: MailTls
-    user: str = ""
-    password: str = field(default="", repr=False)
 
 
 def is_mail_address(text: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from policy.suggestion import SUGGESTIONS
+from policy.cause_codes import SUGGESTIONS
 from server.settings import FILE_VARIABLE, Described, described_settings
-from server.settings.kinds import Address
+from server.transport.http.listener import Address
 
 _OPENING = f"""\
 # Settings

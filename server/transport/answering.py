@@ -10,14 +10,14 @@ import grpc
 import grpc.aio
 from typing_extensions import override
 
-from server.transport.context import CallContext
 from server.transport.methods import Method
+from server.transport.servicer_context import ServicerContext
 from server.transport.status import CallFailure
 
 _LOG = logging.getLogger(__name__)
 
 
-async def serve(method: Method, context: CallContext) -> None:
+async def serve(method: Method, context: ServicerContext) -> None:
     """Let the servicer answer one call; whatever it does, the call ends."""
     try:
         request = _Requests(context) if method.request_streaming else context.take_request()
@@ -44,7 +44,7 @@ async def serve(method: Method, context: CallContext) -> None:
         context.run_done_callbacks()
 
 
-async def _stream_answers(answers: Any, context: CallContext) -> None:
+async def _stream_answers(answers: Any, context: ServicerContext) -> None:
     if hasattr(answers, "__aiter__"):
         await _write_all(answers, context)
     else:
@@ -52,7 +52,7 @@ async def _stream_answers(answers: Any, context: CallContext) -> None:
     context.finish()
 
 
-async def _write_all(answers: AsyncIterator[Any], context: CallContext) -> None:
+async def _write_all(answers: AsyncIterator[Any], context: ServicerContext) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if hasattr(answers, "aclose"):
             # Else a generator that is left early would run its `finally` some time later.
@@ -64,7 +64,7 @@ async def _write_all(answers: AsyncIterator[Any], context: CallContext) -> None:
 class _Requests(AsyncIterator[Any]):
     """The messages of a streaming request, one after the other."""
 
-    def __init__(self, context: CallContext) -> None:
+    def __init__(self, context: ServicerContext) -> None:
         self._context = context
 
     @override

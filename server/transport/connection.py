@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from server.transport import nghttp2, peer
 from server.transport.answering import serve
-from server.transport.context import CallContext
 from server.transport.contract import Early
 from server.transport.deadlines import Deadlines
 from server.transport.early import Offered
@@ -23,6 +22,7 @@ from server.transport.metadata import Fields
 from server.transport.methods import MethodTable
 from server.transport.options import TransportOptions
 from server.transport.request import NotGrpc, Request, read_request
+from server.transport.servicer_context import ServicerContext
 from server.transport.status import (
     ENHANCE_YOUR_CALM,
     NO_ERROR,
@@ -33,7 +33,7 @@ from server.transport.status import (
     trailers,
 )
 from server.transport.stream import RESPONSE_HEADERS, Stream
-from server.transport.wire import Wire
+from server.transport.writer import Wire
 
 _LOG = logging.getLogger(__name__)
 
@@ -259,7 +259,7 @@ class Connection(asyncio.Protocol):
             self._start(stream)
 
     def _start(self, stream: Stream) -> None:
-        context = CallContext(stream, stream.method)
+        context = ServicerContext(stream, stream.method)
         stream.task = self._wire.loop.create_task(serve(stream.method, context))
 
     def _turn_away(self, event: nghttp2.RequestReceived, headers: Headers) -> None:

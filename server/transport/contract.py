@@ -1,5 +1,7 @@
 """The seam: what a transport is to generated code and to whoever runs it."""
 
+from __future__ import annotations
+
 import socket
 from abc import abstractmethod
 from collections.abc import Callable
@@ -10,6 +12,8 @@ import grpc.aio
 from typing_extensions import override
 
 from server.transport.tls import TlsFiles
+
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class OfferedCall(Protocol):
@@ -24,7 +28,7 @@ class OfferedCall(Protocol):
 
     message: bytes
 
-    def context(self) -> "grpc.aio.ServicerContext[Any, Any]":
+    def context(self) -> grpc.aio.ServicerContext[Any, Any]:
         """Make what a servicer would be given, to look at."""
 
     def time_remaining(self) -> float | None:
@@ -74,7 +78,7 @@ class TransportServer(grpc.aio.Server):
 
     @abstractmethod
     def on_move(
-        self, context: "grpc.aio.ServicerContext[Any, Any]", tell: Callable[[], None]
+        self, context: grpc.aio.ServicerContext[Any, Any], tell: Callable[[], None]
     ) -> None:
         """Call *tell* once when the call of *context* should move to a new connection.
 
@@ -82,14 +86,14 @@ class TransportServer(grpc.aio.Server):
         """
 
     @abstractmethod
-    def header(self, context: "grpc.aio.ServicerContext[Any, Any]", name: str) -> str | None:
+    def header(self, context: grpc.aio.ServicerContext[Any, Any], name: str) -> str | None:
         """Return what the caller sent under *name*, the last where that is several, or None.
 
         The name is in lower case, and no binary one.
         """
 
     @abstractmethod
-    def expect_shared(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+    def expect_shared(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         """Say that the call of *context* will be written shared messages; before it is answered."""
 
     @abstractmethod

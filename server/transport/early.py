@@ -11,9 +11,9 @@ from typing import Any
 
 import grpc
 
-from server.transport.context import CallContext
 from server.transport.contract import OfferedCall
 from server.transport.framing import seal_message
+from server.transport.servicer_context import ServicerContext
 from server.transport.stream import RESPONSE_HEADERS, Stream
 
 
@@ -27,9 +27,9 @@ class Offered(OfferedCall):
         self._serve = serve
         self.message = message
 
-    def context(self) -> CallContext:
+    def context(self) -> ServicerContext:
         """Make what a servicer would be given, to look at."""
-        return CallContext(self._stream, self._stream.method)
+        return ServicerContext(self._stream, self._stream.method)
 
     def time_remaining(self) -> float | None:
         """Return the seconds until the deadline, None without one; never negative."""

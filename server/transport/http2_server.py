@@ -13,11 +13,11 @@ from typing_extensions import override
 
 from server.transport import listeners
 from server.transport.connection import Connection
-from server.transport.context import CallContext
 from server.transport.contract import Early, TransportServer
 from server.transport.live import Live
 from server.transport.methods import Handler, MethodTable
 from server.transport.options import TransportOptions
+from server.transport.servicer_context import ServicerContext
 from server.transport.shared import SharedMessage
 from server.transport.tls import Certificates, TlsFiles
 
@@ -75,19 +75,19 @@ class Http2Server(TransportServer):
         self, context: "grpc.aio.ServicerContext[Any, Any]", tell: Callable[[], None]
     ) -> None:
         """Call *tell* when the call of *context* should move to a new connection."""
-        assert isinstance(context, CallContext)
+        assert isinstance(context, ServicerContext)
         context.add_move_callback(tell)
 
     @override
     def header(self, context: "grpc.aio.ServicerContext[Any, Any]", name: str) -> str | None:
         """Return what the caller sent under *name*, the last where that is several, or None."""
-        assert isinstance(context, CallContext)
+        assert isinstance(context, ServicerContext)
         return context.header(name.encode())
 
     @override
     def expect_shared(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         """Tell the caller, if it reads gzip, that it may come."""
-        assert isinstance(context, CallContext)
+        assert isinstance(context, ServicerContext)
         context.expect_shared()
 
     @override

@@ -16,12 +16,12 @@ from server.transport.status import OK_TRAILERS, CallFailure, Headers
 from server.transport.stream import RESPONSE_HEADERS, Stream
 
 MetadataInput = Iterable[tuple[str, str | bytes]]
-DoneCallback = Callable[["CallContext"], object]
+DoneCallback = Callable[["ServicerContext"], object]
 
 _GZIP_HEADERS: Headers = [*RESPONSE_HEADERS, (b"grpc-encoding", b"gzip")]
 
 
-class CallContext(grpc.aio.ServicerContext[Any, Any]):
+class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
     """One call as its servicer sees it; behaves as the context of `grpc.aio` does."""
 
     # Few calls change any of these; kept on the class, they cost the others nothing.

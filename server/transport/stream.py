@@ -11,14 +11,8 @@ from server.transport.metadata import Fields
 from server.transport.methods import Method
 from server.transport.nghttp2 import NGH2Error
 from server.transport.request import Request
-from server.transport.status import (
-    OK_TRAILERS,
-    CallFailure,
-    Headers,
-    reset_of_status,
-    trailers,
-)
-from server.transport.wire import Wire
+from server.transport.status import OK_TRAILERS, CallFailure, Headers, reset_of_status, trailers
+from server.transport.writer import Wire
 
 RESPONSE_HEADERS: Headers = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 

@@ -11,16 +11,15 @@ from typing import Any, cast
 import pytest
 
 from identities import TOKENS, identity
-from server.access.certificates import end_ms
-from server.access.door import Door, TokensFrom
-from server.access.file import read_identities
+from server.access.authenticator import Authenticator, TokensFrom, end_ms
+from server.access.errors import IdentityUnknown, RoleMissing
 from server.access.identities import Identities, Identity, KnownToken, digest_of, new_token
-from server.access.identity import Access
-from server.access.keeper import IdentityKeeper, Source, file_source
+from server.access.identity_file import read_identities
+from server.access.in_use import IdentitiesInUse, Source, file_source
+from server.access.principal import Principal
 from server.access.roles import OPERATING, REPORTING, Role
-from server.archive import ArchiveUnavailable
-from server.errors import IdentityUnknown, RoleMissing
-from server.factfiles.problems import InvalidFacts
+from server.facts.files.problems import InvalidFacts
+from server.storage.sql.errors import ArchiveUnavailable
 
 CERTIFICATE = Path(__file__).parents[1] / "support" / "certificates" / "client.crt"
 # As openssl tells it: Oct 29 17:55:49 2126 GMT.
@@ -62,9 +61,9 @@ def a_door(
     *,
     now_ms: int = NOW_MS,
     by_certificate: bool = True,
-) -> Door:
+) -> Authenticator:
     known = Identities([BRIDGE, OTHER])
-    return Door(
+    return Authenticator(
         identities=lambda: known,
         now_ms=lambda: now_ms,
         header=lambda context, _: cast("Any", context).shown,
@@ -73,7 +72,7 @@ def a_door(
     )
 
 
-def known(door: Door, context: Context) -> str | None:
+def known(door: Authenticator, context: Context) -> str | None:
     access = door.known(cast("Any", context))
     return None if access is None else access.identity_id
 
@@ -143,7 +142,7 @@ def test_the_door_tells_a_stranger_from_one_with_another_role() -> None:
     door = a_door()
     bridge = cast("Any", Context(f"Bearer {TOKEN}"))
 
-    assert door.admit(bridge, REPORTING) == Access(
+    assert door.admit(bridge, REPORTING) == Principal(
         "bridge", frozenset({Role.BRIDGE}), frozenset({"contoso"}), NOW_MS + 1_000
     )
     with pytest.raises(RoleMissing):
@@ -243,7 +242,7 @@ async def test_what_changes_in_a_file_is_taken_over_and_a_broken_one_changes_not
 ) -> None:
     path = tmp_path / "identities.toml"
     path.write_text(identity("bridge", "bridge", tenants='"all"'))
-    keeper = IdentityKeeper([file_source(path)])
+    keeper = IdentitiesInUse([file_source(path)])
     await keeper.load()
     first = keeper.current
 
@@ -262,7 +261,7 @@ async def test_what_changes_in_a_file_is_taken_over_and_a_broken_one_changes_not
 
 
 async def test_a_file_that_is_wrong_at_the_start_ends_it(tmp_path: Path) -> None:
-    keeper = IdentityKeeper([file_source(tmp_path / "none.toml")])
+    keeper = IdentitiesInUse([file_source(tmp_path / "none.toml")])
 
     with pytest.raises(FileNotFoundError):
         await keeper.load()
@@ -276,7 +275,7 @@ async def test_an_archive_that_is_away_is_waited_for_with_what_was_known() -> No
             raise ArchiveUnavailable("away")
         return [BRIDGE]
 
-    keeper = IdentityKeeper([a_source(found, "archive"), a_source(lambda: [OTHER])])
+    keeper = IdentitiesInUse([a_source(found, "archive"), a_source(lambda: [OTHER])])
     await keeper.load()
     before = set(keeper.current.by_id)
 
@@ -293,7 +292,7 @@ async def test_an_archive_that_is_away_is_waited_for_with_what_was_known() -> No
 async def test_what_lasts_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "identities.toml"
     path.write_text(identity("bridge", "bridge", tenants='"all"'))
-    keeper = IdentityKeeper([file_source(path)])
+    keeper = IdentitiesInUse([file_source(path)])
     await keeper.load()
 
     with caplog.at_level(logging.ERROR):
@@ -321,7 +320,7 @@ async def test_a_change_that_could_not_be_read_at_once_is_read_later() -> None:
             raise ArchiveUnavailable("between the two")
         return found
 
-    keeper = IdentityKeeper([Source("archive", stamp, read)])
+    keeper = IdentitiesInUse([Source("archive", stamp, read)])
     await keeper.load()
 
     changes, is_away, found = 2, True, [OTHER]
@@ -337,7 +336,7 @@ async def test_a_change_that_could_not_be_read_at_once_is_read_later() -> None:
 async def test_of_two_sources_the_first_one_s_identity_counts() -> None:
     mine = Identity("same", frozenset({Role.READER}), None)
     theirs = Identity("same", frozenset({Role.OPERATOR}), None)
-    keeper = IdentityKeeper([a_source(lambda: [mine], "file"), a_source(lambda: [theirs])])
+    keeper = IdentitiesInUse([a_source(lambda: [mine], "file"), a_source(lambda: [theirs])])
 
     await keeper.load()
 

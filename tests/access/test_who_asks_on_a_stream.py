@@ -7,13 +7,13 @@ import contextvars
 from typing import Any, cast
 
 from callgate.v1 import authorization_pb2 as pb
-from server.access import Access, admitted, current
+from server.access import Principal, admitted, current
 from server.access.roles import Role
-from server.control.outbox import Outbox
-from server.control.standing import Standing
-from server.control.stream import BridgeStream
+from server.services.bridge_stream.newest import Standing
+from server.services.bridge_stream.outbox import Outbox
+from server.services.bridge_stream.stream import BridgeStream
 
-BRIDGE = Access("bridge", frozenset({Role.BRIDGE}), frozenset({"contoso"}))
+BRIDGE = Principal("bridge", frozenset({Role.BRIDGE}), frozenset({"contoso"}))
 
 
 class Questions:

@@ -10,7 +10,8 @@ from sqlalchemy import Table, select
 
 from archive_fixtures import archive_url, blank_archive_url, postgresql
 from archives import Rows
-from server.archive import Archive, Database
+from server.archive import Archive
+from server.storage.sql.database import Database
 
 __all__ = ["archive_url", "blank_archive_url", "postgresql"]
 

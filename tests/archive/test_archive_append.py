@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from archives import Journal, Rows, a_change, a_lot
-from server.archive import Archive, Database, EntryUnfit, Position, PositionMoved
+from server.archive import Archive, EntryUnfit, Position, PositionMoved
 from server.archive.tables import ACCOUNTS, JOURNAL, LOTS, PARTITIONS
+from server.storage.sql.database import Database
 
 
 async def test_entries_and_the_place_they_end_at_are_written_together(

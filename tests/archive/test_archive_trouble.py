@@ -9,14 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from archives import Journal, Postgresql
-from server.archive import (
-    Archive,
-    ArchiveUnavailable,
-    ArchiveUnusable,
-    Database,
-    Position,
-    archive_url,
-)
+from server.archive import Archive, Position
+from server.storage.sql.database import Database, archive_url
+from server.storage.sql.errors import ArchiveUnavailable, ArchiveUnusable
 
 
 async def test_a_postgresql_that_was_away_is_used_again_without_a_restart(
@@ -40,7 +35,7 @@ async def test_a_postgresql_that_was_away_is_used_again_without_a_restart(
 async def test_a_database_somebody_holds_is_unavailable_and_then_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.archive.database.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("server.storage.sql.database.LOCK_SECONDS", 0.1)
     archive = Archive(Database(f"sqlite:///{tmp_path}/archive.sqlite"))
     await archive.migrate()
     holder = sqlite3.connect(tmp_path / "archive.sqlite", isolation_level=None)

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Connection
 
 from archives import Rows
-from server.archive import Archive, Audited, AuditTrail, Database
-from server.archive.access_tables import AUDIT_TRAIL
+from server.archive import Archive
+from server.storage.sql.audit import AUDIT_TRAIL, Audited, AuditTrail
+from server.storage.sql.database import Database
 
 NOW_MS = 1_800_000_000_000
 TRAIL = AuditTrail(lambda: NOW_MS)

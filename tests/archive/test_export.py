@@ -12,9 +12,9 @@ import pytest
 from archives import Journal, a_change
 from server.archive import CallDescription, CallState
 from server.archive.book import Book
-from server.archive.export import COLUMNS, export_usage
 from server.archive.fold import fold_entry
-from server.archive.usage import Origin
+from server.archive.usage_records import Origin
+from server.usage.export import COLUMNS, export_usage
 
 _TABLE = Path(__file__).parents[2] / "data/usage/export_columns.csv"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from archives import TENANT, Journal, a_change, a_lot, credits_purse, pool_purse
-from policy.rate import Rate
+from policy.facts import Rate
 from server.archive import CallState, Entry, LotsTaken, PurseUse
 from server.archive.book import AccountRow, Book
 from server.archive.fold import fold_entry, settle_lost
 from server.archive.images import image_of
-from server.archive.usage import Origin
+from server.archive.usage_records import Origin
 
 
 def fold(entries: list[Entry], book: Book | None = None) -> Book:

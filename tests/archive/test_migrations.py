@@ -8,8 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from server.archive import Archive, Database
-from server.archive.tables import METADATA
+from server.archive import Archive
+from server.storage.sql.database import Database
+from server.storage.sql.metadata import METADATA
 
 
 async def test_nothing_is_missing_after_all_migrations_and_nothing_too_much(

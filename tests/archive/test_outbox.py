@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import Connection
 
 from archives import TIME_MS, Rows
-from server.archive import Archive, Database, outbox
-from server.archive.notice_tables import NOTICES
-from server.archive.outbox import Notice, NoticeKind
+from server.archive import Archive
+from server.notices import outbox
+from server.notices.outbox import Notice, NoticeKind
+from server.notices.tables import NOTICES
+from server.storage.sql.database import Database
 
 FAILED = Notice(
     NoticeKind.RECHARGE_FAILED, "contoso", "charge-1", TIME_MS, {"reason": "card_declined"}

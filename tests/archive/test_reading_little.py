@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Engine, event
 
 from archives import TIME_MS, Journal, a_change, a_lot, pool_purse
 from keepers import sought
-from server.archive import Archive, CallState, Database
+from server.archive import Archive, CallState
 from server.archive.changes import DirectDebit, Refund
+from server.storage.sql.database import Database
 
 GROWING = {
     *("accounts", "call_uses", "calls", "journal", "lots", "movements", "tallies"),

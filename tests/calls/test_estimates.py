@@ -10,15 +10,15 @@ import pytest
 from callgate.v1 import authorization_pb2 as pb
 from ledgers import a_decision_id
 from policy.decision import Reason
-from server.control.estimates import ESTIMATE_SECONDS, Estimates
-from server.control.outbox import Outbox
-from server.control.running import RunningCall, RunningCalls
-from server.journal import Batch, Movement, Place
 from server.ledger import CallKey, DirectDebit, TopUp
-from server.ledger.calls import CallReader
-from server.ledger.journal import JournalReader
+from server.ledger.estimates import MAX_SECONDS, RoomReader
+from server.ledger.journal import Batch, Movement, Place
+from server.ledger.journal.entries import JournalReader
 from server.ledger.keys import partition_of
-from server.ledger.rooms import MAX_SECONDS, RoomReader
+from server.ledger.running_calls import CallReader
+from server.services.bridge_stream.estimates import ESTIMATE_SECONDS, Estimates
+from server.services.bridge_stream.known_calls import RunningCall, RunningCalls
+from server.services.bridge_stream.outbox import Outbox
 from switchboards import Served, Switchboard, adele, authorize, settle, switchboard
 
 A_DAY_MICROS = 144_000_000

@@ -10,7 +10,7 @@ import pytest
 
 from callgate.v1 import authorization_pb2 as pb
 from facts import a_resource_account, a_tenant, a_user
-from server.observation.decided import Decided
+from server.calls.decision_record import DecisionRecord
 from switchboards import Served, Switchboard, authorize, failure, switchboard
 
 PEOPLE = (
@@ -45,7 +45,7 @@ async def engine(board: Switchboard) -> AsyncIterator[Served]:
 
 def records(engine: Served) -> list[tuple[type, dict[str, Any]]]:
     """Take the records that wait, each with what it is kept as."""
-    kept = engine.verbs.decider.records
+    kept = engine.verbs.authorizer.records
     return [(type(one), json.loads(kept._line(one))) for one in kept._take()]
 
 
@@ -61,7 +61,7 @@ async def test_asked_again_the_long_way_an_answer_is_the_same_to_the_last_byte(
 
         assert quickly == again
         (_, first), (long, second) = records(engine)
-        assert long is Decided
+        assert long is DecisionRecord
         assert (first.pop("repeated"), second.pop("repeated")) == (False, True)
         assert first.pop("duration_us") >= 0 <= second.pop("duration_us")
         assert list(first.items()) == list(second.items())
@@ -73,7 +73,7 @@ async def test_what_is_usual_is_answered_the_quick_way(engine: Served, user_id: 
 
     ((kept_as, _),) = records(engine)
 
-    assert kept_as is not Decided
+    assert kept_as is not DecisionRecord
 
 
 async def test_the_last_money_and_what_it_does_not_pay_are_told_as_ever(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from server.load import LEAST_WAITING, MOST_WAITING, REPORTS_FACTOR, Load, Waiting
+from server.calls.load_shedding import (
+    LEAST_WAITING,
+    MOST_WAITING,
+    REPORTS_FACTOR,
+    LoadShedder,
+    Waiting,
+)
 from switchboards import Served, authorize, extend, failure, release, settle
 
 
@@ -14,7 +20,7 @@ class Line:
 
     def __init__(self) -> None:
         self.count, self.oldest_seconds = 0, 0.0
-        self.load = Load(Waiting(lambda: self.count, lambda: self.oldest_seconds), 1.0)
+        self.load = LoadShedder(Waiting(lambda: self.count, lambda: self.oldest_seconds), 1.0)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from callgate.v1 import authorization_pb2 as pb
 from keepers import House, drained, fresh_archive, sqlite_url
-from server.keeper.doctor import Doctor
-from server.ledger.audit import Auditor
+from server.archive.keeper.doctor import Doctor
 from server.ledger.keys import every_key_of, partition_of
+from server.ledger.partition_audit import Auditor
 from server.transport import TransportName
 from switchboards import (
     Served,

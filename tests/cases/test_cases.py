@@ -12,8 +12,8 @@ from case_rows import CaseRow, call_of, facts_of, now_ms_of, read_rows
 from policy.admission import admit
 from policy.decision import Admission, Refusal
 from policy.facts import Catalogue
-from server.catalogue.reading import read_catalogue
-from server.factfiles.problems import Problems
+from server.facts.catalogue.reading import read_catalogue
+from server.facts.files.problems import Problems
 
 ROWS = read_rows()
 PLAYED = [pytest.param(row, id=row.row_id) for row in ROWS if not row.later]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from callgate.client.desk import EMERGENCY_SECONDS, Why
-from callgate.client.own_rules import FailOpen
+from callgate.client.endings import EMERGENCY_SECONDS, Why
+from callgate.client.fallback import FailOpen
 from callgate.client.session import CallSession
 from callgate.errors import CallEnded, CallRefused, CallUnknown, Forbidden, NoAnswer
 from callgate.v1 import authorization_pb2 as pb

@@ -9,7 +9,7 @@ import pytest
 
 from archive_fixtures import archive_url, postgresql
 from directories import ArchivedDirectory, a_tenant_message, catalogue_in
-from server.archive import Database
+from server.storage.sql.database import Database
 
 __all__ = ["archive_url", "postgresql"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from server.archive import Database
-from server.directory_service.files_copy import CopyOfFiles
+from server.services.directory.files_copy import CopyOfFiles
+from server.storage.sql.database import Database
 
 FOLDER = Path(__file__).parents[2] / "data" / "directory"
 

@@ -13,17 +13,17 @@ from archives import TIME_MS
 from callgate.v1 import directory_pb2 as pb
 from callgate.v1.money_pb2 import Money
 from directories import USERS, ArchivedDirectory, a_tenant_message, a_user_message
-from server.access import Access, admitted
+from server.access import Principal, admitted
+from server.access.errors import RoleMissing, TenantForbidden
 from server.access.roles import Role
-from server.archive import AuditTrail
-from server.catalogue import CatalogueFiles
-from server.directory_service.service import DirectoryService
-from server.errors import RoleMissing, TenantForbidden
-from server.observation.metrics import Metrics
+from server.facts.catalogue import CatalogueFiles
+from server.observability.metrics import Metrics
+from server.services.directory.service import DirectoryService
+from server.storage.sql.audit import AuditTrail
 from switchboards import FixedFacts
 
-ADMINISTRATOR = Access("ann", frozenset({Role.TENANT_ADMINISTRATOR}), frozenset({"contoso"}))
-OPERATOR = Access("otto", frozenset({Role.OPERATOR}), None)
+ADMINISTRATOR = Principal("ann", frozenset({Role.TENANT_ADMINISTRATOR}), frozenset({"contoso"}))
+OPERATOR = Principal("otto", frozenset({Role.OPERATOR}), None)
 CONTEXT: Any = None
 
 

@@ -16,15 +16,16 @@ from directories import (
     a_tenant_message,
     a_user_message,
 )
-from server.directory.trouble import (
+from server.access.errors import TenantForbidden
+from server.calls.messages.fields import InvalidRequest
+from server.facts.errors import (
     EtagChanged,
     ResourceExists,
     ResourceInUse,
     ResourceUnknown,
     TenantInUse,
 )
-from server.directory_service.changing import etag_of
-from server.errors import InvalidRequest, TenantForbidden
+from server.services.directory.changes import etag_of
 
 BRIDGE = pb.SERVICE_KIND_BRIDGE
 

@@ -16,9 +16,9 @@ from directories import (
     a_tenant_message,
     a_user_message,
 )
-from server.directory.differences import Action, Difference
-from server.directory.importing import ATTEMPTS, Importer, TenantChanged
-from server.factfiles.problems import InvalidFacts
+from server.facts.directory.differences import Action, Difference
+from server.facts.directory.importing import ATTEMPTS, Importer, TenantChanged
+from server.facts.files.problems import InvalidFacts
 
 TWO = "user_id,usage_location,licences,number\nadele,US,MCOEV MCOPSTN1,+12065550101\nbob,IT,,\n"
 

@@ -24,10 +24,11 @@ from engines import (
     wait_until,
 )
 from server.ledger import DirectDebit
-from server.ledger.journal import JournalReader
-from server.ledger.keys import call_reference, partition_of
+from server.ledger.journal.entries import JournalReader
+from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store, StoreClock
+from server.storage.redis import Store, StoreClock
+from server.storage.redis.references import call_reference
 
 ITALY = "+390612345678"
 MINUTE = 100_000

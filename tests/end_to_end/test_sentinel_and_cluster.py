@@ -9,7 +9,7 @@ import grpc
 
 from deployments import running_cluster, running_sentinels
 from engines import Engine, a_question, failure_of, running_engine, wait_until
-from server.store.embedded import find_binary
+from server.storage.redis.embedded import find_binary
 
 CREDITS_CALL = "+390612345678"
 # Until the sentinels promote the replica, on a busy machine.

@@ -13,8 +13,8 @@ import grpc
 import pytest
 
 from engines import Engine, OwnRedis, a_question, command, failure_of, running_engine, wait_until
-from server.debits.stream import MANY_FOLLOWERS
 from server.ledger.keys import keys_of
+from server.services.debits.stream import MANY_FOLLOWERS
 from watching import (
     CREDITS_CALL,
     LEGS,

@@ -20,11 +20,12 @@ from directories import (
 from fact_files import FactFiles
 from policy.facts import Tenant
 from server.access import find_tenant_by_id
-from server.archive import Database
-from server.errors import FactsBehind, TenantForbidden
-from server.facts import FactsFolders, FactsKeeper
-from server.facts import archived as following
-from server.facts.archived import ArchivedTenants
+from server.access.errors import TenantForbidden
+from server.facts import FactsFolders, FactsInUse
+from server.facts import from_database as following
+from server.facts.errors import FactsBehind
+from server.facts.from_database import ArchivedTenants
+from server.storage.sql.database import Database
 
 
 class Process:
@@ -35,7 +36,7 @@ class Process:
         self.reachable = True
         self.problems = 0
         self.archived = ArchivedTenants(database, poll_seconds=0.02, on_problem=self.count)
-        self.facts = FactsKeeper(
+        self.facts = FactsInUse(
             FactsFolders(files.folders.catalogue, None),
             announce=self.announce,
             on_report=lambda report: None,
@@ -117,9 +118,7 @@ async def test_a_tenant_of_the_archive_has_the_digest_of_its_file(
 ) -> None:
     files.write("directory/contoso.toml", await directory.export(toml=True))
 
-    from_files = FactsKeeper(
-        files.folders, announce=process.announce, on_report=lambda report: None
-    )
+    from_files = FactsInUse(files.folders, announce=process.announce, on_report=lambda report: None)
     from_files.load()
 
     assert from_files.current.directory.tenants["contoso"] == process.tenant()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fact_files import FactFiles
-from server.check_data import check
+from server.app.check_data import check
 
 
 def test_sound_folders_are_summed_up(files: FactFiles, capsys: pytest.CaptureFixture[str]) -> None:

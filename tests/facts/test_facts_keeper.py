@@ -9,7 +9,7 @@ import pytest
 
 from fact_files import CONTOSO, FactFiles
 from policy.facts import Tenant
-from server.facts import FactsKeeper, FactsReport, InvalidFacts
+from server.facts import FactsInUse, FactsReport, InvalidFacts
 
 
 class Account:
@@ -37,8 +37,8 @@ def reports() -> list[FactsReport]:
 @pytest.fixture
 async def keeper(
     files: FactFiles, account: Account, reports: list[FactsReport]
-) -> AsyncIterator[FactsKeeper]:
-    keeper = FactsKeeper(
+) -> AsyncIterator[FactsInUse]:
+    keeper = FactsInUse(
         files.folders, announce=account.announce, on_report=reports.append, poll_seconds=0.02
     )
     keeper.load()
@@ -47,7 +47,7 @@ async def keeper(
 
 
 async def test_files_that_did_not_change_change_nothing(
-    keeper: FactsKeeper, account: Account, reports: list[FactsReport]
+    keeper: FactsInUse, account: Account, reports: list[FactsReport]
 ) -> None:
     before = keeper.current.directory.tenants["contoso"]
 
@@ -59,7 +59,7 @@ async def test_files_that_did_not_change_change_nothing(
 
 
 async def test_only_the_tenant_that_changed_is_replaced(
-    keeper: FactsKeeper, files: FactFiles, account: Account
+    keeper: FactsInUse, files: FactFiles, account: Account
 ) -> None:
     contoso = keeper.current.directory.tenants["contoso"]
     files.change("directory/fabrikam.toml", '"MCOPSTN1"]', '"MCOPSTN1", "MCOPSTNPP"]')
@@ -74,7 +74,7 @@ async def test_only_the_tenant_that_changed_is_replaced(
 
 
 async def test_order_and_layout_of_a_file_make_no_other_facts(
-    keeper: FactsKeeper, files: FactFiles
+    keeper: FactsInUse, files: FactFiles
 ) -> None:
     head, user = CONTOSO.split("[users.adele]\n")
     lines = [f"# {head.count('x')}", *reversed(head.strip().split("\n")), "", "[users.adele]"]
@@ -85,7 +85,7 @@ async def test_order_and_layout_of_a_file_make_no_other_facts(
 
 
 async def test_a_larger_plan_is_a_change_of_those_who_hold_it_alone(
-    keeper: FactsKeeper, files: FactFiles
+    keeper: FactsInUse, files: FactFiles
 ) -> None:
     files.change("catalogue/plans.csv", "IT,1200", "IT,1300")
 
@@ -97,7 +97,7 @@ async def test_a_larger_plan_is_a_change_of_those_who_hold_it_alone(
 
 
 async def test_a_removed_prefix_is_gone_and_the_shorter_one_counts(
-    keeper: FactsKeeper, files: FactFiles
+    keeper: FactsInUse, files: FactFiles
 ) -> None:
     """E6, H5: a reload that removes a prefix changes only what it covered."""
     before = keeper.current.catalogue
@@ -115,7 +115,7 @@ async def test_a_removed_prefix_is_gone_and_the_shorter_one_counts(
 
 
 async def test_a_bad_file_leaves_the_facts_in_use_and_is_reported_with_its_line(
-    keeper: FactsKeeper, files: FactFiles, reports: list[FactsReport]
+    keeper: FactsInUse, files: FactFiles, reports: list[FactsReport]
 ) -> None:
     """H1: the old facts keep serving; the message names file and line."""
     snapshot = keeper.current
@@ -132,7 +132,7 @@ async def test_a_bad_file_leaves_the_facts_in_use_and_is_reported_with_its_line(
 
 
 async def test_a_tenant_that_is_gone_takes_its_numbers_along(
-    keeper: FactsKeeper, files: FactFiles
+    keeper: FactsInUse, files: FactFiles
 ) -> None:
     files.path("directory/fabrikam.toml").unlink()
 
@@ -143,7 +143,7 @@ async def test_a_tenant_that_is_gone_takes_its_numbers_along(
 
 
 async def test_a_service_number_moves_to_another_tenant(
-    keeper: FactsKeeper, files: FactFiles
+    keeper: FactsInUse, files: FactFiles
 ) -> None:
     section = '[service_numbers."+39800555010"]\nservice = "bridge"\n'
     files.change("directory/fabrikam.toml", section, "")
@@ -166,7 +166,7 @@ async def test_new_facts_are_at_hand_by_their_digest_before_the_account_knows_it
         seen.append((in_use.digest, found is tenant))
         return True
 
-    changing = FactsKeeper(files.folders, announce=announce, on_report=lambda report: None)
+    changing = FactsInUse(files.folders, announce=announce, on_report=lambda report: None)
     changing.load()
     before = changing.current.directory.tenants["fabrikam"]
     files.change("directory/fabrikam.toml", '"0.00"', '"1.00"')
@@ -178,7 +178,7 @@ async def test_new_facts_are_at_hand_by_their_digest_before_the_account_knows_it
 
 
 async def test_a_tenant_whose_account_is_out_of_reach_keeps_its_facts_until_the_next_look(
-    keeper: FactsKeeper, files: FactFiles, account: Account
+    keeper: FactsInUse, files: FactFiles, account: Account
 ) -> None:
     before = keeper.current.directory.tenants["fabrikam"]
     account.reachable = False
@@ -195,10 +195,10 @@ async def test_a_tenant_whose_account_is_out_of_reach_keeps_its_facts_until_the_
 
 
 async def test_facts_that_another_process_read_first_are_looked_for_in_the_files(
-    keeper: FactsKeeper, files: FactFiles
+    keeper: FactsInUse, files: FactFiles
 ) -> None:
     files.change("directory/fabrikam.toml", '"0.00"', '"1.00"')
-    other = FactsKeeper(files.folders, announce=lambda tenant: yes(), on_report=print)
+    other = FactsInUse(files.folders, announce=lambda tenant: yes(), on_report=print)
     other.load()
     wanted = other.current.directory.tenants["fabrikam"].digest
 
@@ -214,7 +214,7 @@ async def yes() -> bool:
 async def test_a_digest_nobody_has_is_not_looked_for_again_and_again(
     files: FactFiles, reports: list[FactsReport]
 ) -> None:
-    keeper = FactsKeeper(files.folders, announce=lambda tenant: yes(), on_report=reports.append)
+    keeper = FactsInUse(files.folders, announce=lambda tenant: yes(), on_report=reports.append)
     keeper.load()
 
     found = [await keeper.tenant_with_digest("fabrikam", "unknown") for _ in range(3)]
@@ -227,7 +227,7 @@ async def test_a_change_of_a_file_is_noticed_and_a_request_needs_none(
     files: FactFiles, account: Account
 ) -> None:
     reports: asyncio.Queue[FactsReport] = asyncio.Queue()
-    keeper = FactsKeeper(
+    keeper = FactsInUse(
         files.folders,
         announce=account.announce,
         on_report=reports.put_nowait,
@@ -246,9 +246,9 @@ async def test_a_change_of_a_file_is_noticed_and_a_request_needs_none(
 
 
 async def test_a_reading_process_that_breaks_is_reported_and_nothing_changes(
-    keeper: FactsKeeper, monkeypatch: pytest.MonkeyPatch
+    keeper: FactsInUse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.facts.reader.sys.executable", "/nonexistent/python")
+    monkeypatch.setattr("server.facts.reload.sys.executable", "/nonexistent/python")
 
     report = await keeper.reload()
 
@@ -257,7 +257,7 @@ async def test_a_reading_process_that_breaks_is_reported_and_nothing_changes(
 
 def test_the_first_reading_of_bad_files_is_refused_with_every_mistake(files: FactFiles) -> None:
     files.change("catalogue/rates/EUR.csv", "0.10", "ten")
-    keeper = FactsKeeper(files.folders, announce=lambda tenant: yes(), on_report=print)
+    keeper = FactsInUse(files.folders, announce=lambda tenant: yes(), on_report=print)
 
     with pytest.raises(InvalidFacts, match=r"EUR\.csv:2: per_minute: is 'ten'"):
         keeper.load()

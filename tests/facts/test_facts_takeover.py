@@ -11,8 +11,8 @@ import pytest
 from fact_files import CONTOSO, FactFiles
 from policy.destination import find_destination
 from policy.facts import Catalogue, Tenant
-from server.facts import FactsKeeper, read_facts
-from server.facts.letting_go import let_go
+from server.facts import FactsInUse, read_facts
+from server.facts.garbage import let_go
 from server.facts.slices import Assembly, Begin, End, Slice, take_apart
 
 MANY_PREFIXES = 100_000
@@ -40,7 +40,7 @@ def holds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
-async def ask_until(done: asyncio.Event, keeper: FactsKeeper) -> int:
+async def ask_until(done: asyncio.Event, keeper: FactsInUse) -> int:
     """Look a number and a user up 200 times a second; say how often."""
     asked = 0
     while not done.is_set():
@@ -55,7 +55,7 @@ async def ask_until(done: asyncio.Event, keeper: FactsKeeper) -> int:
 async def test_the_loop_is_never_held_while_a_large_catalogue_and_directory_are_taken_over(
     files: FactFiles, holds: list[float]
 ) -> None:
-    keeper = FactsKeeper(files.folders, announce=always, on_report=lambda report: None)
+    keeper = FactsInUse(files.folders, announce=always, on_report=lambda report: None)
     keeper.load()
     small = files.path("catalogue/prefixes.csv").read_text("utf-8")
     done = asyncio.Event()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from server.factfiles.figures import Increments, Money, to_increments, to_micros, to_milliseconds
+from server.facts.files.figures import Increments, Money, to_increments, to_micros, to_milliseconds
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 from directories import USERS, ArchivedDirectory, a_tenant_message, a_user_message, catalogue_in
 from fact_files import FactFiles
 from policy.facts import Tenant
-from server.archive import Database
-from server.facts import FactsFolders, FactsKeeper
-from server.facts.archived import ArchivedTenants
+from server.facts import FactsFolders, FactsInUse
+from server.facts.from_database import ArchivedTenants
 from server.facts.hot_copy import HotCopy
-from server.store import Store
+from server.storage.redis import Store
+from server.storage.sql.database import Database
 from stores import VALKEY, binaries, running_server
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
@@ -47,9 +47,7 @@ async def directory(tmp_path: Path) -> AsyncIterator[ArchivedDirectory]:
     await database.close()
 
 
-def a_process(
-    database: Database, tmp_path: Path, store: Store, announced: list[str]
-) -> FactsKeeper:
+def a_process(database: Database, tmp_path: Path, store: Store, announced: list[str]) -> FactsInUse:
     async def announce(tenant: Tenant) -> bool:
         announced.append(tenant.digest)
         return True
@@ -58,20 +56,18 @@ def a_process(
         database, poll_seconds=0.02, on_problem=lambda: None, hot=HotCopy(store)
     )
     folders = FactsFolders(FactFiles(tmp_path / "facts").folders.catalogue, None)
-    facts = FactsKeeper(
-        folders, announce=announce, on_report=lambda report: None, archived=archived
-    )
+    facts = FactsInUse(folders, announce=announce, on_report=lambda report: None, archived=archived)
     facts.load()
     return facts
 
 
-async def follow(facts: FactsKeeper) -> Tenant:
+async def follow(facts: FactsInUse) -> Tenant:
     assert facts.archived is not None
     await facts.archived.catch_up()
     return facts.current.directory.tenants["contoso"]
 
 
-async def borrowed(tmp_path: Path, store: Store) -> tuple[FactsKeeper, list[str]]:
+async def borrowed(tmp_path: Path, store: Store) -> tuple[FactsInUse, list[str]]:
     """Make a process whose archive is away, and let it borrow."""
     announced: list[str] = []
     facts = a_process(Database(NOWHERE), tmp_path, store, announced)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from callgate.v1 import directory_pb2 as pb
 from callgate.v1.money_pb2 import Money
-from server.directory.bodies import head_body
-from server.directory.tenant_file import read_tenant_values
-from server.directory.writing import write_tenant
-from server.directory_service.wire import TENANT, fill, values_of
-from server.factfiles.problems import Problems
+from server.facts.directory.bodies import head_body
+from server.facts.directory.tenant_file import read_tenant_values
+from server.facts.directory.writing import write_tenant
+from server.facts.files.problems import Problems
+from server.services.directory.messages import TENANT, fill, values_of
 
 SECTION = {
     "recipients": ["billing@contoso.example"],

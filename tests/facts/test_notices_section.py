@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from policy.facts import Notices
-from server.catalogue import read_catalogue
-from server.directory import read_tenant
-from server.factfiles.problems import Problems
-from server.notices.register import settings_of
+from server.facts.catalogue import read_catalogue
+from server.facts.directory import read_tenant
+from server.facts.files.problems import Problems
+from server.notices.preferences import settings_of
 
 HEAD = {
     "id": "contoso",

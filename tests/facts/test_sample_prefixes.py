@@ -10,8 +10,8 @@ import pytest
 from phonenumbers import PhoneNumberType
 
 from policy.destination import Destination, NumberClass, find_destination
-from server.catalogue import CatalogueFiles, read_catalogue
-from server.factfiles.problems import Problems
+from server.facts.catalogue import CatalogueFiles, read_catalogue
+from server.facts.files.problems import Problems
 
 DATA = Path(__file__).parents[2] / "data"
 CLASSES = {

@@ -11,9 +11,9 @@ from policy.admission import admit
 from policy.decision import Admission, CreditsPurse, PoolPurse, Reason, Refusal
 from policy.emergency import match_emergency
 from policy.facts import Call, CallKind, Facts, FundingModel
-from server.catalogue import CatalogueFiles, read_catalogue
-from server.directory import Directory, read_directory
-from server.factfiles.problems import Problems
+from server.facts.catalogue import CatalogueFiles, read_catalogue
+from server.facts.directory import Directory, read_directory
+from server.facts.files.problems import Problems
 
 DATA = Path(__file__).parents[2] / "data"
 # 2026-11-22T12:00:00Z.

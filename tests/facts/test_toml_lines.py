@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.factfiles.toml_lines import find_lines, line_of
+from server.facts.files.toml_lines import find_lines, line_of
 
 ROOT = Path(__file__).parents[2]
 

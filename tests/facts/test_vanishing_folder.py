@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import PosixPath
 
 from fact_files import FactFiles
-from server.facts.reading import FactsFolders, read_signature
+from server.facts.from_files import FactsFolders, read_signature
 
 
 class Vanishing(PosixPath):

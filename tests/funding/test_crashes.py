@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from keepers import Gate, drained
-from server.archive.funding import Candidate
-from server.archive.requests import not_archived
-from server.payments.rehearsal import Rehearsal
+from server.funding.funding_rows import Candidate
+from server.funding.providers.simulated import Rehearsal
+from server.funding.request_rows import not_archived
 from till_victims import Victim
 from tills import UNIT, Till
 

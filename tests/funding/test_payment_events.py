@@ -11,12 +11,12 @@ from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
 from payment_servers import KEY, PaymentServer, running_billing
-from server.archive.charge_states import ChargeState
-from server.funding.events import PATH, PaymentEvents
-from server.http import HttpListener, OutgoingHttp
-from server.payments import Charged, Declined
-from server.payments.billing import Billing, event_body
-from server.settings.kinds import Address
+from server.funding.charge_rows import ChargeState
+from server.funding.provider_events import PATH, PaymentEvents
+from server.funding.providers import Charged, Declined
+from server.funding.providers.billing import Billing, event_body
+from server.transport.http import HttpListener, OutgoingHttp
+from server.transport.http.listener import Address
 from tills import UNIT, Till
 
 

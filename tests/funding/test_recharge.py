@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from server.archive.charge_states import ChargeState
-from server.archive.funding import Candidate
-from server.funding.recharging import Burst
+from server.funding.auto_recharge import Burst
+from server.funding.charge_rows import ChargeState
+from server.funding.funding_rows import Candidate
+from server.funding.providers.simulated import Rehearsal
 from server.ledger import DirectDebit
-from server.payments.rehearsal import Rehearsal
 from tills import DAY_MS, HOUR_MS, KEY, UNIT, Till, a_top_up
 
 TRIGGER = 10 * UNIT
@@ -111,7 +111,7 @@ async def test_a_top_up_under_way_counts_as_if_it_were_there(till: Till) -> None
     await till.set_up()
     await till.fund(9 * UNIT)
     await till.house.archive.database.write(
-        lambda c: till.treasury._accept(c, a_top_up("t1", 5 * UNIT), "somebody")
+        lambda c: till.funding_requests._accept(c, a_top_up("t1", 5 * UNIT), "somebody")
     )
 
     await till.recharging.work()

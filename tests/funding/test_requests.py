@@ -9,8 +9,8 @@ import pytest
 
 from keepers import drained
 from server.funding.applying import Kind
+from server.funding.errors import FundingBusy, FundingRefused, FundingReused, Why
 from server.funding.refunds import DEBIT, Reference, refund_parts
-from server.funding.trouble import FundingBusy, FundingRefused, FundingReused, Why
 from server.ledger import TopUp
 from tills import DAY_MS, TENANT, UNIT, Till, a_top_up
 
@@ -48,7 +48,7 @@ async def test_one_request_asked_many_times_at_once_moves_once(till: Till) -> No
 
     async def ask() -> str:
         try:
-            await till.treasury.ask(a_debit("d-1", 3 * UNIT))
+            await till.funding_requests.ask(a_debit("d-1", 3 * UNIT))
         except FundingBusy:
             return "busy"
         return "done"
@@ -65,11 +65,11 @@ async def test_one_request_asked_many_times_at_once_moves_once(till: Till) -> No
 async def test_a_refused_request_stays_refused_after_the_money_came(till: Till) -> None:
     """B3: a stored failure is told again as a failure."""
     with pytest.raises(FundingRefused) as first:
-        await till.treasury.ask(a_debit("d-1", 5 * UNIT))
+        await till.funding_requests.ask(a_debit("d-1", 5 * UNIT))
     await fund_two_lots(till)
 
     with pytest.raises(FundingRefused) as again:
-        await till.treasury.ask(a_debit("d-1", 5 * UNIT))
+        await till.funding_requests.ask(a_debit("d-1", 5 * UNIT))
 
     assert first.value.why is again.value.why is Why.FUNDS_MISSING
     assert again.value.metadata == {"shortfall_micros": str(5 * UNIT)}
@@ -79,23 +79,23 @@ async def test_a_refused_request_stays_refused_after_the_money_came(till: Till) 
 async def test_an_id_with_another_content_moves_nothing(till: Till) -> None:
     """B4: a conflict, and nothing changes."""
     await fund_two_lots(till)
-    await till.treasury.ask(a_debit("d-1", UNIT))
+    await till.funding_requests.ask(a_debit("d-1", UNIT))
 
     with pytest.raises(FundingReused):
-        await till.treasury.ask(a_debit("d-1", 2 * UNIT))
+        await till.funding_requests.ask(a_debit("d-1", 2 * UNIT))
 
     assert await till.balance() == 19 * UNIT
 
 
 async def test_refunds_go_back_to_the_lots_that_paid_the_last_one_first(till: Till) -> None:
     await fund_two_lots(till)
-    await till.treasury.ask(a_debit("d-1", 14 * UNIT))
+    await till.funding_requests.ask(a_debit("d-1", 14 * UNIT))
     await drained(till.house)
 
-    first = await till.treasury.ask(a_refund("r-1", "d-1", 3 * UNIT))
-    second = await till.treasury.ask(a_refund("r-2", "d-1", None))
+    first = await till.funding_requests.ask(a_refund("r-1", "d-1", 3 * UNIT))
+    second = await till.funding_requests.ask(a_refund("r-2", "d-1", None))
     with pytest.raises(FundingRefused) as third:
-        await till.treasury.ask(a_refund("r-3", "d-1", 1))
+        await till.funding_requests.ask(a_refund("r-3", "d-1", 1))
 
     assert [part[1:] for part in first.body["parts"]] == [["late", 3 * UNIT]]
     assert [part[1:] for part in second.body["parts"]] == [["late", UNIT], ["early", 10 * UNIT]]
@@ -105,11 +105,11 @@ async def test_refunds_go_back_to_the_lots_that_paid_the_last_one_first(till: Ti
 
 async def test_a_refund_to_a_lot_that_is_over_is_good_for_thirty_days(till: Till) -> None:
     await fund_two_lots(till)
-    await till.treasury.ask(a_debit("d-1", 2 * UNIT))
+    await till.funding_requests.ask(a_debit("d-1", 2 * UNIT))
     await drained(till.house)
     till.house.clock.pass_seconds(2 * DAY_MS // 1_000)
 
-    await till.treasury.ask(a_refund("r-1", "d-1", None))
+    await till.funding_requests.ask(a_refund("r-1", "d-1", None))
     at_once = await till.balance()
     till.house.clock.pass_seconds(31 * DAY_MS // 1_000)
 

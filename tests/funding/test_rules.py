@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from policy.money import MICROS_PER_UNIT, written
-from server.archive import FundingRow
-from server.funding.rules import closing_charge_micros, require_purchase
-from server.funding.trouble import FundingRefused
-from server.money_in import rules_of
+from server.app.money import rules_of
+from server.funding.errors import FundingRefused
+from server.funding.funding_rows import FundingRow
+from server.funding.purchase_rules import closing_charge_micros, require_purchase
 from server.settings import Settings
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from keepers import Gate, drained
 from server.funding.applying import Kind
-from server.funding.treasury import Asked
-from server.funding.trouble import FundingRefused, Why
+from server.funding.errors import FundingRefused, Why
+from server.funding.requests import Asked
 from till_victims import Victim
 from tills import UNIT, Till, a_top_up
 
@@ -66,9 +66,9 @@ async def test_what_stopped_at_any_step_is_not_done_after_what_was_asked_since(
     # The first step accepts it; before that nothing was asked.
     for step in range(2, MOST_STEPS):
         gate = Gate(step)
-        victim = Victim(doomed(gate).treasury.ask(renamed(older, f"old-{step}")), gate)
+        victim = Victim(doomed(gate).funding_requests.ask(renamed(older, f"old-{step}")), gate)
         stopped = await victim.reached()
-        await till.treasury.ask(renamed(newer, f"new-{step}"))
+        await till.funding_requests.ask(renamed(newer, f"new-{step}"))
         with suppress(FundingRefused):
             await (victim.die() if fate == "dies" else victim.wake())
         till.house.clock.pass_seconds(FORGOTTEN_SECONDS)
@@ -84,14 +84,14 @@ async def test_who_asks_again_for_what_was_set_otherwise_since_is_told(
     till: Till, doomed: Callable[[Gate], Till]
 ) -> None:
     gate = Gate(2)
-    victim = Victim(doomed(gate).treasury.ask(a_freeze("old", frozen=False)), gate)
+    victim = Victim(doomed(gate).funding_requests.ask(a_freeze("old", frozen=False)), gate)
     assert await victim.reached()
     await victim.die()
-    await till.treasury.ask(a_freeze("new", frozen=True))
+    await till.funding_requests.ask(a_freeze("new", frozen=True))
     till.house.clock.pass_seconds(FORGOTTEN_SECONDS)
 
     for _ in range(2):
         with pytest.raises(FundingRefused) as refused:
-            await till.treasury.ask(a_freeze("old", frozen=False))
+            await till.funding_requests.ask(a_freeze("old", frozen=False))
 
         assert refused.value.why is Why.SUPERSEDED

@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from keepers import Gate, drained
 from payment_servers import KEY, PaymentServer, running_billing
-from server.funding.events import PATH, PaymentEvents
-from server.http import HttpListener, OutgoingHttp
-from server.payments.billing import Billing
-from server.settings.kinds import Address
+from server.funding.provider_events import PATH, PaymentEvents
+from server.funding.providers.billing import Billing
+from server.transport.http import HttpListener, OutgoingHttp
+from server.transport.http.listener import Address
 from till_victims import Victim
 from tills import UNIT, Till
 

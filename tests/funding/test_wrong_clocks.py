@@ -9,15 +9,15 @@ import pytest
 
 from keepers import House, drained
 from ledgers import ManualClock
-from server.archive.funding import Candidate
+from server.archive.keeper.doctor import Difference, Doctor
 from server.funding.applying import Kind
+from server.funding.errors import FundingRefused, Why
 from server.funding.forfeits import Forfeit, early_forfeits, give_back
-from server.funding.trouble import FundingRefused, Why
-from server.keeper.doctor import Difference, Doctor
+from server.funding.funding_rows import Candidate
 from server.ledger import PartitionAhead, TopUp
-from server.ledger.audit import Auditor
+from server.ledger.partition_audit import Auditor
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store, StoreClock
+from server.storage.redis import Store, StoreClock
 from tills import DAY_MS, TENANT, UNIT, Till, a_top_up
 
 YEAR_MS = 365 * DAY_MS
@@ -81,7 +81,7 @@ async def test_a_top_up_that_would_be_over_at_once_waits_until_the_doctor_was_th
     asked = a_top_up("t-1", UNIT, settle=lambda _connection, _row: body)
 
     with pytest.raises(PartitionAhead):
-        await till.treasury.ask(asked)
+        await till.funding_requests.ask(asked)
     before = await till.balance()
     found = await doctor.examine()
     await doctor.repair(found)
@@ -101,7 +101,9 @@ async def test_a_top_up_that_comes_too_late_is_refused_and_moves_nothing(till: T
     body = {"lot_id": "lot-1", "micros": UNIT, "expire_ms": till.house.clock.now_ms()}
 
     with pytest.raises(FundingRefused) as refused:
-        await till.treasury.ask(a_top_up("t-1", UNIT, settle=lambda _connection, _row: body))
+        await till.funding_requests.ask(
+            a_top_up("t-1", UNIT, settle=lambda _connection, _row: body)
+        )
 
     assert refused.value.why is Why.LOT_DUE
     assert (await till.house.balance()).funded_micros == 0
@@ -121,7 +123,7 @@ async def test_a_transfer_that_comes_too_late_goes_back(till: Till) -> None:
     }
 
     with pytest.raises(FundingRefused):
-        await till.treasury.ask(
+        await till.funding_requests.ask(
             a_top_up("t-1", 1, kind=Kind.TRANSFER, settle=lambda _connection, _row: body)
         )
 
@@ -161,7 +163,7 @@ async def test_what_was_forfeited_before_its_time_is_given_back_once(till: Till)
         found = await early(till)
         given += [(each.lot_id, each.micros) for each in found]
         answers = await asyncio.gather(
-            *(give_back(till.treasury, each, "operator") for each in found * 2),
+            *(give_back(till.funding_requests, each, "operator") for each in found * 2),
             return_exceptions=True,
         )
         assert answers.count(True) == len(found)

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from server.http import HttpListener, Posted, Reply
-from server.http.listener import MAX_BODY_BYTES, MAX_POSTS_AT_ONCE
-from server.observation.metrics import Metrics, MetricsPage
-from server.settings.kinds import Address
+from server.observability.metrics import Metrics, MetricsPage
+from server.transport.http import HttpListener, Posted, Reply
+from server.transport.http.listener import MAX_BODY_BYTES, MAX_POSTS_AT_ONCE, Address
 
 ANY_PORT = Address("127.0.0.1", 0)
 

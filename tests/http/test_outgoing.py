@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from server.http import OutgoingFailed, OutgoingHttp, OutgoingReply, UrlRefused
-from server.http.outgoing import MAX_REPLY_BYTES
-from server.http.url import require_outward
+from server.transport.http import OutgoingFailed, OutgoingHttp, OutgoingReply, UrlRefused
+from server.transport.http.outgoing import MAX_REPLY_BYTES
+from server.transport.http.url import require_outward
 
 CERTIFICATES = Path(__file__).parents[1] / "support" / "certificates"
 LISTED = ("127.0.0.1", "localhost")

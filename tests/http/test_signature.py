@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from server.http import SignatureWrong, WebhookKey
+from server.transport.http import SignatureWrong, WebhookKey
 
 NOW_MS = 1_800_000_000_000
 KEY = WebhookKey.read("whsec_" + base64.b64encode(b"k" * 32).decode())

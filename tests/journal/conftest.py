@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from ledgers import ManualClock
-from server.journal import JournalSource, Tailer
+from server.ledger.journal import JournalSource, Tailer
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store, WakeUps
+from server.storage.redis import Store, WakeUps
 from stores import SINGLE, binaries, empty, running_server
 
 

@@ -21,14 +21,14 @@ from ledgers import (
     free,
     pool,
 )
-from server.journal import CALL_KINDS, JournalSource, Movement, Place, PurseMove
-from server.journal.call_moves import call_of, read_call
 from server.ledger import DirectDebit, Refund, TopUp
+from server.ledger.journal import CALL_KINDS, JournalSource, Movement, Place, PurseMove
+from server.ledger.journal.call_moves import call_of, read_call
 from server.ledger.keys import partition_of
 from server.ledger.library import library_code
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
-from server.translation.movement import watch_response
+from server.services.debits.messages import watch_response
+from server.storage.redis import Store
 
 FROM_THE_BEGINNING = Place(partition_of(TENANT), 1, 0)
 
@@ -182,7 +182,7 @@ def test_every_kind_of_entry_that_the_ledger_writes_has_a_kind_on_the_wire() -> 
     written |= set(re.findall(r"kind = '(\w+)'", code)) - {"F", "P", "C"}
     written |= set(re.findall(r"plan_end\(\w+, \w+, '(\w+)'\)", code)) | {"opened", "described"}
 
-    from server.translation.movement import _KINDS
+    from server.services.debits.messages import _KINDS
 
     assert written == set(_KINDS)
 

@@ -10,9 +10,9 @@ import pytest
 
 from keepers import House, drained, fresh_archive, sqlite_url
 from ledgers import TENANT, credits_
-from server.journal import BeyondRetention, EpochEnded, JournalSource, Movement, Place
+from server.ledger.journal import BeyondRetention, EpochEnded, JournalSource, Movement, Place
 from server.ledger.keys import keys_of, partition_of
-from server.store import Store
+from server.storage.redis import Store
 from stores import empty
 
 BEGINNING = Place(partition_of(TENANT), 1, 0)

@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from ledgers import TENANT, a_question, an_account, ask, extend, free
-from server.journal import (
+from server.ledger import LedgerDamaged
+from server.ledger.journal import (
     FOLLOWER_LIMIT,
     Batch,
     EpochEnded,
@@ -18,11 +19,10 @@ from server.journal import (
     Tailer,
     TailerStopped,
 )
-from server.journal.tail import Tail
-from server.ledger import LedgerDamaged
+from server.ledger.journal.tail import Tail
 from server.ledger.keys import partition_keys, partition_of
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store, WakeUps
+from server.storage.redis import Store, WakeUps
 from stores import empty
 
 CROWD, BUSY_CALLS = 99, 40

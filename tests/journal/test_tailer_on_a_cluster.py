@@ -11,11 +11,11 @@ import pytest
 
 from deployments import Cluster, running_cluster
 from ledgers import ManualClock, an_account, ask
-from server.journal import Follower, JournalSource, Tailer
+from server.ledger.journal import Follower, JournalSource, Tailer
 from server.ledger.keys import keys_of
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store, WakeUps
-from server.store.embedded import find_binary
+from server.storage.redis import Store, WakeUps
+from server.storage.redis.embedded import find_binary
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,16 @@ import pytest
 
 from keepers import JOURNAL_MAX_ENTRIES, PARTITION, House, fresh_archive, sqlite_url
 from ledgers import by_the_second
-from server.keeper.figures import Figures
-from server.keeper.fill import JournalFill
-from server.store import Store
+from server.archive.keeper.figures import Figures
+from server.ledger.headroom import JournalFill
+from server.storage.redis import Store
 from stores import empty
 
 
 async def test_calls_go_on_while_the_archive_is_away_and_are_archived_when_it_is_back(
     valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("server.archive.database.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("server.storage.sql.database.LOCK_SECONDS", 0.05)
     store = Store(valkey)
     await empty(store)
     house = House(store, await fresh_archive(sqlite_url(tmp_path)))

@@ -6,8 +6,8 @@ import pytest
 
 from keepers import PARTITION, House, drained
 from ledgers import by_the_second, credits_, pool
-from server.keeper.doctor import Difference, Doctor, Repair
-from server.ledger.audit import Auditor, PartitionAudit
+from server.archive.keeper.doctor import Difference, Doctor, Repair
+from server.ledger.partition_audit import Auditor, PartitionAudit
 
 ACCOUNTS = f"{{p{PARTITION}}}:accounts"
 POOL = "pool/2027-01/domestic/contoso/plan-1"

@@ -7,7 +7,7 @@ import pytest
 from keepers import PARTITION, House, context_of, drained, sought
 from ledgers import ask, by_the_second, credits_, pool
 from server.archive import CallState
-from server.keeper.drain import ArchiveBehind, PartitionLost, following
+from server.archive.keeper.drain import ArchiveBehind, PartitionLost, following
 from server.ledger import TopUp
 from server.ledger.keys import partition_keys, partition_of
 
@@ -166,7 +166,7 @@ async def test_a_partition_with_much_to_drain_keeps_no_other_one_waiting(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("drain", "keeper"):
-        monkeypatch.setattr(f"server.keeper.{module}.BATCH", 2)
+        monkeypatch.setattr(f"server.archive.keeper.{module}.BATCH", 2)
     await house.open()
     await house.open(tenant="fabrikam")
     keeper = await drained(house)
@@ -174,7 +174,7 @@ async def test_a_partition_with_much_to_drain_keeps_no_other_one_waiting(
     for number in range(9):
         await house.ledger.top_up(TopUp("contoso", f"lot-{number}", 1, year))
     await house.ledger.top_up(TopUp("fabrikam", "lot-9", 9, year))
-    monkeypatch.setattr("server.keeper.keeper._MOST_PASSES", 1)
+    monkeypatch.setattr("server.archive.keeper.keeper._MOST_PASSES", 1)
 
     await keeper.drain()
     (other,) = (await house.archive.preview(partition_of("fabrikam"), [])).accounts

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from server.keeper.figures import Figures
-from server.keeper.page import KeeperPage
+from server.archive.keeper.figures import Figures, KeeperPage
 
 
 def test_the_page_tells_lag_fill_lead_and_trouble() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from forks import Forked, run_forked
 from keepers import House, drained, fresh_archive, sqlite_url
 from ledgers import by_the_second
-from server.store import EmbeddedServer, Store
+from server.storage.redis import EmbeddedServer, Store
 
 _KILLS = 4
 _CALLS_A_LIFE = 60

@@ -19,7 +19,7 @@ from server.ledger import (
     TopUp,
     Use,
 )
-from server.store import Store
+from server.storage.redis import Store
 
 Snapshot = list[tuple[bytes, bytes]]
 

@@ -15,8 +15,8 @@ import pytest
 from keepers import Gate, GatedDatabase, GatedStore, House, fresh_archive, sqlite_url
 from ledgers import by_the_second
 from server.archive import Archive
-from server.keeper.keeper import Keeper
-from server.store import Store
+from server.archive.keeper.keeper import Keeper
+from server.storage.redis import Store
 from stores import empty
 
 _MOST_STEPS = 60

@@ -15,10 +15,10 @@ import pytest
 from deployments import PATIENT_MS, running_cluster, running_sentinels
 from ledgers import TENANT, ManualClock, UnderTest
 from server.ledger.keys import keys_of
-from server.ledger.memory_ledger import MemoryLedger
+from server.ledger.model.ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
-from server.store.embedded import find_binary
+from server.storage.redis import Store
+from server.storage.redis.embedded import find_binary
 from stores import SINGLE, binaries, empty, running_server
 from unsteady import CutStore, FailingOver, MovingSlot, PatientStore
 

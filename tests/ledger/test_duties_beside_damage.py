@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ledgers import TENANT, an_account
-from server.keeper.fill import JournalFill
-from server.ledger.journal import JournalReader
+from server.ledger.headroom import JournalFill
+from server.ledger.journal.entries import JournalReader
 from server.ledger.keys import partition_keys, partition_of
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
+from server.storage.redis import Store
 
 SOUND = partition_of(TENANT)
 DAMAGED = (SOUND + 1) % 256

@@ -7,9 +7,10 @@ import pytest
 from ledgers import START_MS, TENANT, YEAR_MS, ManualClock, UnderTest, an_account, ask
 from records import damage_line
 from server.ledger import LedgerDamaged, TopUp
-from server.ledger.keys import call_key, call_reference, keys_of, partition_of
+from server.ledger.keys import call_key, keys_of, partition_of
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
+from server.storage.redis import Store
+from server.storage.redis.references import call_reference
 
 HOUR_SECONDS = 3_600
 MINUTE_MICROS = 100_000

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import server.ledger.limits as limits
+import server.ledger.requests as limits
 from ledgers import (
     ManualClock,
     a_question,
@@ -24,14 +24,15 @@ from ledgers import (
     pool,
 )
 from policy.decision import Reason
-from policy.rate import Rate
+from policy.facts import Rate
 from policy.rating import affordable_seconds, price_micros
 from records import LINES, damage_line
 from server.ledger import DirectDebit, LedgerDamaged, LedgerError, Refund, TopUp
-from server.ledger.keys import call_key, call_reference, keys_of, pool_field
+from server.ledger.keys import call_key, keys_of, pool_field
 from server.ledger.library import SOURCES, library_code
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store, WakeUps
+from server.storage.redis import Store, WakeUps
+from server.storage.redis.references import call_reference
 from stores import SINGLE, empty
 
 MOST_COMMANDS, MOST_AT_ONCE = 7, 6

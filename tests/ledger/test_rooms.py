@@ -7,10 +7,10 @@ import pytest
 from ledgers import a_rate, an_account, ask, by_the_second, credits_, extend, free, pool
 from policy.decision import Purse
 from server.ledger import AccountUnknown, CallKey
-from server.ledger.calls import CallReader
+from server.ledger.estimates import RoomReader, read_sources, remaining_seconds
 from server.ledger.redis_ledger import RedisLedger
-from server.ledger.rooms import RoomReader, read_sources, remaining_seconds
-from server.store import Store
+from server.ledger.running_calls import CallReader
+from server.storage.redis import Store
 
 CASES: dict[str, tuple[Purse, ...]] = {
     "credits": (credits_(),),

@@ -10,7 +10,7 @@ import pytest
 from ledger_rush import rush
 from ledgers import an_account
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store, StoreClock
+from server.storage.redis import Store, StoreClock
 from stores import SINGLE, empty
 
 FIRST_INCREMENT_MICROS = 100_000

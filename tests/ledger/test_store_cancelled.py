@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NoReturn
 
-from server.store import Store
+from server.storage.redis import Store
 
 TRIES = 60
 

@@ -10,9 +10,10 @@ from ledgers import a_question, an_account, ask, extend
 from policy.decision import Reason
 from records import LINES, damage_line
 from server.ledger import CallKey, LedgerError
-from server.ledger.keys import call_key, call_reference, keys_of, other_gateway_key
+from server.ledger.keys import call_key, keys_of, other_gateway_key
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
+from server.storage.redis import Store
+from server.storage.redis.references import call_reference
 from stores import SINGLE, empty
 
 OF_PARTITION = keys_of("contoso")

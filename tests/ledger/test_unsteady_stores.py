@@ -6,7 +6,7 @@ import asyncio
 
 from ledgers import ManualClock, an_account, ask, by_the_second
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
+from server.storage.redis import Store
 from stores import empty
 from unsteady import CutStore, FailingOver, MovingSlot, PatientStore
 

@@ -10,7 +10,7 @@ from archive_fixtures import archive_url, postgresql
 from couriers import PostRoom, post_room
 from house_fixtures import house, valkey
 from mail_sinks import MailSink, mail_sink
-from server.archive.watch import Watcher
+from server.archive.archive import Watcher
 from server.notices.crossings import CrossingWatch
 
 __all__ = ["archive_url", "house", "postgresql", "valkey"]

@@ -13,15 +13,14 @@ from sqlalchemy import Connection
 
 from couriers import BILLING, PostRoom, post_room, sqlite_file, work
 from mail_sinks import MailSink, mail_sink, text_of
-from server.archive import Database
-from server.archive.addressing import UNKNOWN_TENANT_MS
-from server.archive.database import SQLITE_FILE
-from server.archive.deliveries import Channel
-from server.archive.notice_settings import NoticeSettings
-from server.archive.notice_tables import NOTICES
-from server.archive.outbox import NoticeKind
-from server.notices.courier import LEASE_MS
-from server.notices.postman import STEP_SECONDS
+from server.notices.deliveries import Channel
+from server.notices.outbox import NoticeKind
+from server.notices.preferences import NoticeSettings
+from server.notices.recipients import UNKNOWN_TENANT_MS
+from server.notices.sender import LEASE_MS
+from server.notices.smtp import STEP_SECONDS
+from server.notices.tables import NOTICES
+from server.storage.sql.database import SQLITE_FILE, Database
 
 Result = TypeVar("Result")
 BOTH = NoticeSettings(recipients=(BILLING, "it@contoso.test"))

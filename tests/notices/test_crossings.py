@@ -7,9 +7,9 @@ import pytest
 from couriers import notices_of, told_of
 from keepers import PARTITION, House, drained
 from ledgers import YEAR_MS, credits_, pool
-from server.archive.notice_settings import NoticeSettings, write_settings
 from server.ledger import DirectDebit, Refund, TopUp
 from server.notices import crossings
+from server.notices.preferences import NoticeSettings, write_settings
 
 TEN = 10_000_000
 

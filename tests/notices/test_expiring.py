@@ -5,9 +5,9 @@ from __future__ import annotations
 from couriers import told_of
 from keepers import House, drained
 from ledgers import START_MS
-from server.archive.notice_settings import NoticeSettings, write_settings
 from server.ledger import TopUp
 from server.notices.expiring import find_expiring, tell_expiring
+from server.notices.preferences import NoticeSettings, write_settings
 
 DAY_MS = 86_400_000
 

@@ -12,7 +12,7 @@ from callgate.v1 import directory_pb2 as pb
 from callgate.v1.directory_pb2_grpc import DirectoryServiceStub
 from callgate.v1.money_pb2 import Money
 from engines import Engine, failure_of, running_engine, wait_until
-from server.archive.database import SQLITE_FILE
+from server.storage.sql.database import SQLITE_FILE
 
 
 def written(engine: Engine) -> list[str]:

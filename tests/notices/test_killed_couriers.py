@@ -15,7 +15,7 @@ from pathlib import Path
 from couriers import BILLING, PostRoom, post_room, sqlite_file
 from engines import ROOT, wait_until
 from mail_sinks import MailSink, sink_in_a_thread
-from server.archive.notice_settings import NoticeSettings
+from server.notices.preferences import NoticeSettings
 
 NOTICES = 40
 KILLS = 3

@@ -8,11 +8,9 @@ import pytest
 
 from couriers import BILLING, SENDER
 from mail_sinks import CERTIFICATES, PASSWORD, USER, MailSink, mail_sink
-from server.archive.outbox import NoticeKind
-from server.notices.mail import mail_of
-from server.notices.postman import MailServerAway, Postman
+from server.notices.outbox import NoticeKind
 from server.notices.rendering import Told
-from server.settings.mail_server import MailServer, MailTls
+from server.notices.smtp import MailServer, MailServerAway, MailTls, SmtpClient, mail_of
 
 TOLD = Told("notice-1", NoticeKind.BALANCE_ZERO, "contoso", 0, {"currency": "USD"}, target=BILLING)
 
@@ -24,7 +22,7 @@ async def guarded() -> AsyncIterator[MailSink]:
 
 
 async def hand_over(sink: MailSink, *, tls: MailTls, user: str = "", password: str = "") -> None:
-    postman = Postman(MailServer("localhost", sink.port, tls, user, password), SENDER)
+    postman = SmtpClient(MailServer("localhost", sink.port, tls, user, password), SENDER)
     mail = mail_of(TOLD, sender=SENDER, number=0)
 
     async def goes_out() -> bool:

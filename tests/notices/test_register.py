@@ -12,9 +12,10 @@ import pytest
 from couriers import sqlite_file
 from facts import a_tenant
 from policy.facts import Notices, Tenant
-from server.archive import Archive, ArchiveUnavailable, Database
-from server.archive.notice_settings import NoticeSettings, read_settings
-from server.notices.register import NoticeRegister
+from server.archive import Archive
+from server.notices.preferences import NoticeRegister, NoticeSettings, read_settings
+from server.storage.sql.database import Database
+from server.storage.sql.errors import ArchiveUnavailable
 
 A = replace(a_tenant(), notices=Notices(recipients=("a@contoso.example",)))
 B = replace(A, notices=Notices(recipients=("b@contoso.example",)))

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from couriers import BILLING, SENDER
-from server.archive.outbox import NoticeKind
-from server.notices.mail import mail_of, message_id
+from server.notices.outbox import NoticeKind
 from server.notices.rendering import Told, render
+from server.notices.smtp import mail_of, message_id
 from server.notices.wording import LANGUAGES
 
 TIME_MS = 1_800_000_000_000

@@ -11,12 +11,12 @@ from aiohttp import web
 
 from couriers import MASTER, PostRoom, work
 from ledgers import START_MS
-from server.archive.deliveries import Channel
-from server.archive.notice_settings import NoticeSettings
-from server.archive.notice_tables import NOTICE_DELIVERIES
-from server.http import SignatureWrong
-from server.notices.courier import MOST_ATTEMPTS, pause_ms
-from server.notices.event import tenant_key
+from server.notices.deliveries import Channel
+from server.notices.preferences import NoticeSettings
+from server.notices.sender import MOST_ATTEMPTS, pause_ms
+from server.notices.tables import NOTICE_DELIVERIES
+from server.notices.webhook import tenant_key
+from server.transport.http import SignatureWrong
 
 
 @dataclass(slots=True)

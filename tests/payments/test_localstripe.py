@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from server.payments import Charge, Charged, Declined
-from server.payments.stripe_payments import StripePayments
+from server.funding.providers import Charge, Charged, Declined
+from server.funding.providers.stripe_payments import StripePayments
 
 KEY = "sk_test_12345"
 

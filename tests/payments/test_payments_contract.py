@@ -17,8 +17,7 @@ from payment_servers import (
     running_stripe,
     stripe_event,
 )
-from server.http import OutgoingHttp
-from server.payments import (
+from server.funding.providers import (
     Charge,
     Charged,
     Declined,
@@ -26,9 +25,10 @@ from server.payments import (
     Payments,
     PaymentsUnavailable,
 )
-from server.payments.billing import Billing, event_body
-from server.payments.rehearsal import Rehearsal
-from server.payments.stripe_payments import StripePayments
+from server.funding.providers.billing import Billing, event_body
+from server.funding.providers.simulated import Rehearsal
+from server.funding.providers.stripe_payments import StripePayments
+from server.transport.http import OutgoingHttp
 
 NOW_MS = 1_800_000_000_000
 MINUTE_MS = 60_000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.payments.units import ISO_4217, STRIPE, Counting
+from server.funding.providers.minor_units import ISO_4217, STRIPE, Counting
 
 
 @pytest.mark.parametrize(

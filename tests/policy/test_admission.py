@@ -38,7 +38,7 @@ from policy.facts import (
     PstnScope,
     Restriction,
 )
-from policy.kinds import TRAITS
+from policy.payer import TRAITS
 
 # What only the ledger can find out.
 LEDGERS_REASONS = {

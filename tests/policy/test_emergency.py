@@ -11,11 +11,7 @@ import pytest
 from emergency_spellings import EMERGENCY_SPELLINGS, NO_EMERGENCY_SPELLINGS
 from number_facts import EMERGENCY
 from policy.decision import EmergencyGrant
-from policy.emergency import (
-    InvalidEmergencyNumbers,
-    check_emergency_numbers,
-    match_emergency,
-)
+from policy.emergency import InvalidEmergencyNumbers, check_emergency_numbers, match_emergency
 from policy.emergency_spelling import LONGEST_EMERGENCY_NUMBER
 from policy.facts import EmergencyNumbers
 from policy.numbering import read_number

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from facts import a_resource_account, a_user
+from policy.allowance import month
 from policy.facts import PoolBasis, ResourceAccount, User
-from policy.month import month
 from policy.pools import pool_sizes
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from number_facts import DESTINATIONS, a_catalogue, a_rate, rows
-from policy.rate import Rate
+from policy.facts import Rate
 from policy.rating import (
     LONGEST_CALL_SECONDS,
     MAX_CONNECTION_FEE_MICROS,

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from policy.destination import WORLD, Destination, NumberClass
-from policy.reach import NANP_COUNTRIES, is_destination_reachable, is_reachable
+from policy.destination import (
+    NANP_COUNTRIES,
+    WORLD,
+    Destination,
+    NumberClass,
+    is_destination_reachable,
+    is_reachable,
+)
 
 REACH = {
     "GB": frozenset({"GG", "IM", "JE"}),

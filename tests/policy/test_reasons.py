@@ -9,8 +9,8 @@ import pytest
 
 from callgate.v1 import authorization_pb2
 from case_rows import read_rows
+from policy.cause_codes import SUGGESTIONS
 from policy.decision import PRECEDENCE, Reason
-from policy.suggestion import SUGGESTIONS
 
 GLOSSARY = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text(encoding="utf-8")
 # | `REASON` | meaning | SIP status | Q.850 cause |

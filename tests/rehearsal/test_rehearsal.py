@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engines import running_engine
-from server.rehearsal import rehearse
 from server.settings import Settings
+from server.testing.cases import rehearse
 
 DATA = Path(__file__).parent.parent.parent / "data"
 ABROAD = "Calls abroad are paid by credits, and cost what the rate says"

@@ -10,12 +10,13 @@ from policy.admission import admit
 from policy.decision import Admission, Payer, PayerKind, Reason, Refusal
 from policy.destination import Destination, NumberClass
 from policy.facts import CallKind
+from server.app.calls import advice_of
+from server.calls.messages.advice import Advice
+from server.calls.messages.answer import authorize_response, explanation_bytes
 from server.ledger import Answer, Segment
+from server.ledger.decision_context import call_context, pack, unpack
 from server.settings import FailureAction, FinalAction, Settings
 from server.settings.kinds import SuggestedEnding
-from server.translation.advice import Advice, advice_of
-from server.translation.answer import authorize_response, explanation_bytes
-from server.translation.context import call_context, pack, unpack
 
 FACTS = some_facts(a_user("anna", "MCOEV", "MCOPSTN1", "MCOPSTNPP"))
 ADVICE = advice_of(Settings())

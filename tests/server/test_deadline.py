@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from server.deadline import Deadline
+from server.ledger.deadline import Deadline
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from server.duties import go_on
+from server.app.background import go_on
 
 
 async def test_a_duty_that_broke_begins_anew_and_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,32 +10,20 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from server.archive import ArchiveUnavailable
-from server.archive.identities import IdentityChanged, IdentityExists, IdentityMissing
-from server.archive.notice_list import NobodyToTell, NoticeUnknown
-from server.directory import trouble as directory
-from server.errors import (
-    DETAILS_KEY,
-    TABLE,
-    AccountMissing,
-    BridgeTooSlow,
-    CursorExpired,
-    FactsBehind,
+from server.access.errors import (
     IdentitiesNotKept,
     IdentityEnded,
     IdentityUnknown,
-    InvalidRequest,
-    Overloaded,
     RoleBeyond,
     RoleMissing,
-    StoreEpochEnded,
-    StreamReplaced,
     TenantForbidden,
-    WatcherTooSlow,
-    answering_failures,
-    status_of,
 )
-from server.funding.trouble import (
+from server.access.identity_store import IdentityChanged, IdentityExists, IdentityMissing
+from server.calls.load_shedding import Overloaded
+from server.calls.messages.fields import InvalidRequest
+from server.facts import errors as directory
+from server.facts.errors import FactsBehind
+from server.funding.errors import (
     ChargeUnknown,
     FundingBusy,
     FundingRefused,
@@ -52,7 +40,21 @@ from server.ledger import (
     PartitionAhead,
     RequestReused,
 )
-from server.store import StoreUnavailable
+from server.ledger.errors import AccountMissing
+from server.notices.history import NobodyToTell, NoticeUnknown
+from server.services.errors import (
+    DETAILS_KEY,
+    TABLE,
+    BridgeTooSlow,
+    CursorExpired,
+    StoreEpochEnded,
+    StreamReplaced,
+    WatcherTooSlow,
+    answering_failures,
+    status_of,
+)
+from server.storage.redis import StoreUnavailable
+from server.storage.sql.errors import ArchiveUnavailable
 
 CASES = [
     (InvalidRequest("call_id", "give one"), "INVALID_ARGUMENT", "FIELD_INVALID", False),

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from server.health import LedgerHealth, ledger
 from server.ledger import LedgerUnavailable
-from server.store import StoreRefused, StoreUnavailable
+from server.observability import ledger_health as ledger
+from server.observability.ledger_health import LedgerHealth
+from server.storage.redis import StoreRefused, StoreUnavailable
 
 
 class Scene:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.settings import SettingsWrong, load_settings
+from server.settings.loading import SettingsWrong, load_settings
 from server.settings.money import Provider
 
 KEY = "whsec_YSBzZWNyZXQgb2YgdHdlbnR5LWZvdXIgYnl0ZXM="

@@ -13,12 +13,12 @@ from typing_extensions import override
 from facts import a_tenant
 from ledgers import ManualClock
 from policy.facts import Tenant
-from server.errors import AccountMissing
-from server.facts import FactsKeeper
+from server.calls.opening import Opening
+from server.facts import FactsInUse
 from server.ledger import LedgerDamaged, LedgerUnavailable, OpenAccount
+from server.ledger.errors import AccountMissing
 from server.ledger.keys import partition_of
-from server.ledger.memory_ledger import MemoryLedger
-from server.opening import Opening
+from server.ledger.model.ledger import MemoryLedger
 
 TENANTS = tuple(f"tenant-{number}" for number in range(40))
 SICK = TENANTS[3]
@@ -51,7 +51,7 @@ class Scene:
         facts = SimpleNamespace(current=SimpleNamespace(directory=directory))
         self.opening = Opening(
             self.ledger,
-            cast("FactsKeeper", facts),
+            cast("FactsInUse", facts),
             lambda: 0,
             30,
             "The store",

@@ -10,9 +10,9 @@ from google.protobuf.duration_pb2 import Duration
 from callgate.v1 import authorization_pb2 as pb
 from facts import a_tenant, a_user
 from policy.facts import Call, CallKind
-from server.errors import InvalidRequest
-from server.translation.fingerprint import fingerprint
-from server.translation.question import account_of, call_question
+from server.calls.fingerprint import fingerprint
+from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.question import account_of, call_question
 
 
 def a_request(**changes: Any) -> pb.AuthorizeCallRequest:

@@ -12,11 +12,12 @@ import pytest
 from facts import NOW_MS, a_call, a_user, some_facts
 from policy.admission import admit
 from policy.decision import EmergencyGrant, Reason
+from server.app.engine import record_key
+from server.calls.decision_record import DecidedEmergency, DecisionRecord, wording
 from server.ledger import Answer, Segment
-from server.observation.decided import Decided, DecidedEmergency, wording
-from server.observation.masks import Masks, record_key
-from server.observation.records import Records
-from server.translation.context import call_context, pack
+from server.ledger.decision_context import call_context, pack
+from server.observability.masks import Masks
+from server.observability.records import Records
 
 FACTS = some_facts(a_user("anna", "MCOEV", "MCOPSTN1", "MCOPSTNPP"))
 MASKS = Masks(b"key", digits=4, accounts=False)
@@ -25,7 +26,7 @@ EMERGENCY = DecidedEmergency(
 )
 
 
-def decided(reason: Reason | None = None, call_id: str = "abc") -> Decided:
+def decided(reason: Reason | None = None, call_id: str = "abc") -> DecisionRecord:
     call = a_call("+14255550123", calling_number="+14255550199")
     context = call_context(call, admit(call, FACTS, NOW_MS), FACTS)
     answer = Answer(
@@ -41,7 +42,7 @@ def decided(reason: Reason | None = None, call_id: str = "abc") -> Decided:
         expire_time_ms=0,
         context=pack(context),
     )
-    return Decided(call, "sbc-1", call_id, 1, False, answer, context, False, 250)
+    return DecisionRecord(call, "sbc-1", call_id, 1, False, answer, context, False, 250)
 
 
 def written(path: Path) -> list[dict[str, object]]:

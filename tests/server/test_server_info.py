@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.server_info import recommended_connections, server_info
+from server.app.services import recommended_connections, server_info
 from server.settings import Settings
 from server.transport import TransportOptions
 

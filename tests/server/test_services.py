@@ -10,10 +10,10 @@ import grpc
 import pytest
 
 from callgate.v1 import authorization_pb2, credits_pb2, server_info_pb2
-from server.authorization import Authorization
-from server.credits import Credits
-from server.observation.metrics import Metrics
-from server.server_info import ServerInfo
+from server.observability.metrics import Metrics
+from server.services.authorization import Authorization
+from server.services.credits import Credits
+from server.services.server_info import ServerInfo
 from server.transport import Early, TransportServer
 
 

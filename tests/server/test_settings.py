@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from policy.decision import Reason
-from server.settings import FinalAction, Settings, SettingsWrong, described_settings, load_settings
-from server.settings.kinds import Address, SuggestedEnding
+from server.settings import FinalAction, Settings, described_settings
+from server.settings.kinds import SuggestedEnding
+from server.settings.loading import SettingsWrong, load_settings
 from server.settings.page import settings_page
+from server.transport.http.listener import Address
 
 ROOT = Path(__file__).resolve().parents[2]
 

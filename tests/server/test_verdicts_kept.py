@@ -16,11 +16,10 @@ from both_ways import BothWays, NobodyAsks
 from callgate.v1 import authorization_pb2 as pb
 from facts import NOW_MS, a_catalogue, a_resource_account, a_tenant, a_user
 from policy.decision import Reason
-from policy.facts import Tenant, User
-from policy.likeness import likeness
-from policy.rate import DatedRate, Rate
-from server.facts.reading import FactsFolders, read_facts
-from server.ledger.wire import GROUP
+from policy.equivalence import likeness
+from policy.facts import DatedRate, Rate, Tenant, User
+from server.facts.from_files import FactsFolders, read_facts
+from server.ledger.codec import GROUP
 
 DATA = Path(__file__).parents[2] / "data"
 QUARTER_MS = 15 * 60 * 1000

@@ -8,9 +8,9 @@ from callgate.v1 import authorization_pb2 as pb
 from number_facts import EMERGENCY
 from policy.decision import EmergencyGrant
 from policy.emergency import match_emergency
-from server.errors import InvalidRequest
-from server.translation.question import call_question
-from server.translation.wire import parse_question, serialize_answer
+from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.lenient import parse_question, serialize_answer
+from server.calls.messages.question import call_question
 
 WHOLE = pb.AuthorizeCallRequest(
     tenant_id="contoso",

@@ -7,9 +7,9 @@ from unittest.mock import Mock
 
 from grpc_health.v1 import health_pb2 as pb
 
-from server.health import LEDGER_SERVICE, HealthService
-from server.workers.channel import Family
-from server.workers.merging import left_behind, merged, metrics_of
+from server.app.workers.channel import Family
+from server.app.workers.merging import left_behind, merged, metrics_of
+from server.services.health import LEDGER_SERVICE, HealthService
 
 
 def page(granted: float, *, bridges: float = 0, ledger_up: float = 1) -> list[Family]:

@@ -13,7 +13,7 @@ from ledger_playing import play, simulate
 from ledgers import TENANT, ManualClock
 from server.ledger.keys import keys_of
 from server.ledger.redis_ledger import RedisLedger
-from server.store.embedded import find_binary
+from server.storage.redis.embedded import find_binary
 from unsteady import CutStore, FailingOver, MovingSlot, PatientStore
 
 # In the last one stores are killed.

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from deployments import Server, running_server_on_a_port
-from server.store import Store
-from server.store.embedded import find_binary
+from server.storage.redis import Store
+from server.storage.redis.embedded import find_binary
 from store_load import LIBRARY
 from stores import SINGLE, binaries
 

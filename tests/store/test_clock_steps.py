@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from scripted_store import scripted_store
-from server.store import Store, StoreClock, StoreUnavailable
+from server.storage.redis import Store, StoreClock, StoreUnavailable
 
 DAY_SECONDS = 86_400
 TOLERANCE_SECONDS = 300

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from deployments import Cluster, Server, running_cluster
-from server.store import Store, StoreRefused, WakeUps
-from server.store.embedded import find_binary
+from server.storage.redis import Store, StoreRefused, WakeUps
+from server.storage.redis.embedded import find_binary
 from store_load import LIBRARY, load, step, until_answered
 
 KEYS_TO_MOVE = 2_000

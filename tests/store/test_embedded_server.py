@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from server.store import EmbeddedServer, EmbeddedServerError, Store, StoreRefused, embedded
+from server.storage.redis import EmbeddedServer, EmbeddedServerError, Store, StoreRefused, embedded
 
 # Starts a server, tells its process, and waits to be killed.
 PARENT = """

@@ -7,8 +7,8 @@ import gc
 from typing import NoReturn
 
 from deployments import Server
-from server.store import Timeouts
-from server.store.entrance import Entrance
+from server.storage.redis import Timeouts
+from server.storage.redis.connector import Entrance
 
 TRIES = 60
 LOOKS = 200

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from server.store import StoreUnavailable
-from server.store.lane import IN_FLIGHT_LIMIT, Lane, ReplyError, pack
+from server.storage.redis import StoreUnavailable
+from server.storage.redis.lane import IN_FLIGHT_LIMIT, Lane, ReplyError, pack
 
 LATE_SECONDS = 0.05
 

@@ -13,9 +13,9 @@ import uvloop
 
 from deployments import Server, running_server_on_a_port
 from ports import reserve_port
-from server.store import Store, StoreUnavailable
-from server.store.lane import Lane
-from server.store.node import LONGEST_PAUSE_SECONDS, Node, NodeEvents
+from server.storage.redis import Store, StoreUnavailable
+from server.storage.redis.lane import Lane
+from server.storage.redis.node import LONGEST_PAUSE_SECONDS, Node, NodeEvents
 from stores import REDIS, binaries, needs_redis
 
 CERTIFICATES = Path(__file__).parents[1] / "support" / "certificates"

@@ -12,7 +12,7 @@ import pytest
 
 from deployments import Server, running_server_on_a_port
 from scripted_store import scripted_store
-from server.store import Store, StoreClock, StoreRefused, StoreUnavailable, Timeouts
+from server.storage.redis import Store, StoreClock, StoreRefused, StoreUnavailable, Timeouts
 from store_load import LIBRARY, load, step, until_answered
 
 BACK_SECONDS = 2.0

@@ -11,8 +11,8 @@ import pytest
 from redis.crc import key_slot
 
 from scripted_store import Script, scripted_store
-from server.store import Store, StoreUnavailable, Timeouts
-from server.store.routes import slot_of
+from server.storage.redis import Store, StoreUnavailable, Timeouts
+from server.storage.redis.routes import slot_of
 
 OK = b"+OK\r\n"
 KEY = "{p1}:x"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployments import Watched, running_sentinels
-from server.store import Store, StoreUnavailable, Timeouts
+from server.storage.redis import Store, StoreUnavailable, Timeouts
 from store_load import LIBRARY, load, step, until_answered
 
 # Until the sentinels promote the replica, on a busy machine.

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from deployments import Server
-from server.store import Store, WakeUps
-from server.store.wakeups import REST_SECONDS, UNTOLD_SECONDS
+from server.storage.redis import Store, WakeUps
+from server.storage.redis.wakeups import REST_SECONDS, UNTOLD_SECONDS
 
 BUSY, QUIET = "{p1}:journal", "{p2}:journal"
 MESSAGES = 300

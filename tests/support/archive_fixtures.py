@@ -15,7 +15,7 @@ import pytest
 
 from archives import Postgresql, postgresql_folder, running_postgresql
 from run_hooks import NO_POSTGRESQL
-from server.archive import Database
+from server.storage.sql.database import Database
 
 KINDS = ["sqlite", "postgresql"]
 _MIGRATED = "migrated"

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Table
 
-from policy.rate import Rate
+from policy.facts import Rate
 from server.archive import (
     AccountDescribed,
     ArchivedPurse,

@@ -11,21 +11,21 @@ from typing import Any, cast
 
 from callgate.v1 import authorization_pb2 as pb
 from policy.facts import Catalogue, Tenant
-from server.calls.quick import Asking, Quick
-from server.deadline import Deadline
-from server.decider import Decider
-from server.directory import Directory
-from server.facts import FactsKeeper, Snapshot
+from server.app.calls import advice_of
+from server.calls.authorize import Authorizer
+from server.calls.fast_path import FastPath, PendingReserve
+from server.calls.messages.question import call_question
+from server.calls.opening import Opening
+from server.facts import FactsInUse, Snapshot
+from server.facts.directory import Directory
 from server.ledger import LedgerUnavailable
+from server.ledger.deadline import Deadline
 from server.ledger.redis_ledger import RedisLedger
-from server.observation.metrics import Metrics
-from server.observation.records import Records
-from server.opening import Opening
+from server.observability.metrics import Metrics
+from server.observability.records import Records
 from server.settings import Settings
-from server.store import Store
-from server.store.lane import pack
-from server.translation.advice import advice_of
-from server.translation.question import call_question
+from server.storage.redis import Store
+from server.storage.redis.lane import pack
 
 _SECONDS = 10.0
 
@@ -51,7 +51,7 @@ class Sent:
         raise Silent
 
 
-class NobodyAsks(Asking):
+class NobodyAsks(PendingReserve):
     """A question that is never answered."""
 
     def remaining_seconds(self) -> float | None:
@@ -79,8 +79,8 @@ class BothWays:
         store = cast("Store", self.sent)
         clock = SimpleNamespace(now_ms=lambda: self.now_ms)
         ledger = RedisLedger(store, clock)
-        self.decider = Decider(
-            facts=cast("FactsKeeper", self.facts),
+        self.authorizer = Authorizer(
+            facts=cast("FactsInUse", self.facts),
             catching_up=cast("Any", None),
             ledger=ledger,
             ledger_is_up=lambda: True,
@@ -93,7 +93,7 @@ class BothWays:
             metrics=Metrics(),
             next_decision_id=lambda: self._decision,
         )
-        self.quick = Quick(self.decider, ledger, advice_of(Settings()))
+        self.quick = FastPath(self.authorizer, ledger, advice_of(Settings()))
 
     async def ask(self, request: pb.AuthorizeCallRequest) -> tuple[bytes | None, bytes]:
         """Ask both ways; return what each sends, None where the quick way leaves the question."""
@@ -102,6 +102,6 @@ class BothWays:
         is_quick = self.quick.ask(request, NobodyAsks())
         assert len(self.sent.commands) == is_quick
         with contextlib.suppress(Silent):
-            await self.decider.decide(call_question(request), None)
+            await self.authorizer.decide(call_question(request), None)
         *quick, long = self.sent.commands
         return (quick[0] if quick else None), long

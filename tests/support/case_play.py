@@ -17,6 +17,7 @@ from case_rows import (
 )
 from number_facts import a_rate
 from policy.admission import admit
+from policy.allowance import month
 from policy.decision import (
     Admission,
     Counter,
@@ -29,7 +30,6 @@ from policy.decision import (
 )
 from policy.emergency import match_emergency
 from policy.facts import Call, Catalogue, Facts, FundingModel
-from policy.month import month
 from policy.rating import charged_seconds, price_micros
 from server.ledger import (
     Answer,
@@ -41,7 +41,7 @@ from server.ledger import (
     Question,
     ReserveRequest,
 )
-from server.ledger.memory_ledger import MemoryLedger
+from server.ledger.model.ledger import MemoryLedger
 
 DECISION_ID = "decision00000000"
 FINGERPRINT = "f" * 43

@@ -12,14 +12,15 @@ from typing import Any
 from sqlalchemy import select
 
 from ledgers import ManualClock
-from server.archive import Archive, Database, outbox
-from server.archive.notice_settings import NoticeSettings, write_settings
-from server.archive.notice_tables import NOTICE_DELIVERIES, NOTICES
-from server.archive.outbox import Notice, NoticeKind
-from server.http import OutgoingHttp
-from server.notices.courier import LEASE_MS, Courier
-from server.notices.postman import Postman
-from server.settings.mail_server import MailServer, MailTls
+from server.archive import Archive
+from server.notices import outbox
+from server.notices.outbox import Notice, NoticeKind
+from server.notices.preferences import NoticeSettings, write_settings
+from server.notices.sender import LEASE_MS, Sender
+from server.notices.smtp import MailServer, MailTls, SmtpClient
+from server.notices.tables import NOTICE_DELIVERIES, NOTICES
+from server.storage.sql.database import Database
+from server.transport.http import OutgoingHttp
 
 SENDER = "callgate@callgate.test"
 BILLING = "billing@contoso.test"
@@ -35,12 +36,12 @@ class PostRoom:
     port: int = 1
     clock: ManualClock = field(default_factory=ManualClock)
 
-    def courier(self, database: Database | None = None) -> Courier:
+    def courier(self, database: Database | None = None) -> Sender:
         mail_server = MailServer("127.0.0.1", self.port, MailTls.NEVER)
-        return Courier(
+        return Sender(
             database=database or self.database,
             now_ms=self.clock.now_ms,
-            postman=Postman(mail_server, SENDER),
+            postman=SmtpClient(mail_server, SENDER),
             outgoing=OutgoingHttp(("127.0.0.1",), timeout_seconds=2),
             webhook_key=MASTER,
         )
@@ -83,7 +84,7 @@ def sqlite_file(folder: Path) -> str:
     return f"sqlite:///{folder}/archive.sqlite"
 
 
-async def work(courier: Courier) -> None:
+async def work(courier: Sender) -> None:
     """Let a courier do all that it does, once."""
     await courier.address()
     await courier.send_mails()

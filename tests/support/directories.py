@@ -14,19 +14,19 @@ from sqlalchemy import Connection, select
 from archives import TIME_MS
 from callgate.v1 import directory_pb2 as pb
 from fact_files import FactFiles
-from server.archive import AuditTrail, Database
-from server.archive.access_tables import AUDIT_TRAIL
-from server.archive.directory_imports import Import
-from server.archive.directory_rows import Shelf
-from server.catalogue import CatalogueFiles, read_catalogue
-from server.directory.bodies import ItemKind
-from server.directory.differences import Differences
-from server.directory.imported import ImportedTenant, read_imported_users
-from server.directory.importing import Importer
-from server.directory_service.changing import Changes, Wanted
-from server.directory_service.transfer import export_texts
-from server.directory_service.wire import ITEMS, TENANT, mask_of
-from server.factfiles.problems import Problems
+from server.facts.catalogue import CatalogueFiles, read_catalogue
+from server.facts.directory.bodies import ItemKind
+from server.facts.directory.differences import Differences
+from server.facts.directory.import_file import ImportedTenant, read_imported_users
+from server.facts.directory.import_rows import Import
+from server.facts.directory.importing import Importer
+from server.facts.directory.rows import Shelf
+from server.facts.files.problems import Problems
+from server.services.directory.changes import Changes, Wanted
+from server.services.directory.messages import ITEMS, TENANT, mask_of
+from server.services.directory.transfer import export_texts
+from server.storage.sql.audit import AUDIT_TRAIL, AuditTrail
+from server.storage.sql.database import Database
 
 USERS = ItemKind.USER
 ACCOUNTS = ItemKind.RESOURCE_ACCOUNT

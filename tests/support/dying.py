@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from server.store.embedded import die_with_parent
+from server.storage.redis.embedded import die_with_parent
 
 
 def die_with_us() -> Callable[[], None] | None:

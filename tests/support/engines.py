@@ -27,7 +27,7 @@ from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
 from callgate.v1.credits_pb2_grpc import CreditServiceStub
 from dying import Mortal
 from forks import Launch, Process, run_forked
-from server.store.embedded import find_binary
+from server.storage.redis.embedded import find_binary
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0

@@ -14,6 +14,7 @@ from policy.facts import (
     Capability,
     Catalogue,
     ConferenceScope,
+    DatedRate,
     EmergencyNumbers,
     Facts,
     FundingModel,
@@ -31,7 +32,6 @@ from policy.facts import (
 )
 from policy.licence import Sku, find_plan, unfold
 from policy.pools import pool_sizes
-from policy.rate import DatedRate
 
 # 2026-11-15T12:00:00Z.
 NOW_MS = 1_794_744_000_000

@@ -43,13 +43,11 @@ def main() -> None:
 
 def import_engine() -> None:
     """Import what an engine imports at its start, a keeper, and the doctor."""
-    from server import doctor  # noqa: F401 -- For what comes with it.
-    from server.app import process  # noqa: F401 -- Likewise.
 
 
 def _become(order: dict[str, Any], parent: int) -> None:
     """Be a process as a terminal would have started it."""
-    from server.store.embedded import die_with_parent
+    from server.storage.redis.embedded import die_with_parent
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

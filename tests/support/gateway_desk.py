@@ -9,9 +9,9 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from callgate.client.desk import Desk
 from callgate.client.emergency import EmergencyNumbers
-from callgate.client.own_rules import FailClosed, FirstQuestion, OwnRules
+from callgate.client.endings import Desk
+from callgate.client.fallback import FailClosed, FirstQuestion, OwnRules
 from callgate.client.reports import Reports
 from callgate.errors import CallgateError, NoAnswer
 from callgate.v1 import authorization_pb2 as pb

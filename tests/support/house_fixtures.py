@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from keepers import House
-from server.archive import Archive, Database
-from server.archive.watch import Watcher
-from server.store import Store
-from server.store.embedded import find_binary
+from server.archive import Archive
+from server.archive.archive import Watcher
+from server.storage.redis import Store
+from server.storage.redis.embedded import find_binary
+from server.storage.sql.database import Database
 from stores import empty, running_server
 
 

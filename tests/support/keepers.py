@@ -12,20 +12,19 @@ from sqlalchemy import Connection
 
 from ledgers import ManualClock, a_question, an_account
 from policy.decision import CreditsPurse, PayerKind, PoolPurse, Purse
-from policy.rate import Rate
-from server.archive import AccountImage, Archive, Database, SoughtCall
-from server.keeper.figures import Figures
-from server.keeper.keeper import Keeper
-from server.keeper.parts import KeeperParts
-from server.keeper.rebuild import Rebuild
-from server.keeper.recovery import Recovery
+from policy.facts import Rate
+from server.archive import AccountImage, Archive, SoughtCall
+from server.archive.keeper.figures import Figures
+from server.archive.keeper.keeper import Keeper, KeeperParts
+from server.archive.keeper.rebuild import Rebuild, Recovery
 from server.ledger import Answer, Balance, ReserveRequest, Use
-from server.ledger.journal import JournalReader
-from server.ledger.keeping import Keeping
+from server.ledger.decision_context import AskedCall, DecisionContext, ToldPurse, pack
+from server.ledger.journal.entries import JournalReader
 from server.ledger.keys import partition_of
+from server.ledger.maintenance import Keeping
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
-from server.translation.context import AskedCall, CallContext, ToldPurse, pack
+from server.storage.redis import Store
+from server.storage.sql.database import Database
 
 Result = TypeVar("Result")
 
@@ -36,7 +35,7 @@ JOURNAL_MAX_ENTRIES = 1_000
 
 def context_of(*purses: Purse) -> tuple[str, ...]:
     """Describe a call of adele to Rome as an answer's context does."""
-    described = CallContext(
+    described = DecisionContext(
         payer_kind=PayerKind.USER,
         account_id="adele",
         called_number="+390612345678",

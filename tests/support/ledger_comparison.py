@@ -9,11 +9,11 @@ from typing import Any
 from policy.decision import CreditsPurse, PoolPurse
 from server.ledger import Ledger
 from server.ledger.keys import keys_of, partition_keys, pool_field, spend_field
-from server.ledger.memory_account import Account
-from server.ledger.memory_call import ModelCall
-from server.ledger.memory_ledger import MemoryLedger
+from server.ledger.model.account import Account
+from server.ledger.model.call import ModelCall
+from server.ledger.model.ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
-from server.ledger.store_call import pairs
+from server.ledger.store_calls import pairs
 
 SUMS = (
     "available",

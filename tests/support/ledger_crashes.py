@@ -14,13 +14,13 @@ from random import Random
 
 from engines import OwnRedis
 from server.ledger import Balance
-from server.ledger.journal import JournalReader
-from server.ledger.keeping import JournalEnd, Keeping, RestoredAccount, RestoredLot
+from server.ledger.journal.entries import JournalReader
 from server.ledger.keys import partition_of
-from server.ledger.memory_account import Account
-from server.ledger.memory_ledger import MemoryLedger
+from server.ledger.maintenance import JournalEnd, Keeping, RestoredAccount, RestoredLot
+from server.ledger.model.account import Account
+from server.ledger.model.ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
+from server.storage.redis import Store
 from stores import binaries
 
 LOST_REPLIES = 0.1

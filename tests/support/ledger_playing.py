@@ -17,10 +17,11 @@ from ledger_comparison import (
 from ledger_crashes import Crashes
 from ledger_history import STEPS, TENANTS, History, Step, outcome_of
 from ledgers import ManualClock
-from server.ledger.keys import call_reference, expiry_member, partition_of
-from server.ledger.memory_ledger import MemoryLedger
+from server.ledger.keys import expiry_member, partition_of
+from server.ledger.model.ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store, Timeouts
+from server.storage.redis import Store, Timeouts
+from server.storage.redis.references import call_reference
 from stores import empty
 from unsteady import PatientStore
 

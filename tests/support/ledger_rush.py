@@ -8,7 +8,7 @@ from multiprocessing import get_context
 
 from ledgers import ask
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store, StoreClock
+from server.storage.redis import Store, StoreClock
 
 PROCESSES = 4
 

@@ -16,7 +16,7 @@ from policy.decision import (
     Reason,
     SpendLimit,
 )
-from policy.rate import Rate
+from policy.facts import Rate
 from server.ledger import CallKey, ExtendRequest, Ledger, OpenAccount, Question, ReserveRequest
 
 START_MS = 1_800_000_000_000

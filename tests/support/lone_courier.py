@@ -6,19 +6,18 @@ import asyncio
 import sys
 import time
 
-from server.archive import Database
-from server.http import OutgoingHttp
-from server.notices.courier import Courier
-from server.notices.postman import Postman
-from server.settings.mail_server import MailServer, MailTls
+from server.notices.sender import Sender
+from server.notices.smtp import MailServer, MailTls, SmtpClient
+from server.storage.sql.database import Database
+from server.transport.http import OutgoingHttp
 
 
 async def work(url: str, port: int) -> None:
     """Send what waits, until killed."""
-    courier = Courier(
+    courier = Sender(
         database=Database(url),
         now_ms=lambda: time.time_ns() // 1_000_000,
-        postman=Postman(MailServer("127.0.0.1", port, MailTls.NEVER), "callgate@callgate.test"),
+        postman=SmtpClient(MailServer("127.0.0.1", port, MailTls.NEVER), "callgate@callgate.test"),
         outgoing=OutgoingHttp(),
         webhook_key=b"",
     )

@@ -7,8 +7,7 @@ from typing import Any
 
 from policy.destination import WORLD, Destination, NumberClass
 from policy.emergency import name_services
-from policy.facts import Catalogue, EmergencyNumbers
-from policy.rate import DatedRate, Rate
+from policy.facts import Catalogue, DatedRate, EmergencyNumbers, Rate
 
 LONGEST_PREFIX = 7
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from aiohttp import ClientSession, web
 
-from server.http import WebhookKey
-from server.payments import Charged, Declined, Pending, Result
-from server.payments.billing import event_body
-from server.payments.units import ISO_4217, STRIPE
+from server.funding.providers import Charged, Declined, Pending, Result
+from server.funding.providers.billing import event_body
+from server.funding.providers.minor_units import ISO_4217, STRIPE
+from server.transport.http import WebhookKey
 
 KEY = WebhookKey(b"a secret of twenty-four bytes")
 STRIPE_SECRET = "whsec_of_stripe"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from server.ledger.record import CallRecord
-from server.store import Store
+from server.ledger.codec import CallRecord
+from server.storage.redis import Store
 
 LINES = CallRecord._fields
 

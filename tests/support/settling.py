@@ -18,7 +18,7 @@ from keepers import context_of
 from ledgers import ManualClock, a_question, credits_
 from server.ledger import Question, ReserveRequest
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
+from server.storage.redis import Store
 
 SECONDS = 60
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from server.store import Store, StoreUnavailable
+from server.storage.redis import Store, StoreUnavailable
 
 WORKERS = 16
 # A step tells the question, so that an answer of another one shows, and counts itself.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from server.store import EmbeddedServer, Store
-from server.store.embedded import find_binary
+from server.storage.redis import EmbeddedServer, Store
+from server.storage.redis.embedded import find_binary
 
 VALKEY, REDIS = "valkey", "redis"
 # What only Redis 7.0 can show; skipped where it is not installed, run alone by `make test-redis7`.

@@ -23,28 +23,28 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from ledgers import ManualClock
 from policy.facts import Catalogue, Tenant
+from server.app.calls import CallServices, assemble_verbs
 from server.archive import Archive, ArchivedCall, SoughtCall
-from server.authorization import Authorization
-from server.calls.assembling import Surroundings, assemble_verbs
-from server.calls.quick import Quick
-from server.calls.verbs import Verbs
-from server.control import Control, Following, Standings
-from server.directory import Directory
-from server.facts import FactsKeeper, Snapshot
-from server.journal import JournalSource, Tailer
+from server.calls.fast_path import FastPath
+from server.calls.handlers import CallHandlers
+from server.calls.load_shedding import LoadShedder, Waiting
+from server.calls.opening import Opening
+from server.facts import FactsInUse, Snapshot
+from server.facts.directory import Directory
 from server.ledger import Balance, OpenAccount
-from server.ledger.bridges import NewestStreams
-from server.ledger.calls import CallReader
+from server.ledger.estimates import RoomReader
+from server.ledger.journal import JournalSource, Tailer
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
-from server.ledger.rooms import RoomReader
-from server.load import Load, Waiting
-from server.observation.masks import Masks
-from server.observation.metrics import Metrics
-from server.observation.records import Records
-from server.opening import Opening
+from server.ledger.running_calls import CallReader
+from server.observability.masks import Masks
+from server.observability.metrics import Metrics
+from server.observability.records import Records
+from server.services.authorization import Authorization
+from server.services.bridge_stream import Control, Following, Standings
+from server.services.bridge_stream.newest import NewestStreams
 from server.settings import Settings
-from server.store import Store, WakeUps
+from server.storage.redis import Store, WakeUps
 from server.transport import TransportName, TransportOptions, TransportServer, make_server
 from serving import OWN_CONNECTION
 
@@ -55,7 +55,7 @@ _call_ids = (f"call-{number}@bridge" for number in itertools.count())
 
 
 class FixedFacts:
-    """The facts in use, as a test puts them there; stands in for `FactsKeeper`."""
+    """The facts in use, as a test puts them there; stands in for `FactsInUse`."""
 
     def __init__(self, *tenants: Tenant, catalogue: Catalogue | None = None) -> None:
         catalogue = catalogue or fact_builders.a_catalogue()
@@ -135,7 +135,7 @@ class Switchboard:
 
     async def journal(self, tenant_id: str = "contoso") -> list[str]:
         """List the kinds of the entries of a partition, the oldest first."""
-        from server.ledger.journal import JournalReader
+        from server.ledger.journal.entries import JournalReader
 
         entries = await JournalReader(self.store).read(partition_of(tenant_id))
         return [entry.kind for entry in entries]
@@ -148,8 +148,8 @@ class Switchboard:
         source = JournalSource(self.store, None)
         tailer = Tailer(source, WakeUps(self.url))
         standings = Standings(NewestStreams(self.store))
-        following = Following(tailer, RoomReader(self.store), verbs.decider, verbs.advice)
-        quick = Quick(verbs.decider, self.ledger, verbs.advice)
+        following = Following(tailer, RoomReader(self.store), verbs.authorizer, verbs.advice)
+        quick = FastPath(verbs.authorizer, self.ledger, verbs.advice)
         control = Control(verbs, standings, following, quick)
         Authorization(verbs, control, quick, metrics).register(inner)
         port = inner.add_insecure_port("127.0.0.1:0")
@@ -166,12 +166,12 @@ class Switchboard:
                 duty.cancel()
             await asyncio.gather(*duties, return_exceptions=True)
 
-    def _verbs(self) -> tuple[Verbs, Metrics]:
+    def _verbs(self) -> tuple[CallHandlers, Metrics]:
         metrics = Metrics()
-        facts = cast("FactsKeeper", self.facts)
+        facts = cast("FactsInUse", self.facts)
         masks = Masks(b"key", digits=4, accounts=False)
         verbs = assemble_verbs(
-            Surroundings(
+            CallServices(
                 settings=self.settings,
                 facts=facts,
                 ledger=self.ledger,
@@ -179,7 +179,7 @@ class Switchboard:
                 journal_is_full=self.full.__contains__,
                 calls=CallReader(self.store),
                 find_archived=(self.real_archive or self.archive).find_call,
-                load=Load(Waiting(self.store.waiting, self.store.oldest_seconds), SECONDS),
+                load=LoadShedder(Waiting(self.store.waiting, self.store.oldest_seconds), SECONDS),
                 records=Records(str(self.folder / "records"), masks, most=1_000),
                 metrics=metrics,
                 now_ms=self.clock.now_ms,
@@ -197,7 +197,7 @@ class Served:
 
     target: str
     inner: TransportServer
-    verbs: Verbs
+    verbs: CallHandlers
     standings: Standings
     channels: list[grpc.aio.Channel] = field(default_factory=list)
 

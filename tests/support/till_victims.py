@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from keepers import Gate
-from server.payments import Charge, PaymentEvent, Payments, Result
-from server.payments.units import Counting
+from server.funding.providers import Charge, PaymentEvent, Payments, Result
+from server.funding.providers.minor_units import Counting
 
 
 @dataclass(slots=True)

@@ -9,21 +9,21 @@ from typing import Any
 from sqlalchemy import select
 
 from keepers import House, drained
-from server.archive import AuditTrail, FundingRow
-from server.archive.charges import ChargeRow, list_charges
-from server.archive.funding import hold_funding, read_funding, save_funding
-from server.archive.notice_tables import NOTICES
-from server.archive.requests import FundingRequest
 from server.funding.applying import Kind
+from server.funding.auto_recharge import Burst, Recharging
+from server.funding.charge_rows import ChargeRow, list_charges
 from server.funding.charging import BackOff, Charging
-from server.funding.finishing import Finishing
-from server.funding.recharging import Burst, Recharging
-from server.funding.rules import PurchaseRules, require_purchase
-from server.funding.treasury import Asked, Treasury
-from server.http import WebhookKey
+from server.funding.funding_rows import FundingRow, hold_funding, read_funding, save_funding
+from server.funding.providers import Payments
+from server.funding.providers.simulated import Rehearsal
+from server.funding.purchase_rules import PurchaseRules, require_purchase
+from server.funding.request_rows import FundingRequest
+from server.funding.requests import Asked, FundingRequests
+from server.funding.unfinished import Finishing
 from server.ledger import DirectDebit, TopUp
-from server.payments import Payments
-from server.payments.rehearsal import Rehearsal
+from server.notices.tables import NOTICES
+from server.storage.sql.audit import AuditTrail
+from server.transport.http import WebhookKey
 
 UNIT = 1_000_000
 HOUR_MS = 3_600_000
@@ -44,8 +44,8 @@ class Till:
     burst: Burst = BURST
 
     @property
-    def treasury(self) -> Treasury:
-        return Treasury(
+    def funding_requests(self) -> FundingRequests:
+        return FundingRequests(
             self.house.archive.database,
             self.house.ledger,
             AuditTrail(self.house.clock.now_ms),
@@ -76,7 +76,7 @@ class Till:
     def finishing(self) -> Finishing:
         return Finishing(
             self.house.archive.database,
-            self.treasury,
+            self.funding_requests,
             self.house.ledger,
             self.house.clock.now_ms,
         )
@@ -113,7 +113,7 @@ class Till:
     async def top_up(self, request_id: str, micros: int, **changes: Any) -> FundingRequest:
         """Ask for a top-up as the service does."""
         asked = a_top_up(request_id, micros, **changes)
-        return await self.treasury.purchase(
+        return await self.funding_requests.purchase(
             asked,
             lambda row, balance: require_purchase(
                 row, micros, balance, currency="USD", rules=self.rules

@@ -28,7 +28,7 @@ from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
 from callgate.v1.credits_pb2_grpc import CreditServiceStub
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
-from server.store import Store
+from server.storage.redis import Store
 from torture_victims import Victims, tortured_store
 from torture_world import (
     CATALOGUE,

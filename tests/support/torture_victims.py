@@ -16,7 +16,7 @@ from engines import OwnRedis
 from forks import Process, run_forked
 from ports import reserve_port
 from server.ledger.keys import partition_keys, partition_of
-from server.store.embedded import find_binary
+from server.storage.redis.embedded import find_binary
 
 LONGEST_ABSENCE_SECONDS = 0.3
 SERVERS = 2

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from deployments import Cluster, Watched
-from server.store import Store, StoreUnavailable
-from server.store.lane import Argument, Reply
+from server.storage.redis import Store, StoreUnavailable
+from server.storage.redis.lane import Argument, Reply
 
 PATIENCE_SECONDS = 60.0
 _ASK_AGAIN_SECONDS = 0.02

@@ -20,8 +20,8 @@ from raw_http2 import (
     request_fields,
 )
 from server.transport import AddressUnusable, TransportOptions, make_server
-from server.transport.context import CallContext
 from server.transport.listeners import bind
+from server.transport.servicer_context import ServicerContext
 from server.transport.stream import Stream
 from serving import OWN_CONNECTION, Served, eventually, only_nghttp2, serving
 
@@ -403,5 +403,5 @@ async def test_a_connection_that_served_much_holds_nothing_more(transport: Any) 
         served.servicer.contexts.clear()
         gc.collect()
 
-        held = [thing for thing in gc.get_objects() if isinstance(thing, Stream | CallContext)]
+        held = [thing for thing in gc.get_objects() if isinstance(thing, Stream | ServicerContext)]
         assert held == []

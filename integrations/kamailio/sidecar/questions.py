@@ -6,12 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from callgate import (
-    AuthorizeCallRequest,
-    ForwardedCall,
-    ServiceNumberCall,
-    UserCall,
-)
+from callgate import AuthorizeCallRequest, ForwardedCall, ServiceNumberCall, UserCall
 from integrations.kamailio.sidecar.addresses import (
     Address,
     address_of,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -76,3 +77,12 @@ class Channel:
             while line := await self._reader.readline():
                 if line.endswith(b"\n"):  # Else its end died with who said it.
                     yield line
+
+
+@dataclass(slots=True)
+class Shared:
+    """Which worker this is, where it listens if not by itself, and what the others say."""
+
+    number: int
+    listener: socket.socket | None = None
+    others: Others = field(default_factory=lambda: Others(True, True, []))

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from server.store.embedded import die_with_parent
-from server.workers.channel import Channel, Family, Others, Report
-from server.workers.merging import left_behind, merged
+from server.app.workers.channel import Channel, Family, Others, Report
+from server.app.workers.merging import left_behind, merged
+from server.storage.redis.embedded import die_with_parent
 
 # The first time it is started again at once; each next time later, unless it lived for long.
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0

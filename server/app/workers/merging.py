@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from server.workers.channel import Family
+from server.app.workers.channel import Family
 
 # A figure that is as bad as the worst of them; all others add up.
 _WORST = frozenset({"callgate_ledger_up"})

@@ -13,14 +13,14 @@ from typing import Any, Self
 
 import uvloop
 
-from server.ground import lay_ground
+from server.app.embedded import lay_ground
+from server.app.workers.channel import Family, Others
+from server.app.workers.child import Spawn, Worker
+from server.app.workers.merging import merged
 from server.settings import ENVIRONMENT_PREFIX, Settings
-from server.store import EmbeddedServerError
+from server.storage.redis import EmbeddedServerError
 from server.transport import AddressUnusable
 from server.transport.listeners import bind, unix_path
-from server.workers.channel import Family, Others
-from server.workers.merging import merged
-from server.workers.worker import Spawn, Worker
 
 EXIT_CANNOT_START = 1
 

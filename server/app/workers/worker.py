@@ -10,14 +10,13 @@ from functools import partial
 
 import uvloop
 
-from server.app.figures import own_families
-from server.app.parts import Engine
+from server.app.background import go_on
+from server.app.engine import Engine
+from server.app.http_page import own_families
 from server.app.process import CANNOT_START, EXIT_CANNOT_START, serve_until_stopped
-from server.duties import go_on
-from server.health import ACCOUNTS_SERVICE, LEDGER_SERVICE
+from server.app.workers.channel import Channel, Report, Shared
+from server.services.health import ACCOUNTS_SERVICE, LEDGER_SERVICE
 from server.settings import Settings
-from server.workers.channel import Channel, Report
-from server.workers.shared import Shared
 
 _REPORT_SECONDS = 1.0
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from server.archive import AccountImage, EntryUnfit, PaidCall, Position
-from server.keeper.drain import ArchiveBehind, PartitionLost, following
-from server.keeper.parts import KeeperParts
-from server.keeper.reading import EntryUnknown, read_entry
-from server.keeper.rebuild import RebuildOvertaken
-from server.ledger.audit import (
+from server.archive.keeper.drain import ArchiveBehind, PartitionLost, following
+from server.archive.keeper.entries import EntryUnknown, read_entry
+from server.archive.keeper.keeper import KeeperParts
+from server.archive.keeper.rebuild import RebuildOvertaken
+from server.ledger.journal.entries import JournalEntry
+from server.ledger.partition_audit import (
     AuditedAccount,
     Auditor,
     PartitionAudit,
     PartitionBusy,
     RememberedCall,
 )
-from server.ledger.journal import JournalEntry
-from server.store import TOLERANCE_SECONDS
+from server.storage.redis import TOLERANCE_SECONDS
 
 _PAGE = 10_000
 _MS = 1_000

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from server.archive import Archive, CallChange, Entry, Position, PositionMoved
-from server.keeper.reading import read_entry
-from server.ledger.journal import JournalEntry, JournalReader
-from server.ledger.keeping import Keeping
-from server.ledger.keys import call_key, call_reference, other_gateway_key
-from server.ledger.questions import CallKey
+from server.archive.keeper.entries import read_entry
+from server.ledger.journal.entries import JournalEntry, JournalReader
+from server.ledger.keys import call_key, other_gateway_key
+from server.ledger.maintenance import Keeping
+from server.ledger.requests import CallKey
+from server.storage.redis.references import call_reference
 
 # Entries of one transaction: enough to be cheap, few enough to be soon over.
 BATCH = 1_000

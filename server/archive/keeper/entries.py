@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from policy.decision import PayerKind
-from policy.rate import Rate
+from policy.facts import Rate
 from server.archive import (
     AccountDescribed,
     AccountFrozen,
@@ -25,10 +25,10 @@ from server.archive import (
     PurseUse,
     Refund,
 )
-from server.ledger.journal import JournalEntry
+from server.ledger.codec import GROUP, PURSE, UNIT
+from server.ledger.decision_context import DecisionContext, ToldPurse, unpack
+from server.ledger.journal.entries import JournalEntry
 from server.ledger.keys import tenant_of
-from server.ledger.wire import GROUP, PURSE, UNIT
-from server.translation.context import CallContext, ToldPurse, unpack
 
 _CALL_STATES = {
     "reserved": CallState.LIVE,
@@ -101,7 +101,7 @@ def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
     )
 
 
-def _read_purses(text: str, context: CallContext) -> tuple[ArchivedPurse, ...]:
+def _read_purses(text: str, context: DecisionContext) -> tuple[ArchivedPurse, ...]:
     texts = text.split(PURSE) if text else []
     told: Sequence[ToldPurse | None] = context.purses
     if len(told) != len(texts):
@@ -114,7 +114,7 @@ def _read_purses(text: str, context: CallContext) -> tuple[ArchivedPurse, ...]:
 
 
 def _read_purse(
-    parts: Sequence[str], told: ToldPurse | None, context: CallContext
+    parts: Sequence[str], told: ToldPurse | None, context: DecisionContext
 ) -> ArchivedPurse:
     capability = told.capability if told else ""
     match parts[0]:
@@ -165,7 +165,7 @@ def _rows(text: str) -> list[list[str]]:
     return [row.split(UNIT) for row in text.split(PURSE)] if text else []
 
 
-def _describe(context: CallContext) -> CallDescription:
+def _describe(context: DecisionContext) -> CallDescription:
     inbound = _INBOUND.search(context.call_type) is not None
     is_user = context.payer_kind in _PEOPLE
     same_country = context.country == context.location

@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from server.archive import ArchiveUnavailable, EntryUnfit, Position, PositionMoved
-from server.keeper.drain import BATCH, ArchiveBehind, Drain, PartitionLost
-from server.keeper.figures import Figures
-from server.keeper.parts import KeeperParts
-from server.keeper.reading import EntryUnknown
-from server.keeper.rebuild import RebuildOvertaken
-from server.keeper.sweep import Sweep
-from server.ledger import LedgerDamaged, LedgerUnavailable
+from server.archive import Archive, EntryUnfit, Position, PositionMoved
+from server.archive.keeper.drain import BATCH, ArchiveBehind, Drain, PartitionLost
+from server.archive.keeper.entries import EntryUnknown
+from server.archive.keeper.figures import Figures
+from server.archive.keeper.rebuild import Rebuild, RebuildOvertaken
+from server.ledger import Ledger, LedgerDamaged, LedgerUnavailable
+from server.ledger.journal.entries import JournalReader
+from server.ledger.maintenance import Keeping
+from server.storage.sql.errors import ArchiveUnavailable
 
 # Who does not renew its lease for this long is taken for dead.
 LEASE_MS = 10_000
@@ -212,3 +214,42 @@ class Keeper:
             await duty()
         except (LedgerUnavailable, ArchiveUnavailable, LedgerDamaged) as error:
             _log.debug("A round ended early: %s", error)
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperParts:
+    """What a keeper works with."""
+
+    ledger: Ledger
+    journal: JournalReader
+    keeping: Keeping
+    archive: Archive
+    rebuild: Rebuild
+    now_ms: Callable[[], int]
+
+
+# A tally outlives its month by this many others.
+MONTHS_KEPT = 2
+_MONTHS = 12
+_MS_PER_SECOND = 1_000
+
+
+class Sweep:
+    """Sweeps old tallies. Safe to repeat: a tally that holds something stays."""
+
+    def __init__(self, keeping: Keeping, now_ms: Callable[[], int]) -> None:
+        self._keeping = keeping
+        self._now_ms = now_ms
+
+    async def sweep(self, partitions: Iterable[int]) -> None:
+        """Do one round over the accounts of these partitions."""
+        oldest = oldest_period(self._now_ms())
+        for partition in partitions:
+            await self._keeping.sweep(partition, oldest)
+
+
+def oldest_period(now_ms: int) -> str:
+    """Name the oldest month whose tallies are kept."""
+    now = datetime.fromtimestamp(now_ms / _MS_PER_SECOND, UTC)
+    months = now.year * _MONTHS + now.month - 1 - MONTHS_KEPT
+    return f"{months // _MONTHS:04d}-{months % _MONTHS + 1:02d}"

@@ -5,11 +5,19 @@ from __future__ import annotations
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import Check
 from policy.facts import CallKind
-from policy.kinds import TRAITS
+from policy.payer import TRAITS
+from server.calls.messages.advice import Advice
+from server.calls.messages.parts import (
+    add_usage,
+    purse_at,
+    set_grant,
+    set_money,
+    set_payer,
+    set_refusal,
+    set_time,
+)
 from server.ledger import Answer
-from server.translation.advice import Advice
-from server.translation.context import CallContext
-from server.translation.parts import set_grant, set_payer, set_refusal, set_time
+from server.ledger.decision_context import DecisionContext
 
 _MICROS_PER_UNIT = 1_000_000
 
@@ -35,7 +43,7 @@ def explanation_bytes(checks: tuple[Check, ...], remedy: str) -> bytes:
 
 
 def authorize_response(
-    answer: Answer, context: CallContext, tenant_id: str, *, advice: Advice
+    answer: Answer, context: DecisionContext, tenant_id: str, *, advice: Advice
 ) -> pb.AuthorizeCallResponse:
     """Build the whole answer to a question about one of `tenant_id`'s calls.
 
@@ -71,7 +79,7 @@ def authorize_response(
 
 
 def _set_grant(
-    response: pb.AuthorizeCallResponse, answer: Answer, context: CallContext, *, advice: Advice
+    response: pb.AuthorizeCallResponse, answer: Answer, context: DecisionContext, *, advice: Advice
 ) -> None:
     response.failure_handling.CopyFrom(advice.failure_handling)
     set_grant(response.grant, answer, context, advice=advice)
@@ -79,7 +87,7 @@ def _set_grant(
         response.dial = context.called_number
 
 
-def _ledger_check(answer: Answer, context: CallContext, advice: Advice) -> pb.Check:
+def _ledger_check(answer: Answer, context: DecisionContext, advice: Advice) -> pb.Check:
     """Tell the last check: what the purses that may pay had, in the order they were asked."""
     purses = " ".join(purse.pool_id or purse.kind for purse in context.purses)
     if answer.reason is not None:
@@ -91,10 +99,59 @@ def _ledger_check(answer: Answer, context: CallContext, advice: Advice) -> pb.Ch
     )
 
 
-def _remedy(answer: Answer, context: CallContext, advice: Advice) -> str:
+def _remedy(answer: Answer, context: DecisionContext, advice: Advice) -> str:
     """Say what would turn the ledger's no into a yes; the rules say it of theirs."""
     if answer.shortfall_micros > 0:
         units, micros = divmod(answer.shortfall_micros, _MICROS_PER_UNIT)
         return f"Top up at least {units}.{micros:06d} {context.currency}."
     assert answer.reason is not None
     return advice.suggestions[answer.reason].remedy
+
+
+_LIVE = "live"
+
+
+def extend_response(
+    answer: Answer, context: DecisionContext, *, advice: Advice
+) -> pb.ExtendCallResponse:
+    """Build the answer to a report that asked for more."""
+    response = pb.ExtendCallResponse(
+        decision_id=answer.decision_id, superseded=answer.superseded, late=answer.late
+    )
+    set_time(response.decide_time, answer.decide_time_ms)
+    for use in answer.uses:
+        add_usage(response.usages.add(), use, context)
+    if answer.reason is not None:
+        set_refusal(response.refusal, answer, context, advice=advice)
+    elif answer.state == _LIVE:
+        response.failure_handling.CopyFrom(advice.failure_handling)
+        set_grant(response.grant, answer, context, advice=advice)
+    return response
+
+
+def settle_response(answer: Answer, context: DecisionContext) -> pb.SettleCallResponse:
+    """Build the answer to the end of a call."""
+    response = pb.SettleCallResponse(
+        decision_id=answer.decision_id, superseded=answer.superseded, late=answer.late
+    )
+    for use in answer.uses:
+        add_usage(response.usages.add(), use, context)
+    response.overrun_duration.SetInParent()
+    # Of a call that was never granted nobody may have paid a second: that is all beyond it.
+    response.overrun_duration.seconds = max(answer.overrun_seconds, answer.unpaid_seconds)
+    if answer.unpaid_micros:
+        set_money(response.uncollected, answer.unpaid_micros, context.currency)
+    set_time(response.settle_time, answer.decide_time_ms)
+    return response
+
+
+def release_response(answer: Answer, context: DecisionContext) -> pb.ReleaseCallResponse:
+    """Build the answer to the end of a call that nobody answered."""
+    response = pb.ReleaseCallResponse(decision_id=answer.decision_id, superseded=answer.superseded)
+    # The segments of an answer that ended a call are those it gave back.
+    credits_ = [s for s in answer.segments if purse_at(context, s.purse_index).kind == "credits"]
+    if credits_ and not answer.superseded:
+        held_micros = sum(segment.held_micros for segment in credits_)
+        set_money(response.released, held_micros, context.currency)
+    set_time(response.release_time, answer.decide_time_ms)
+    return response

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import Reason
+from server.calls.messages.advice import Advice
+from server.calls.messages.parts import set_payer, set_price, set_reason, set_segments
 from server.ledger import Segment
-from server.translation.advice import Advice
-from server.translation.context import CallContext
-from server.translation.parts import set_payer, set_price, set_reason, set_segments
+from server.ledger.decision_context import DecisionContext
 
 _MS = 1_000
 _NANOS_PER_MS = 1_000_000
@@ -54,7 +54,7 @@ class Hold(NamedTuple):
 class KeptAnswer:
     """The answers to calls that are placed and decided alike; `context` is that of any of them."""
 
-    def __init__(self, context: CallContext, tenant_id: str, *, advice: Advice) -> None:
+    def __init__(self, context: DecisionContext, tenant_id: str, *, advice: Advice) -> None:
         self._context = context
         payer, part = pb.Payer(), pb.AuthorizeCallResponse()
         set_payer(payer, context._replace(account_id=""), tenant_id)

@@ -9,7 +9,15 @@ from google.protobuf.duration_pb2 import Duration
 
 from policy.rating import MAX_WHOLE_NUMBER
 from policy.spelling import drop_parameters
-from server.errors import InvalidRequest
+
+
+class InvalidRequest(Exception):
+    """A field of the question cannot be used. Names the field and what would be right."""
+
+    def __init__(self, field: str, fix: str) -> None:
+        super().__init__(f"{field}: {fix}")
+        self.field = field
+        self.fix = fix
 
 
 class _OfGateway(Protocol):

@@ -10,9 +10,9 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.money_pb2 import Money
 from policy.decision import PayerKind, Reason
 from policy.rating import price_micros
+from server.calls.messages.advice import Advice
 from server.ledger import Answer, Segment, Use
-from server.translation.advice import Advice
-from server.translation.context import CallContext, ToldPurse
+from server.ledger.decision_context import DecisionContext, ToldPurse
 
 _MS = 1_000
 _NANOS_PER_MS = 1_000_000
@@ -31,7 +31,7 @@ _PURSE_KINDS = {
 _UNKNOWN_PURSE = ToldPurse("credits", "")
 
 
-def set_grant(grant: pb.Grant, answer: Answer, context: CallContext, *, advice: Advice) -> None:
+def set_grant(grant: pb.Grant, answer: Answer, context: DecisionContext, *, advice: Advice) -> None:
     """Tell a grant as it was stored."""
     if answer.segments:
         set_segments(grant, answer.segments, context)
@@ -48,7 +48,7 @@ def set_grant(grant: pb.Grant, answer: Answer, context: CallContext, *, advice: 
     _set_remaining(grant.remaining, answer, context.currency)
 
 
-def set_segments(grant: pb.Grant, segments: Sequence[Segment], context: CallContext) -> None:
+def set_segments(grant: pb.Grant, segments: Sequence[Segment], context: DecisionContext) -> None:
     """Tell what pays for which stretch of a call, and so how long it may last."""
     grant.granted_duration.seconds = segments[-1].to_second
     for segment in segments:
@@ -63,7 +63,7 @@ def set_segments(grant: pb.Grant, segments: Sequence[Segment], context: CallCont
 
 
 def set_refusal(
-    refusal: pb.Refusal, answer: Answer, context: CallContext, *, advice: Advice
+    refusal: pb.Refusal, answer: Answer, context: DecisionContext, *, advice: Advice
 ) -> None:
     """Tell a refusal as it was stored."""
     reason = answer.reason
@@ -83,7 +83,7 @@ def set_reason(refusal: pb.Refusal, reason: Reason, advice: Advice) -> None:
     refusal.help_text = suggestion.help_text
 
 
-def set_payer(payer: pb.Payer, context: CallContext, tenant_id: str) -> None:
+def set_payer(payer: pb.Payer, context: DecisionContext, tenant_id: str) -> None:
     """Tell whose licences and purses decided."""
     assert context.payer_kind is not None
     payer.kind = _PAYER_KINDS[context.payer_kind]
@@ -92,7 +92,7 @@ def set_payer(payer: pb.Payer, context: CallContext, tenant_id: str) -> None:
         payer.account_id = context.account_id
 
 
-def purse_at(context: CallContext, index: int) -> ToldPurse:
+def purse_at(context: DecisionContext, index: int) -> ToldPurse:
     """Find a purse of a call by its place.
 
     A call may have begun under a context that told of none.
@@ -100,7 +100,7 @@ def purse_at(context: CallContext, index: int) -> ToldPurse:
     return context.purses[index] if index < len(context.purses) else _UNKNOWN_PURSE
 
 
-def add_usage(usage: pb.Usage, use: Use, context: CallContext) -> None:
+def add_usage(usage: pb.Usage, use: Use, context: DecisionContext) -> None:
     """Tell what one purse paid of a call."""
     told = purse_at(context, use.purse_index)
     set_purse(usage.purse, told)
@@ -134,7 +134,7 @@ def set_time(timestamp: Timestamp, time_ms: int) -> None:
     timestamp.nanos = milliseconds * _NANOS_PER_MS
 
 
-def set_price(grant: pb.Grant, context: CallContext) -> None:
+def set_price(grant: pb.Grant, context: DecisionContext) -> None:
     """Tell what credits cost, also while a pool pays."""
     rate = context.rate
     if rate is None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2 import AuthorizeCallRequest
 from policy.facts import Call, CallKind
-from server.errors import InvalidRequest
-from server.translation import limits
+from server.calls.messages import fields as limits
+from server.calls.messages.fields import InvalidRequest
 
 
 class CallQuestion(NamedTuple):
@@ -131,3 +133,43 @@ _KINDS: dict[str, tuple[CallKind, Callable[[Any], tuple[str, ...]]]] = {
     "queue_transfer": (CallKind.QUEUE_TRANSFER, _resource_accounts),
     "inbound_call": (CallKind.INBOUND, _user),
 }
+
+MAX_LEGS = 50
+
+_MODES = (pb.LEG_MODE_ALL_OR_NOTHING, pb.LEG_MODE_AS_MANY_AS_FIT)
+
+
+def leg_questions(
+    request: pb.AuthorizeCallsRequest, places: list[int]
+) -> Mapping[int, CallQuestion]:
+    """Translate the legs at these places. Raises `InvalidRequest`, which names leg and field."""
+    check_legs(request)
+    if request.mode not in _MODES:
+        raise InvalidRequest("mode", "LEG_MODE_ALL_OR_NOTHING or LEG_MODE_AS_MANY_AS_FIT")
+    questions: dict[int, CallQuestion] = {}
+    call_ids: set[str] = set()
+    for place in places:
+        with naming_leg(place):
+            question = call_question(request.legs[place])
+        if question.dry_run:
+            raise InvalidRequest(f"legs[{place}].dry_run", "false; a dry run is about one call")
+        if question.call_id in call_ids:
+            raise InvalidRequest(f"legs[{place}].call_id", "another one than that of other legs")
+        call_ids.add(question.call_id)
+        questions[place] = question
+    return questions
+
+
+@contextmanager
+def naming_leg(place: int) -> Iterator[None]:
+    """Say of a field that is wrong to which leg it belongs."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise InvalidRequest(f"legs[{place}].{error.field}", error.fix) from error
+
+
+def check_legs(request: pb.AuthorizeCallsRequest) -> None:
+    """Raise `InvalidRequest` where there are no legs, or too many."""
+    if not 1 <= len(request.legs) <= MAX_LEGS:
+        raise InvalidRequest("legs", f"1 to {MAX_LEGS} legs")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from callgate.v1 import authorization_pb2 as pb
-from server.errors import InvalidRequest
+from server.calls.messages import fields as limits
+from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.question import CallQuestion, call_question
 from server.ledger import CallKey, fingerprint
-from server.translation import limits
-from server.translation.question import CallQuestion, call_question
 
 
 class Report(NamedTuple):

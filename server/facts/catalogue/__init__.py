@@ -1,5 +1,10 @@
 """The catalogue: where numbers lead, what they cost, what plans and licences are worth."""
 
-from server.catalogue.reading import CatalogueFiles, keep_catalogue, read_catalogue, read_tables
+from server.facts.catalogue.reading import (
+    CatalogueFiles,
+    keep_catalogue,
+    read_catalogue,
+    read_tables,
+)
 
 __all__ = ["CatalogueFiles", "keep_catalogue", "read_catalogue", "read_tables"]

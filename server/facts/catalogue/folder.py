@@ -10,9 +10,9 @@ from typing import TypeVar
 import msgspec
 
 from policy.destination import WORLD
-from server.catalogue.rows import CountryNameRow
-from server.factfiles.problems import Problems
-from server.factfiles.table import read_table
+from server.facts.catalogue.rows import CountryNameRow
+from server.facts.files.problems import Problems
+from server.facts.files.table import read_table
 
 # What may stand for a country and is none.
 NO_COUNTRIES = frozenset({WORLD, "*"})

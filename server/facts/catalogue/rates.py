@@ -7,11 +7,11 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from policy.destination import WORLD, Destination, NumberClass
-from policy.rate import DatedRate, Rate
+from policy.facts import DatedRate, Rate
 from policy.rating import check_rate
-from server.catalogue.rows import PricedRow, RateRow, TollFreeRateRow, TollRateRow
-from server.catalogue.source import Source
-from server.factfiles.figures import to_increments, to_micros, to_milliseconds
+from server.facts.catalogue.folder import Source
+from server.facts.catalogue.rows import PricedRow, RateRow, TollFreeRateRow, TollRateRow
+from server.facts.files.figures import to_increments, to_micros, to_milliseconds
 
 RATES = "rates"
 TOLL_FREE_RATES = "toll_free_rates"

@@ -10,9 +10,9 @@ from pathlib import Path
 from policy.facts import Catalogue, Plan, Restriction
 from policy.licence import Sku
 from policy.rating import finest_rate_prefix
-from server.catalogue import rates, tables
-from server.catalogue.source import Source
-from server.factfiles.problems import Problems
+from server.facts.catalogue import rates, tables
+from server.facts.catalogue.folder import Source
+from server.facts.files.problems import Problems
 
 VERSION_DIGITS = 12
 NAME_FILE = "NAME"

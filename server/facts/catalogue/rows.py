@@ -8,7 +8,7 @@ import msgspec
 
 from policy.destination import NumberClass
 from policy.facts import ConferenceScope, PstnScope, Treatment
-from server.factfiles.figures import Country, Increments, Money
+from server.facts.files.figures import Country, Increments, Money
 
 Digits = Annotated[
     str, msgspec.Meta(pattern=r"\A[1-9][0-9]{0,14}\Z", description='digits without "+", at most 15')

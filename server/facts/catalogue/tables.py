@@ -6,7 +6,8 @@ from policy.destination import Destination
 from policy.emergency import InvalidEmergencyNumbers, check_emergency_numbers, name_services
 from policy.facts import Capability, EmergencyNumbers, Plan, PremiumRule, Restriction
 from policy.licence import Sku
-from server.catalogue.rows import (
+from server.facts.catalogue.folder import Source
+from server.facts.catalogue.rows import (
     CountryRow,
     EmergencyRow,
     PlanRow,
@@ -16,7 +17,6 @@ from server.catalogue.rows import (
     RestrictionRow,
     SkuRow,
 )
-from server.catalogue.source import Source
 
 MAX_PREFIXES = 500_000
 

@@ -1,6 +1,5 @@
 """The directory: tenants with their users, licences and service numbers."""
 
-from server.directory.reading import DirectoryFiles, read_directory, read_tenant
-from server.directory.snapshot import Directory
+from server.facts.directory.reading import Directory, DirectoryFiles, read_directory, read_tenant
 
 __all__ = ["Directory", "DirectoryFiles", "read_directory", "read_tenant"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from policy.facts import Capability, Plan, ResourceAccount, Restriction, User
 from policy.licence import count_purchased, find_plan, unfold
-from server.catalogue import CatalogueFiles
-from server.directory.sections import ResourceAccountSection, UserSection
-from server.directory.tenant_file import KeyPath, TenantFile
-from server.factfiles.figures import to_micros
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory.sections import ResourceAccountSection, UserSection
+from server.facts.directory.tenant_file import KeyPath, TenantFile
+from server.facts.files.figures import to_micros
 
 _Amount = tuple[frozenset[Capability], Plan | None]
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import msgspec
 
-from server.archive import ItemRow
-from server.directory.sections import (
+from server.facts.directory.rows import ItemRow
+from server.facts.directory.sections import (
     FileSection,
     ResourceAccountSection,
     ServiceNumberSection,
     UserSection,
 )
-from server.directory.tenant_file import TenantFile, read_tenant_values
-from server.factfiles.problems import Problems
+from server.facts.directory.tenant_file import TenantFile, read_tenant_values
+from server.facts.files.problems import Problems
 
 
 class ItemKind(StrEnum):

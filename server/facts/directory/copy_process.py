@@ -12,17 +12,17 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, insert
 
-from server.archive import TenantRow
-from server.archive import directory_rows as rows
-from server.archive.directory_tables import (
+from server.facts.directory import rows
+from server.facts.directory.bodies import head_body, item_rows
+from server.facts.directory.rows import TenantRow
+from server.facts.directory.tables import (
     DIRECTORY_ITEMS,
     DIRECTORY_LICENCES,
     DIRECTORY_STATE,
     DIRECTORY_TENANTS,
 )
-from server.directory.bodies import head_body, item_rows
-from server.directory.tenant_file import TenantFile, read_tenant_file
-from server.factfiles.problems import InvalidFacts, Problems
+from server.facts.directory.tenant_file import TenantFile, read_tenant_file
+from server.facts.files.problems import InvalidFacts, Problems
 
 NICENESS = 10
 _MS = 1_000

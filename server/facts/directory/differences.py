@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from server.archive import ItemRow
-from server.directory.bodies import ItemKind
+from server.facts.directory.bodies import ItemKind
+from server.facts.directory.rows import ItemRow
 
 # Others are only counted.
 MAX_TOLD = 1_000

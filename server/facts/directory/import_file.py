@@ -11,20 +11,19 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy import Connection
 
-from server.archive import TenantRow
-from server.archive import directory_rows as rows
-from server.archive.directory_rows import Shelf
-from server.directory.bodies import ItemKind, read_item
-from server.directory.differences import Bodies
-from server.directory.tenant_file import (
+from server.facts.directory import rows
+from server.facts.directory.bodies import ItemKind, read_item
+from server.facts.directory.differences import Bodies
+from server.facts.directory.rows import Shelf, TenantRow
+from server.facts.directory.tenant_file import (
     MAX_USERS,
     TenantFile,
     add_user,
     read_tenant_text,
     read_tenant_values,
 )
-from server.directory.users_csv import read_users
-from server.factfiles.problems import Problems
+from server.facts.directory.users_csv import read_users
+from server.facts.files.problems import Problems
 
 _PAGE_ROWS = 5_000
 # How often it is told how far the reading is.

@@ -16,13 +16,14 @@ from typing import Any
 
 import msgspec
 
-from server.archive import ArchiveUnavailable, Database
-from server.archive.directory_imports import Import
-from server.catalogue import read_catalogue
-from server.directory.differences import Action, Differences
-from server.directory.imported import Imported, ImportedTenant, read_imported_users
-from server.directory.importing import Importer, Stage, TenantChanged
-from server.factfiles.problems import InvalidFacts, Problems
+from server.facts.catalogue import read_catalogue
+from server.facts.directory.differences import Action, Differences
+from server.facts.directory.import_file import Imported, ImportedTenant, read_imported_users
+from server.facts.directory.import_rows import Import
+from server.facts.directory.importing import Importer, Stage, TenantChanged
+from server.facts.files.problems import InvalidFacts, Problems
+from server.storage.sql.database import Database
+from server.storage.sql.errors import ArchiveUnavailable
 
 NICENESS = 10
 

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, exists, insert, literal, select
 
-from server.archive.access_tables import AUDIT_TRAIL
-from server.archive.directory_rows import ItemRow
-from server.archive.directory_tables import (
-    DIRECTORY_ITEMS,
-    DIRECTORY_LICENCES,
-    DIRECTORY_STAGED,
-)
+from server.facts.directory.rows import ItemRow
+from server.facts.directory.tables import DIRECTORY_ITEMS, DIRECTORY_LICENCES, DIRECTORY_STAGED
+from server.storage.sql.audit import AUDIT_TRAIL
 
 # An import that is older was given up by a process that is gone.
 LEFT_OVER_MS = 60 * 60 * 1_000

@@ -8,17 +8,19 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from server.archive import Audited, AuditTrail, Database, ItemRow, TenantRow
-from server.archive import directory_imports as imports
-from server.archive import directory_rows as rows
-from server.archive.directory_imports import Import
-from server.catalogue import CatalogueFiles
-from server.directory.bodies import ItemKind, head_body, item_rows
-from server.directory.differences import Action, Differences, find_differences
-from server.directory.imported import Imported, Old, read_old
-from server.directory.tenant import build_tenant
-from server.directory.tenant_file import TenantFile
-from server.factfiles.problems import Problems
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory import import_rows as imports
+from server.facts.directory import rows
+from server.facts.directory.bodies import ItemKind, head_body, item_rows
+from server.facts.directory.differences import Action, Differences, find_differences
+from server.facts.directory.import_file import Imported, Old, read_old
+from server.facts.directory.import_rows import Import
+from server.facts.directory.rows import ItemRow, TenantRow
+from server.facts.directory.tenant import build_tenant
+from server.facts.directory.tenant_file import TenantFile
+from server.facts.files.problems import Problems
+from server.storage.sql.audit import Audited, AuditTrail
+from server.storage.sql.database import Database
 
 # Where somebody else changes the tenant meanwhile, it is compared again so often.
 ATTEMPTS = 3

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policy.destination import WORLD, NumberClass, find_destination
+from policy.destination import NANP_COUNTRIES, WORLD, NumberClass, find_destination
 from policy.facts import ServiceKind, ServiceNumber
 from policy.rating import NANP_RATE_COUNTRY
-from policy.reach import NANP_COUNTRIES
-from server.catalogue import CatalogueFiles
-from server.directory.sections import ServiceNumberSection
-from server.directory.tenant_file import KeyPath, TenantFile
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory.sections import ServiceNumberSection
+from server.facts.directory.tenant_file import KeyPath, TenantFile
 
 SHORTEST_E164 = 6
 LONGEST_E164 = 16

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from policy.facts import Tenant
-from server.catalogue import CatalogueFiles
-from server.directory.tenant import build_tenant
-from server.directory.tenant_file import (
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory.tenant import build_tenant
+from server.facts.directory.tenant_file import (
     KeyPath,
     TenantFile,
     read_tenant_file,
     read_tenant_values,
 )
-from server.factfiles.problems import Problems
+from server.facts.files.problems import Problems
 
 MAX_TENANTS = 20_000
 
@@ -79,3 +79,38 @@ def _numbers(tenant: Tenant) -> Iterator[tuple[KeyPath, str]]:
             yield ("users", user.user_id, "number"), user.number
     for number in tenant.service_numbers:
         yield ("service_numbers", number), number
+
+
+@dataclass(slots=True)
+class Directory:
+    """All tenants now in use, each replaced whole. Only its keeper changes it.
+
+    `service_numbers` maps a service number in E.164 to the id of the tenant that has it. While it
+    is not `complete`, a tenant that is not here may exist all the same.
+    """
+
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    service_numbers: dict[str, str] = field(default_factory=dict)
+    complete: bool = True
+
+    @classmethod
+    def of(cls, tenants: Iterable[Tenant]) -> Directory:
+        """Make a directory of tenants whose numbers do not overlap."""
+        directory = cls()
+        for tenant in tenants:
+            directory.put(tenant)
+        return directory
+
+    def put(self, tenant: Tenant) -> None:
+        """Take a tenant over, in place of the one with its id."""
+        self.drop(tenant.tenant_id)
+        self.tenants[tenant.tenant_id] = tenant
+        for number in tenant.service_numbers:
+            self.service_numbers[number] = tenant.tenant_id
+
+    def drop(self, tenant_id: str) -> None:
+        """Forget a tenant. A number that another one has taken meanwhile stays with that one."""
+        gone = self.tenants.pop(tenant_id, None)
+        for number in gone.service_numbers if gone is not None else ():
+            if self.service_numbers.get(number) == tenant_id:
+                del self.service_numbers[number]

@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from server.archive.directory_tables import (
+from server.facts.directory.tables import (
     DIRECTORY_ITEMS,
     DIRECTORY_LICENCES,
     DIRECTORY_STATE,

@@ -8,8 +8,7 @@ from typing import Annotated
 import msgspec
 
 from policy.facts import Connectivity, FundingModel, PoolBasis, ServiceKind, UnknownOrigin
-from server.factfiles.figures import E164, Country, Money
-from server.settings.mail_server import MAIL_ADDRESS_PATTERN, MAX_ADDRESS_CHARACTERS
+from server.facts.files.figures import E164, Country, Money
 
 # Ids travel to the ledger, whose fields hold 64 bytes at most.
 ID_PATTERN = r"\A[A-Za-z0-9._@+-]{1,64}\Z"
@@ -41,6 +40,13 @@ Pattern = Annotated[
 ]
 Patterns = Annotated[list[Pattern], msgspec.Meta(max_length=50)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="1 to 64 characters")]
+# What mail servers agree on without quotes, and nothing that could end a line or a header.
+MAIL_ADDRESS_PATTERN = (
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64})*"
+    r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
+
+MAX_ADDRESS_CHARACTERS = 254
 MailAddress = Annotated[
     str,
     msgspec.Meta(

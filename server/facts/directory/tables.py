@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
 
-from server.archive.tables import METADATA
+from server.storage.sql.metadata import METADATA
 
 # One row: the newest revision. Who changes the directory moves it first, and so waits its turn.
 DIRECTORY_STATE = Table(

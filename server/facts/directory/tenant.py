@@ -9,22 +9,15 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from policy.dial_plan import InvalidDialPlan, check_dial_plan, compile_rule, compile_search
-from policy.facts import (
-    DialPlanRule,
-    FundingModel,
-    Notices,
-    ResourceAccount,
-    Tenant,
-    User,
-)
+from policy.facts import DialPlanRule, FundingModel, Notices, ResourceAccount, Tenant, User
 from policy.pools import Holdings
-from server.catalogue import CatalogueFiles
-from server.directory.accounts import AccountReader
-from server.directory.digest import with_digest
-from server.directory.numbers import NumberReader
-from server.directory.sections import TenantSection
-from server.directory.tenant_file import KeyPath, TenantFile
-from server.factfiles.figures import to_micros
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory.accounts import AccountReader
+from server.facts.directory.digest import with_digest
+from server.facts.directory.numbers import NumberReader
+from server.facts.directory.sections import TenantSection
+from server.facts.directory.tenant_file import KeyPath, TenantFile
+from server.facts.files.figures import to_micros
 
 WITH_BALANCE = frozenset({FundingModel.PREPAID, FundingModel.DRAIN_THEN_POST_PAID})
 

@@ -9,14 +9,18 @@ import msgspec
 
 from policy.facts import ResourceAccount, ServiceNumber, Tenant, User
 from policy.pools import Holdings
-from server.catalogue import CatalogueFiles
-from server.directory.accounts import AccountReader
-from server.directory.bodies import ItemKind, read_head, read_item
-from server.directory.digest import Item, moved_sum, with_digest
-from server.directory.numbers import NumberReader
-from server.directory.sections import ResourceAccountSection, ServiceNumberSection, UserSection
-from server.directory.tenant import build_head
-from server.factfiles.problems import Problems
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory.accounts import AccountReader
+from server.facts.directory.bodies import ItemKind, read_head, read_item
+from server.facts.directory.digest import Item, moved_sum, with_digest
+from server.facts.directory.numbers import NumberReader
+from server.facts.directory.sections import (
+    ResourceAccountSection,
+    ServiceNumberSection,
+    UserSection,
+)
+from server.facts.directory.tenant import build_head
+from server.facts.files.problems import Problems
 
 
 @dataclass(frozen=True, slots=True)

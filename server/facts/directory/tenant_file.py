@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from server.directory.sections import (
+from server.facts.directory.sections import (
     ID_PATTERN,
     ID_WORDS,
     DialPlanSection,
@@ -23,10 +23,10 @@ from server.directory.sections import (
     TenantSection,
     UserSection,
 )
-from server.factfiles.problems import Problems
-from server.factfiles.section import read_section
-from server.factfiles.table import read_text
-from server.factfiles.toml_lines import line_of, parse_toml
+from server.facts.files.problems import Problems
+from server.facts.files.section import read_section
+from server.facts.files.table import read_text
+from server.facts.files.toml_lines import line_of, parse_toml
 
 MAX_USERS = 200_000
 MAX_RESOURCE_ACCOUNTS = 10_000

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from server.directory.sections import UserSection
-from server.factfiles.problems import Problems
+from server.facts.directory.sections import UserSection
+from server.facts.files.problems import Problems
 
 ID_COLUMN = "user_id"
 COLUMNS = (ID_COLUMN, *UserSection.__struct_fields__)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from server.directory.bodies import ItemKind
+from server.facts.directory.bodies import ItemKind
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _INNER = ("licences_purchased", "inbound_block", "notices")

@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from server.factfiles.problems import Problems
-from server.factfiles.section import read_section
+from server.facts.files.problems import Problems
+from server.facts.files.section import read_section
 
 MAX_FILE_BYTES = 128 * 1024 * 1024
 MAX_ROWS = 1_000_000

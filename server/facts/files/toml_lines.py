@@ -8,7 +8,7 @@ from bisect import bisect_left
 from pathlib import Path as FilePath
 from typing import Any, Final, NamedTuple
 
-from server.factfiles.problems import Problems
+from server.facts.files.problems import Problems
 
 Path = tuple[str | int, ...]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.payments.units import ISO_4217, Counting
+from server.funding.providers.minor_units import ISO_4217, Counting
 
 
 class PaymentsUnavailable(Exception):

@@ -15,8 +15,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from server.http import OutgoingFailed, OutgoingHttp, SignatureWrong, UrlRefused, WebhookKey
-from server.payments import (
+from server.funding.providers import (
     Charge,
     Charged,
     Declined,
@@ -28,7 +27,14 @@ from server.payments import (
     Result,
     unpayable,
 )
-from server.payments.units import ISO_4217
+from server.funding.providers.minor_units import ISO_4217
+from server.transport.http import (
+    OutgoingFailed,
+    OutgoingHttp,
+    SignatureWrong,
+    UrlRefused,
+    WebhookKey,
+)
 
 _CODE_CHARACTERS = 64
 _TEXT_CHARACTERS = 255

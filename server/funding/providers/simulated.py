@@ -13,8 +13,7 @@ from enum import StrEnum
 
 from typing_extensions import override
 
-from server.http import WebhookKey
-from server.payments import (
+from server.funding.providers import (
     Charge,
     Charged,
     Declined,
@@ -25,8 +24,9 @@ from server.payments import (
     Result,
     unpayable,
 )
-from server.payments.billing import event_body, read_billing_event
-from server.payments.units import ISO_4217
+from server.funding.providers.billing import event_body, read_billing_event
+from server.funding.providers.minor_units import ISO_4217
+from server.transport.http import WebhookKey
 
 SLOW_SECONDS = 0.05
 

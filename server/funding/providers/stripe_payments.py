@@ -13,7 +13,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from server.payments import (
+from server.funding.providers import (
     Charge,
     Charged,
     Declined,
@@ -25,7 +25,7 @@ from server.payments import (
     Result,
     unpayable,
 )
-from server.payments.units import STRIPE, Counting
+from server.funding.providers.minor_units import STRIPE, Counting
 
 WINDOW_SECONDS = 300
 TIMEOUT_SECONDS = 15

@@ -16,13 +16,13 @@ partition was filled anew as well (`EpochEnded`); it then joins again. See docs/
 
 from __future__ import annotations
 
-from server.journal.call_moves import CallMoves, MovedPurse, PurseMove
-from server.journal.follower import FOLLOWER_LIMIT, Batch, Follower
-from server.journal.movement import CALL_KINDS, Movement
-from server.journal.place import Place, Standing
-from server.journal.source import JournalSource, Page
-from server.journal.tailer import Tailer
-from server.journal.trouble import BeyondRetention, EpochEnded, FollowerTooSlow, TailerStopped
+from server.ledger.journal.call_moves import CallMoves, MovedPurse, PurseMove
+from server.ledger.journal.errors import BeyondRetention, EpochEnded, FollowerTooSlow, TailerStopped
+from server.ledger.journal.follower import FOLLOWER_LIMIT, Batch, Follower
+from server.ledger.journal.movement import CALL_KINDS, Movement
+from server.ledger.journal.source import JournalSource, Page
+from server.ledger.journal.standing import Place, Standing
+from server.ledger.journal.tailer import Tailer
 
 __all__ = [
     "CALL_KINDS",

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from server.ledger import PAYING
-from server.ledger.wire import GROUP, PURSE, UNIT
+from server.ledger.codec import GROUP, PURSE, UNIT
 
 _REMEMBERED_PURSES = 4_096
 _REMEMBERED_CALLS = 16_384

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from server.ledger.errors import LedgerDamaged
 from server.ledger.keys import PARTITIONS, partition_keys
-from server.ledger.store_call import named_trouble
-from server.ledger.trouble import LedgerDamaged
-from server.store import Store
+from server.ledger.store_calls import named_trouble
+from server.storage.redis import Store
 
 # The lines of an entry about a call, in the order in which they are mostly written.
 _CALL_LINES: Final = (

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.journal.movement import Movement
-from server.journal.place import Place, Standing
-from server.journal.trouble import FollowerTooSlow
+from server.ledger.journal.errors import FollowerTooSlow
+from server.ledger.journal.movement import Movement
+from server.ledger.journal.standing import Place, Standing
 
 # Entries that a follower may leave untaken; then it is ended, so that memory stays bounded.
 FOLLOWER_LIMIT = 1_000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from server.journal.call_moves import (
+from server.ledger.codec import PURSE, UNIT
+from server.ledger.journal.call_moves import (
     CREDITS,
     CallLines,
     CallMoves,
@@ -17,10 +18,9 @@ from server.journal.call_moves import (
     purses_of,
     read_call,
 )
-from server.ledger.journal import JournalEntry
+from server.ledger.journal.entries import JournalEntry
 from server.ledger.keys import tenant_of
-from server.ledger.questions import Use
-from server.ledger.wire import PURSE, UNIT
+from server.ledger.requests import Use
 
 # Kinds of entries about a call: each but "expired" is the answer to a question about it.
 CALL_KINDS = frozenset({"reserved", "extended", "settled", "released", "ended", "expired"})

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.archive import Archive, ArchivedEntry, JournalSpan
-from server.journal.movement import Movement
-from server.journal.place import Place, Standing
-from server.journal.trouble import BeyondRetention, EpochEnded
+from server.archive import Archive
 from server.ledger import PartitionNotOpen
-from server.ledger.journal import JournalEntry, JournalReader
+from server.ledger.journal.entries import JournalEntry, JournalReader
+from server.ledger.journal.errors import BeyondRetention, EpochEnded
+from server.ledger.journal.movement import Movement
+from server.ledger.journal.past import ArchivedEntry, JournalSpan
+from server.ledger.journal.standing import Place, Standing, read_standing
 from server.ledger.keys import partition_of
-from server.ledger.standing import read_standing
-from server.store import Store
+from server.storage.redis import Store
 
 
 @dataclass(frozen=True, slots=True)

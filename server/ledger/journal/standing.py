@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from server.ledger import keys
+from server.ledger.errors import AccountUnknown, LedgerDamaged, PartitionNotOpen
+from server.ledger.store_calls import named_trouble
+from server.storage.redis import Store
+
 # Before the first entry of an epoch.
 NO_NONCE = "-"
 
@@ -30,3 +35,47 @@ class Standing:
     available_micros: int | None
     reserved_micros: int
     debited_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStanding:
+    """The sums of one account after entry `n` of its partition's journal.
+
+    No `available_micros`: there is no balance.
+    """
+
+    epoch: int
+    n: int
+    nonce: str
+    currency: str
+    available_micros: int | None
+    reserved_micros: int
+    debited_micros: int
+
+
+async def read_standing(store: Store, tenant_id: str) -> AccountStanding:
+    """Read how an account stands; lots that are due count until an entry says otherwise.
+
+    Raises `AccountUnknown`, `LedgerUnavailable` and `LedgerDamaged`.
+    """
+    name = keys.tenant_name(tenant_id)
+    fields = (keys.META_FIELD, f"about/{name}", f"money/{name}", f"totals/{name}")
+    async with named_trouble():
+        values = await store.command("HMGET", keys.keys_of(tenant_id).accounts, *fields)
+    if values[0] is None:
+        raise PartitionNotOpen
+    if values[1] is None:
+        raise AccountUnknown(tenant_id)
+    try:
+        meta, about, money, totals = (value.decode().split(" ") for value in values)
+        return AccountStanding(
+            epoch=int(meta[0]),
+            n=int(meta[1]),
+            nonce=meta[2],
+            currency=about[0],
+            available_micros=None if money[0] == "-" else int(money[0]),
+            reserved_micros=int(money[1]),
+            debited_micros=int(totals[1]),
+        )
+    except (AttributeError, IndexError, ValueError) as error:
+        raise LedgerDamaged("an account") from error

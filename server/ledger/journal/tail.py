@@ -7,11 +7,11 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from server.journal.follower import Batch, Follower
-from server.journal.movement import Movement
-from server.journal.place import Place, Standing
-from server.journal.source import JournalSource, Page
 from server.ledger import LedgerDamaged
+from server.ledger.journal.follower import Batch, Follower
+from server.ledger.journal.movement import Movement
+from server.ledger.journal.source import JournalSource, Page
+from server.ledger.journal.standing import Place, Standing
 
 # Entries of one reading: less than a follower may leave untaken, or the quickest would be ended.
 PAGE = 500

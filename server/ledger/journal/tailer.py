@@ -8,15 +8,15 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 
-from server.archive import ArchiveError
-from server.journal.follower import Follower
-from server.journal.place import Place, Standing
-from server.journal.source import JournalSource
-from server.journal.tail import Tail
-from server.journal.trouble import BeyondRetention, EpochEnded, TailerStopped
 from server.ledger import LedgerDamaged, LedgerUnavailable
+from server.ledger.journal.errors import BeyondRetention, EpochEnded, TailerStopped
+from server.ledger.journal.follower import Follower
+from server.ledger.journal.source import JournalSource
+from server.ledger.journal.standing import Place, Standing
+from server.ledger.journal.tail import Tail
 from server.ledger.keys import partition_keys, partition_of
-from server.store import WakeUps
+from server.storage.redis import WakeUps
+from server.storage.sql.errors import ArchiveError
 
 # A wake-up may be lost; its entries are found this much later.
 POLL_SECONDS = 1.0

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from policy.decision import CreditsPurse, FreePurse, PoolPurse, Purse, Reason
 from policy.rating import affordable_seconds, price_micros
 from server.ledger.answers import Answer, Segment
-from server.ledger.keys import call_reference, expiry_member, pool_field, spend_field
-from server.ledger.limits import PLENTY, REPORT_GRACE_MS, RING_LIMIT_MS
-from server.ledger.memory_account import Account, Tally
-from server.ledger.questions import CallKey, Question, Use
-from server.ledger.trouble import RequestReused
+from server.ledger.errors import RequestReused
+from server.ledger.keys import expiry_member, pool_field, spend_field
+from server.ledger.model.account import Account, Tally
+from server.ledger.requests import PLENTY, REPORT_GRACE_MS, RING_LIMIT_MS, CallKey, Question, Use
+from server.storage.redis.references import call_reference
 
 _MS_PER_SECOND = 1_000
 

@@ -6,24 +6,9 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 from policy.decision import Reason
-from server.ledger import wire
+from server.ledger import codec as wire
 from server.ledger.answers import Answer, Balance
-from server.ledger.keys import opening_lot, partition_of
-from server.ledger.memory_account import Account, Lot
-from server.ledger.memory_call import ModelCall, Purses
-from server.ledger.memory_step import Step, StepTime, Wish
-from server.ledger.questions import (
-    CallKey,
-    DirectDebit,
-    ExtendRequest,
-    OpenAccount,
-    Question,
-    Refund,
-    ReserveRequest,
-    TopUp,
-    looking,
-)
-from server.ledger.trouble import (
+from server.ledger.errors import (
     AccountUnknown,
     CallAnswered,
     CallOver,
@@ -38,7 +23,22 @@ from server.ledger.trouble import (
     RequestReused,
     Superseded,
 )
-from server.store import Clock
+from server.ledger.keys import opening_lot, partition_of
+from server.ledger.model.account import Account, Lot
+from server.ledger.model.call import ModelCall, Purses
+from server.ledger.model.step import Step, StepTime, Wish
+from server.ledger.requests import (
+    CallKey,
+    DirectDebit,
+    ExtendRequest,
+    OpenAccount,
+    Question,
+    Refund,
+    ReserveRequest,
+    TopUp,
+    looking,
+)
+from server.storage.redis import Clock
 
 
 class MemoryLedger:

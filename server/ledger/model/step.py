@@ -8,18 +8,20 @@ from typing import NamedTuple
 
 from policy.decision import Reason
 from server.ledger.answers import Answer
+from server.ledger.errors import CallUnknown
 from server.ledger.keys import running_field
-from server.ledger.limits import EXPIRE_VALIDITIES, LONG_DUE_MS, REFUND_LIFETIME_MS
-from server.ledger.memory_account import Account, Lot
-from server.ledger.memory_call import ModelCall, Purses
-from server.ledger.questions import (
+from server.ledger.model.account import Account, Lot
+from server.ledger.model.call import ModelCall, Purses
+from server.ledger.requests import (
+    EXPIRE_VALIDITIES,
+    LONG_DUE_MS,
     NOT_ASKED,
+    REFUND_LIFETIME_MS,
     Question,
     Refund,
     ReserveRequest,
     paid_as_it_began,
 )
-from server.ledger.trouble import CallUnknown
 
 # "lot", its micros and its expiry; a voided one has one part more.
 _LOT_PARTS = 3

@@ -11,14 +11,14 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1 import access_pb2 as pb
-from server.access.file import IDENTITY_ID
 from server.access.identities import Identity
+from server.access.identity_file import IDENTITY_ID
+from server.access.identity_store import FINGERPRINT_CHARACTERS, KeptIdentity
 from server.access.roles import Role
-from server.archive.audit import AuditEntry
-from server.archive.identities import FINGERPRINT_CHARACTERS, KeptIdentity
-from server.errors import InvalidRequest
-from server.translation import limits
-from server.translation.parts import set_time
+from server.calls.messages import fields as limits
+from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.parts import set_time
+from server.storage.sql.audit import AuditEntry
 
 MAX_PAGE_SIZE = 1_000
 DEFAULT_PAGE_SIZE = 100

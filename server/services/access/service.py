@@ -7,30 +7,26 @@ from dataclasses import dataclass, replace
 
 from callgate.v1 import access_pb2 as pb
 from server.access import check_every_tenant, check_tenant, current
+from server.access.errors import IdentitiesNotKept, RoleBeyond, TenantForbidden
 from server.access.identities import Identity, digest_of, new_token
-from server.access.keeper import IdentityKeeper
-from server.access.roles import Role
-from server.archive import Archive
-from server.archive.audit import AuditTrail, read_trail
-from server.archive.identities import (
+from server.access.identity_store import (
     IdentityExists,
     IdentityMissing,
     IdentityStore,
     KeptIdentity,
     KeptToken,
 )
-from server.errors import (
-    Context,
-    IdentitiesNotKept,
-    InvalidRequest,
-    RoleBeyond,
-    TenantForbidden,
-)
-from server.observation.metrics import Metrics
-from server.translation import identities as wire
-from server.translation import limits
+from server.access.in_use import IdentitiesInUse
+from server.access.roles import Role
+from server.archive import Archive
+from server.calls.messages import fields as limits
+from server.calls.messages.fields import InvalidRequest
+from server.observability.metrics import Metrics
+from server.services.access import messages as wire
+from server.services.methods import Unary, serve_unary
+from server.storage.sql.audit import AuditTrail, read_trail
 from server.transport import TransportServer
-from server.unary import Unary, serve_unary
+from server.transport.contract import Context
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AccessService"].full_name
 
@@ -47,7 +43,7 @@ class Identities:
     """
 
     archive: Archive
-    keeper: IdentityKeeper
+    keeper: IdentitiesInUse
     now_ms: Callable[[], int]
     are_kept: bool
     metrics: Metrics

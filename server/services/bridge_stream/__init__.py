@@ -10,8 +10,8 @@ running.py     the calls a stream is told about
 
 from __future__ import annotations
 
-from server.control.follow import Following
-from server.control.standing import Standings
-from server.control.stream import Control
+from server.services.bridge_stream.newest import Standings
+from server.services.bridge_stream.pushes import Following
+from server.services.bridge_stream.stream import Control
 
 __all__ = ["Control", "Following", "Standings"]

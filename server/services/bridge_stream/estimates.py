@@ -10,18 +10,17 @@ from dataclasses import dataclass
 
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import Reason
-from server.control.outbox import Outbox
-from server.control.running import NOT_SILENT, RunningCall, RunningCalls
-from server.journal import Batch
 from server.ledger import AccountUnknown, LedgerError
-from server.ledger.rooms import (
-    MAX_SECONDS,
-    RoomReader,
-    Source,
-    read_sources,
-    remaining_seconds,
+from server.ledger.estimates import MAX_SECONDS, RoomReader, Source, read_sources, remaining_seconds
+from server.ledger.journal import Batch
+from server.services.bridge_stream.known_calls import NOT_SILENT, RunningCall, RunningCalls
+from server.services.bridge_stream.messages import (
+    Deadline,
+    deadline_item,
+    estimate_item,
+    warning_item,
 )
-from server.translation.control import Deadline, deadline_item, estimate_item, warning_item
+from server.services.bridge_stream.outbox import Outbox
 
 # What remains is worked out at most this often for one account.
 ESTIMATE_SECONDS = 1.0

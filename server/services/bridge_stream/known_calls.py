@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from server.journal import Movement
-from server.ledger.calls import KnownCall
-from server.ledger.limits import REPORT_GRACE_MS, RING_LIMIT_MS
+from server.ledger.journal import Movement
+from server.ledger.requests import REPORT_GRACE_MS, RING_LIMIT_MS
+from server.ledger.running_calls import KnownCall
 
 # Calls of one stream that are told of more than their debits; the others are not estimated.
 MAX_RUNNING = 50_000

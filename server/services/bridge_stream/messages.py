@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import Reason
-from server.errors import Failure, InvalidRequest, metadata_of
+from server.calls.messages import fields as limits
+from server.calls.messages.advice import Advice
+from server.calls.messages.cached_answer import varint
+from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.parts import add_usage, set_money, set_time
 from server.ledger import Use
-from server.translation import limits
-from server.translation.advice import Advice
-from server.translation.context import unpack
-from server.translation.kept_answer import varint
-from server.translation.parts import add_usage, set_money, set_time
+from server.ledger.decision_context import unpack
+from server.services.errors import Failure, metadata_of
 
 MAX_QUESTIONS = 256
 MAX_TENANTS = 1_000

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from itertools import islice
 
 from callgate.v1 import authorization_pb2 as pb
-from server.errors import BridgeTooSlow
-from server.translation.control import written_item
+from server.services.bridge_stream.messages import written_item
+from server.services.errors import BridgeTooSlow
 
 # Items of one message.
 MAX_ITEMS = 256

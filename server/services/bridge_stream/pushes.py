@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from policy.admission import admit
 from policy.decision import Reason, Refusal
 from policy.facts import Facts, Tenant
-from server.control.estimates import CALLS_A_TURN, Estimates
-from server.control.outbox import Outbox
-from server.control.running import RunningCall, RunningCalls
-from server.decider import Decider
-from server.errors import FactsBehind
-from server.journal import (
+from server.calls.authorize import Authorizer
+from server.calls.messages.advice import Advice
+from server.facts.errors import FactsBehind
+from server.ledger import AccountUnknown, LedgerError, PartitionNotOpen
+from server.ledger.decision_context import call_again, unpack
+from server.ledger.estimates import RoomReader
+from server.ledger.journal import (
     CALL_KINDS,
     Batch,
     EpochEnded,
@@ -26,18 +27,12 @@ from server.journal import (
     Tailer,
     TailerStopped,
 )
-from server.ledger import AccountUnknown, LedgerError, PartitionNotOpen
 from server.ledger.keys import partition_of
-from server.ledger.rooms import RoomReader
-from server.translation.advice import Advice
-from server.translation.context import call_again, unpack
-from server.translation.control import (
-    Debit,
-    Hello,
-    debit_item,
-    end_item,
-)
-from server.translation.cursor import cursor_of
+from server.services.bridge_stream.estimates import CALLS_A_TURN, Estimates
+from server.services.bridge_stream.known_calls import RunningCall, RunningCalls
+from server.services.bridge_stream.messages import Debit, Hello, debit_item, end_item
+from server.services.bridge_stream.outbox import Outbox
+from server.services.cursor import cursor_of
 
 RETRY_SECONDS = 1.0
 # It is looked this often for other facts, and for accounts that are not open yet.
@@ -52,7 +47,7 @@ class Following:
 
     tailer: Tailer
     rooms: RoomReader
-    decider: Decider
+    authorizer: Authorizer
     advice: Advice
 
 
@@ -104,7 +99,7 @@ class Follow:
                     unopened = await self._join(follower, unopened)
                     await self._look_at_facts()
                 await self._estimates.look(now())
-                self._estimates.order_the_last(self._following.decider.now_ms())
+                self._estimates.order_the_last(self._following.authorizer.now_ms())
         finally:
             follower.leave()
 
@@ -150,11 +145,11 @@ class Follow:
 
     async def _ask_rules(self, tenant_id: str, digest: str) -> None:
         """Ask the rules about each running call of a tenant whose facts have changed."""
-        decider = self._following.decider
-        tenant = decider.facts.current.directory.tenants.get(tenant_id)
+        authorizer = self._following.authorizer
+        tenant = authorizer.facts.current.directory.tenants.get(tenant_id)
         if tenant is None or tenant.digest != digest:
             try:
-                tenant = await decider.catching_up.find(tenant_id, digest)
+                tenant = await authorizer.catching_up.find(tenant_id, digest)
             except FactsBehind:
                 # They are looked for meanwhile, and seen when they are in use.
                 return
@@ -165,7 +160,7 @@ class Follow:
 
         The journal, where it is followed, tells of others at once.
         """
-        tenants = self._following.decider.facts.current.directory.tenants
+        tenants = self._following.authorizer.facts.current.directory.tenants
         for tenant_id in self._hello.tenant_ids:
             tenant = tenants.get(tenant_id)
             if tenant is not None and tenant.digest != self._asked.get(tenant_id):
@@ -182,10 +177,10 @@ class Follow:
                 await asyncio.sleep(0)
 
     def _objection(self, call: RunningCall, tenant: Tenant) -> Reason | None:
-        decider = self._following.decider
+        authorizer = self._following.authorizer
         asked = call_again(tenant.tenant_id, unpack(call.context))
-        facts = Facts(decider.facts.current.catalogue, tenant)
-        verdict = admit(asked, facts, decider.now_ms())
+        facts = Facts(authorizer.facts.current.catalogue, tenant)
+        verdict = admit(asked, facts, authorizer.now_ms())
         return verdict.reason if isinstance(verdict, Refusal) else None
 
     def _order(self, call: RunningCall, reason: Reason) -> None:

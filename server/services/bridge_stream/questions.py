@@ -10,19 +10,20 @@ from typing_extensions import override
 
 from callgate.v1 import authorization_pb2 as pb
 from server.access import find_tenant_by_id
-from server.calls.quick import Asking, Quick
-from server.calls.verbs import Verbs
-from server.control.running import RunningCalls
-from server.errors import InvalidRequest, counted_status
+from server.calls.fast_path import FastPath, PendingReserve
+from server.calls.handlers import CallHandlers
+from server.calls.messages import fields as limits
+from server.calls.messages.fields import InvalidRequest
 from server.ledger import CallKey, CallOver
-from server.translation import limits
-from server.translation.control import (
+from server.services.bridge_stream.known_calls import RunningCalls
+from server.services.bridge_stream.messages import (
     Deadline,
     answer_item,
     deadline_item,
     error_item,
     written_item,
 )
+from server.services.errors import counted_status
 
 _LIVE = "live"
 
@@ -37,7 +38,7 @@ class Answers(Protocol):
         """Answer a question in a task of its own."""
 
 
-class ItemAsking(Asking):
+class ItemAsking(PendingReserve):
     """A question that came as an item of a stream."""
 
     __slots__ = ("_answers", "_count_failure", "_question")
@@ -74,13 +75,13 @@ class Questions:
     """Answers the questions of one stream."""
 
     def __init__(
-        self, verbs: Verbs, quick: Quick, gateway_id: str, *, running: RunningCalls
+        self, verbs: CallHandlers, quick: FastPath, gateway_id: str, *, running: RunningCalls
     ) -> None:
         self._verbs = verbs
         self._quick = quick
         self._gateway_id = gateway_id
         self._running = running
-        self._count_failure = verbs.decider.metrics.count_failure
+        self._count_failure = verbs.authorizer.metrics.count_failure
         self._ways: dict[str, Callable[[Any, float | None], Awaitable[Any]]] = {
             "authorize_call": verbs.authorize_call,
             "authorize_calls": partial(verbs.authorize_calls, gateway_id=gateway_id),
@@ -134,10 +135,10 @@ class Questions:
         return pb.ControlItem(item_id=question.item_id, **{kind: answer})
 
     async def _announced(self, item_id: int, told: pb.CallAnnouncement) -> pb.ControlItem:
-        decider = self._verbs.decider
+        authorizer = self._verbs.authorizer
         tenant_id = limits.tenant_id(told.tenant_id)
         call = CallKey(tenant_id, self._gateway_id, limits.call_id(told.call_id))
-        find_tenant_by_id(tenant_id, decider.facts.current.directory)
+        find_tenant_by_id(tenant_id, authorizer.facts.current.directory)
         known = await self._verbs.listing.read(call)
         answer = known.answer
         if answer.state != _LIVE:

@@ -14,15 +14,22 @@ import grpc.aio
 from callgate.v1 import authorization_pb2 as pb
 from policy.emergency import is_beyond_emergency
 from server.access import check_admitted, current, find_tenant_by_id
-from server.calls.quick import Quick
-from server.calls.verbs import Verbs
-from server.control.follow import Follow, Following
-from server.control.outbox import Outbox
-from server.control.questions import Questions
-from server.control.running import RunningCalls
-from server.control.standing import Standing, Standings
-from server.errors import BridgeTooSlow, Context, InvalidRequest, StreamReplaced
-from server.translation.control import MAX_QUESTIONS, check_questions, read_hello, written_item
+from server.calls.fast_path import FastPath
+from server.calls.handlers import CallHandlers
+from server.calls.messages.fields import InvalidRequest
+from server.services.bridge_stream.known_calls import RunningCalls
+from server.services.bridge_stream.messages import (
+    MAX_QUESTIONS,
+    check_questions,
+    read_hello,
+    written_item,
+)
+from server.services.bridge_stream.newest import Standing, Standings
+from server.services.bridge_stream.outbox import Outbox
+from server.services.bridge_stream.pushes import Follow, Following
+from server.services.bridge_stream.questions import Questions
+from server.services.errors import BridgeTooSlow, StreamReplaced
+from server.transport.contract import Context
 
 # Questions of one stream that may be unanswered; the next message is read when there is room.
 MAX_UNANSWERED = 1_024
@@ -38,10 +45,10 @@ WRITE_SECONDS = 30.0
 class Control:
     """What every stream is made from."""
 
-    verbs: Verbs
+    verbs: CallHandlers
     standings: Standings
     following: Following
-    quick: Quick
+    quick: FastPath
 
     async def serve(self, context: Context, on_move: Callable[[Callable[[], None]], None]) -> None:
         """Serve one stream. `on_move` is told what to call when it should go elsewhere.
@@ -55,7 +62,7 @@ class Control:
             await self._grant_emergencies(first, context)
         check_admitted()
         hello = read_hello(first)
-        directory = self.verbs.decider.facts.current.directory
+        directory = self.verbs.authorizer.facts.current.directory
         for tenant_id in hello.tenant_ids:
             find_tenant_by_id(tenant_id, directory)
         # Who may not open it cannot take it over: a gateway's streams are those of one identity.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.credits.parts import CreditParts
-from server.credits.service import SERVICE, Credits
+from server.services.credits.service import SERVICE, Credits
+from server.services.credits.shared import CreditParts
 
 __all__ = ["SERVICE", "CreditParts", "Credits"]

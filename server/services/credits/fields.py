@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1.money_pb2 import Money
 from policy.rating import MAX_WHOLE_NUMBER
-from server.errors import InvalidRequest
+from server.calls.messages.fields import InvalidRequest
 
 MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 1_000, 100
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

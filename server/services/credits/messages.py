@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from callgate.v1 import credits_pb2 as pb
-from server.archive import ChargeRow, FundingRow, LotRow
-from server.archive.charge_states import ChargeState
-from server.errors import InvalidRequest
+from callgate.v1.money_pb2 import Money
+from server.archive import LotRow
+from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.parts import set_money, set_time
+from server.funding.charge_rows import ChargeRow, ChargeState
+from server.funding.funding_rows import FundingRow
 from server.funding.statement import CORRECTION, Line, Place
-from server.translation.context import unpack
-from server.translation.parts import set_money, set_time
+from server.ledger import Balance
+from server.ledger.decision_context import unpack
 
 _PLACE = re.compile(r"1 (\d{1,16}) (\d{1,16}) (\d{1,16})")
 _CHARGE_STATES = {
@@ -143,3 +146,19 @@ def _line_kind(line: Line) -> pb.StatementKind.ValueType:
     if line.kind == "lots_expired" and line.voided:
         return pb.STATEMENT_KIND_VOID
     return _LINE_KINDS.get(line.kind, pb.STATEMENT_KIND_CALL)
+
+
+def balance_response(balance: Balance) -> pb.GetBalanceResponse:
+    """Build the answer; what does not exist is absent, not zero."""
+
+    def money(micros: int) -> Money:
+        return Money(micros=micros, currency_code=balance.currency)
+
+    response = pb.GetBalanceResponse(
+        reserved=money(balance.reserved_micros), debited=money(balance.debited_micros)
+    )
+    if balance.balance_micros is not None:
+        response.balance.CopyFrom(money(balance.balance_micros))
+    if balance.available_micros is not None:
+        response.available.CopyFrom(money(balance.available_micros))
+    return response

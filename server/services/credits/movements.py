@@ -9,15 +9,16 @@ from typing import Any
 from sqlalchemy import Connection
 
 from callgate.v1 import credits_pb2 as pb
-from server.archive import FundingRow
-from server.credits.parts import CreditParts, asked_for, require_balance
-from server.errors import Context, InvalidRequest
+from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.parts import set_money
 from server.funding.applying import Kind
+from server.funding.funding_rows import FundingRow
 from server.funding.refunds import CALL, DEBIT, Reference, refund_parts
-from server.funding.treasury import Asked
-from server.translation import funding
-from server.translation.money_request import amount_micros, lot_id, note, request_id
-from server.translation.parts import set_money
+from server.funding.requests import Asked
+from server.services.credits import messages as funding
+from server.services.credits.fields import amount_micros, lot_id, note, request_id
+from server.services.credits.shared import CreditParts, asked_for, require_balance
+from server.transport.contract import Context
 
 
 @dataclass(frozen=True, slots=True)

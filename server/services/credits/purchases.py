@@ -12,12 +12,17 @@ from sqlalchemy import Connection
 
 from callgate.v1 import credits_pb2 as pb
 from policy.facts import Tenant
-from server.archive import ChargeRow, FundingRow
-from server.archive.charge_states import ChargeState
-from server.archive.charges import TOP_UP, add_charge
-from server.archive.funding import read_funding
-from server.archive.requests import FundingRequest
-from server.credits.parts import (
+from server.calls.messages.fields import InvalidRequest
+from server.funding.applying import Kind
+from server.funding.charge_rows import TOP_UP, ChargeRow, ChargeState, add_charge
+from server.funding.errors import FundingRefused, Why
+from server.funding.funding_rows import FundingRow, read_funding
+from server.funding.purchase_rules import require_purchase
+from server.funding.request_rows import FundingRequest
+from server.funding.requests import Asked
+from server.services.credits.fields import amount_micros, note
+from server.services.credits.messages import new_lot, set_charge
+from server.services.credits.shared import (
     MOST_SECONDS,
     CreditParts,
     asked_for,
@@ -27,13 +32,7 @@ from server.credits.parts import (
     require_open,
     require_operator,
 )
-from server.errors import Context, InvalidRequest
-from server.funding.applying import Kind
-from server.funding.rules import require_purchase
-from server.funding.treasury import Asked
-from server.funding.trouble import FundingRefused, Why
-from server.translation.funding import new_lot, set_charge
-from server.translation.money_request import amount_micros, note
+from server.transport.contract import Context
 
 _CHARGE_ID_DIGITS = 24
 # Kept back of the caller's deadline, to answer that the charge is pending.
@@ -68,7 +67,7 @@ class Purchases:
             in_time(context.time_remaining()),
             known_account(self.parts, tenant.tenant_id),
         ):
-            done = await self.parts.treasury.purchase(asked, check)
+            done = await self.parts.funding_requests.purchase(asked, check)
         if request.charge:
             return await self._charged(done, tenant, context.time_remaining())
         return pb.TopUpResponse(lot=_lot_of(done.body, tenant.currency))

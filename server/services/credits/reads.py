@@ -11,13 +11,18 @@ from callgate.v1 import credits_pb2 as pb
 from policy.facts import Tenant
 from policy.rating import MAX_WHOLE_NUMBER
 from server.archive import LotRow, tables
-from server.credits.parts import CreditParts, in_time
-from server.errors import Context
+from server.calls.messages.parts import set_money
 from server.funding.statement import StatementQuestion, balance_at, read_statement
-from server.translation.balance import balance_response
-from server.translation.funding import page_token, place_of, set_line, set_lot
-from server.translation.money_request import page_size, past_ms
-from server.translation.parts import set_money
+from server.services.credits.fields import page_size, past_ms
+from server.services.credits.messages import (
+    balance_response,
+    page_token,
+    place_of,
+    set_line,
+    set_lot,
+)
+from server.services.credits.shared import CreditParts, in_time
+from server.transport.contract import Context
 
 
 class _LotsQuestion(NamedTuple):

@@ -11,22 +11,28 @@ from callgate.v1 import credits_pb2 as pb
 from policy.facts import FundingModel, Tenant
 from policy.money import written
 from server.access import current
-from server.archive import Audited, ChargeRow, FundingRow
-from server.archive.charge_states import ChargeState
-from server.archive.charges import find_charge, list_charges, save_charge
-from server.archive.funding import hold_funding, read_funding, save_funding
-from server.credits.parts import (
+from server.calls.messages import fields as limits
+from server.calls.messages.fields import InvalidRequest
+from server.funding.charge_rows import (
+    ChargeRow,
+    ChargeState,
+    find_charge,
+    list_charges,
+    save_charge,
+)
+from server.funding.errors import ChargeUnknown, FundingRefused, Why
+from server.funding.funding_rows import FundingRow, hold_funding, read_funding, save_funding
+from server.services.credits.fields import amount_micros, note, page_size
+from server.services.credits.messages import etag_of, set_charge, set_funding
+from server.services.credits.shared import (
     CreditParts,
     in_time,
     require_balance,
     require_open,
     require_operator,
 )
-from server.errors import Context, InvalidRequest
-from server.funding.trouble import ChargeUnknown, FundingRefused, Why
-from server.translation import limits
-from server.translation.funding import etag_of, set_charge, set_funding
-from server.translation.money_request import amount_micros, note, page_size
+from server.storage.sql.audit import Audited
+from server.transport.contract import Context
 
 _CUSTOMER_CHARACTERS = 255
 
@@ -170,7 +176,7 @@ class FundingSettings:
         # Whoever mends what was declined need not wait for the rest to be over.
         row.declines, row.rest_until_ms, row.armed = 0, 0, True
         save_funding(connection, row)
-        self.parts.treasury.audit.record(
+        self.parts.funding_requests.audit.record(
             connection,
             current().identity_id,
             Audited("UpdateFunding", f"tenants/{tenant.tenant_id}/funding", tenant.tenant_id),
@@ -202,7 +208,7 @@ class FundingSettings:
         charge.reason = "" if request.taken else "resolved"
         save_charge(connection, charge)
         save_funding(connection, hold_funding(connection, tenant.tenant_id))
-        self.parts.treasury.audit.record(
+        self.parts.funding_requests.audit.record(
             connection,
             current().identity_id,
             Audited("ResolveCharge", f"charges/{charge.charge_id}", tenant.tenant_id),

@@ -9,15 +9,15 @@ from typing import Any
 from google.protobuf import message_factory
 
 from callgate.v1 import credits_pb2 as pb
-from server.credits.looking import Looking
-from server.credits.movements import Movements
-from server.credits.parts import CreditParts
-from server.credits.purchases import Purchases
-from server.credits.settings import FundingSettings
-from server.errors import Method
-from server.observation.metrics import Metrics
+from server.observability.metrics import Metrics
+from server.services.credits.movements import Movements
+from server.services.credits.purchases import Purchases
+from server.services.credits.reads import Looking
+from server.services.credits.recharge_settings import FundingSettings
+from server.services.credits.shared import CreditParts
+from server.services.errors import Method
+from server.services.methods import Unary, serve_unary
 from server.transport import TransportServer
-from server.unary import Unary, serve_unary
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["CreditService"]
 SERVICE = _SERVICE.full_name

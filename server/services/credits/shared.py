@@ -12,19 +12,22 @@ from sqlalchemy import Connection
 
 from policy.facts import FundingModel, Tenant
 from server.access import current, find_tenant_by_id
+from server.access.errors import RoleMissing
 from server.access.roles import Role
-from server.accounts import Accounts
-from server.archive import ArchiveUnavailable, Database, FundingRow
-from server.archive.requests import FundingRequest
-from server.errors import RoleMissing
+from server.calls.messages import fields as limits
+from server.funding.accounts import Accounts
 from server.funding.applying import Kind
+from server.funding.auto_recharge import MS_PER_DAY
 from server.funding.charging import Charging
-from server.funding.recharging import MS_PER_DAY
-from server.funding.rules import PurchaseRules
-from server.funding.treasury import Asked, Treasury
-from server.funding.trouble import FundingRefused, Why
+from server.funding.errors import FundingRefused, Why
+from server.funding.funding_rows import FundingRow
+from server.funding.purchase_rules import PurchaseRules
+from server.funding.request_rows import FundingRequest
+from server.funding.requests import Asked, FundingRequests
 from server.ledger import AccountUnknown
-from server.translation import limits, money_request
+from server.services.credits import fields as money_request
+from server.storage.sql.database import Database
+from server.storage.sql.errors import ArchiveUnavailable
 
 # Reads and writes of SQL, and a step of the ledger; a caller's shorter deadline counts.
 MOST_SECONDS = 10.0
@@ -38,7 +41,7 @@ class CreditParts:
 
     accounts: Accounts
     database: Database
-    treasury: Treasury
+    funding_requests: FundingRequests
     charging: Charging | None
     rules: PurchaseRules
     now_ms: Callable[[], int]
@@ -57,7 +60,7 @@ class CreditParts:
     async def ask(self, asked: Asked, remaining_seconds: float | None) -> FundingRequest:
         """Ask the treasury, in time."""
         async with in_time(remaining_seconds), known_account(self, asked.tenant_id):
-            return await self.treasury.ask(asked)
+            return await self.funding_requests.ask(asked)
 
 
 def asked_for(

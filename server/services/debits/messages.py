@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from callgate.v1 import authorization_pb2
 from callgate.v1 import debits_pb2 as pb
-from server.journal import CALL_KINDS, CallMoves, Movement, Place, PurseMove, Standing
-from server.translation.context import ToldPurse, purses_part, with_capability
-from server.translation.cursor import cursor_of
-from server.translation.kept_answer import varint
-from server.translation.parts import set_money, set_purse, set_time
+from server.calls.messages.cached_answer import varint
+from server.calls.messages.parts import set_money, set_purse, set_time
+from server.ledger.decision_context import ToldPurse, purses_part, with_capability
+from server.ledger.journal import CALL_KINDS, CallMoves, Movement, Place, PurseMove, Standing
+from server.services.cursor import cursor_of
 
 _REMEMBERED_PURSES, _REMEMBERED_CALLS = 4_096, 16_384
 _REMEMBERED_TIMES, _REMEMBERED_GATEWAYS = 1_024, 4_096

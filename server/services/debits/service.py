@@ -8,16 +8,18 @@ import grpc
 
 from callgate.v1 import debits_pb2 as pb
 from server.access import find_tenant_by_id
-from server.debits.stream import Stream, Wanted, Watching, Wire
-from server.errors import AccountMissing, Context, answering_failures
-from server.facts import FactsKeeper
-from server.journal import TailerStopped
+from server.calls.messages import fields as limits
+from server.calls.opening import Opening
+from server.facts import FactsInUse
 from server.ledger import AccountUnknown
-from server.observation.metrics import Metrics
-from server.opening import Opening
-from server.translation import limits
-from server.translation.cursor import read_cursor
+from server.ledger.errors import AccountMissing
+from server.ledger.journal import TailerStopped
+from server.observability.metrics import Metrics
+from server.services.cursor import read_cursor
+from server.services.debits.stream import Stream, Wanted, Watching, Wire
+from server.services.errors import answering_failures
 from server.transport import TransportServer
+from server.transport.contract import Context
 
 __all__ = ["SERVICE", "AccountMissing", "Debits", "Watching"]
 
@@ -29,7 +31,7 @@ class Debits:
     """Answers what `debits.proto` promises."""
 
     watching: Watching
-    facts: FactsKeeper
+    facts: FactsInUse
     opening: Opening
     metrics: Metrics
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from server.errors import CursorExpired, StoreEpochEnded, WatcherTooSlow
-from server.journal import (
+from server.ledger.journal import (
     Batch,
     BeyondRetention,
     EpochEnded,
@@ -22,8 +21,9 @@ from server.journal import (
     Tailer,
 )
 from server.ledger.keys import partition_of
-from server.translation.cursor import cursor_of
-from server.translation.movement import snapshot_metadata, watch_response
+from server.services.cursor import cursor_of
+from server.services.debits.messages import snapshot_metadata, watch_response
+from server.services.errors import CursorExpired, StoreEpochEnded, WatcherTooSlow
 
 # Entries of one response while a reader catches up: some hundred kilobytes at the most.
 PAGE = 500

@@ -10,11 +10,11 @@ import msgspec
 from google.protobuf.message import Message
 from sqlalchemy import Connection
 
-from server.archive import Audited, AuditTrail, ItemRow, TenantRow
-from server.archive import directory_rows as rows
-from server.archive.directory_rows import Shelf
-from server.catalogue import CatalogueFiles
-from server.directory.bodies import (
+from server.access.errors import TenantForbidden
+from server.calls.messages.fields import InvalidRequest
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory import rows
+from server.facts.directory.bodies import (
     ItemKind,
     ItemSection,
     account_of,
@@ -23,16 +23,17 @@ from server.directory.bodies import (
     number_of,
     read_item,
 )
-from server.directory.trouble import (
+from server.facts.directory.rows import ItemRow, Shelf, TenantRow
+from server.facts.errors import (
     EtagChanged,
     ResourceExists,
     ResourceInUse,
     ResourceUnknown,
     TenantInUse,
 )
-from server.directory_service.checking import Checker, licence_moves
-from server.directory_service.wire import ITEMS, TENANT, Shape, check_currency, values_of
-from server.errors import InvalidRequest, TenantForbidden
+from server.services.directory.checks import Checker, licence_moves
+from server.services.directory.messages import ITEMS, TENANT, Shape, check_currency, values_of
+from server.storage.sql.audit import Audited, AuditTrail
 
 _FIXED = frozenset({"currency_code", "opening_balance"})
 

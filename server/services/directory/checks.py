@@ -11,11 +11,11 @@ import msgspec
 from sqlalchemy import Connection
 
 from policy.pools import Holdings
-from server.archive import directory_rows as rows
-from server.archive.directory_rows import Shelf, TenantRow
-from server.catalogue import CatalogueFiles
-from server.directory.accounts import AccountReader
-from server.directory.bodies import (
+from server.calls.messages.fields import InvalidRequest
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory import rows
+from server.facts.directory.accounts import AccountReader
+from server.facts.directory.bodies import (
     ItemKind,
     ItemSection,
     account_of,
@@ -24,19 +24,23 @@ from server.directory.bodies import (
     read_head,
     read_item,
 )
-from server.directory.numbers import NumberReader
-from server.directory.sections import ResourceAccountSection, ServiceNumberSection, UserSection
-from server.directory.tenant import build_head
-from server.directory.tenant_file import (
+from server.facts.directory.numbers import NumberReader
+from server.facts.directory.rows import Shelf, TenantRow
+from server.facts.directory.sections import (
+    ResourceAccountSection,
+    ServiceNumberSection,
+    UserSection,
+)
+from server.facts.directory.tenant import build_head
+from server.facts.directory.tenant_file import (
     MAX_RESOURCE_ACCOUNTS,
     MAX_SERVICE_NUMBERS,
     MAX_USERS,
     TenantFile,
     read_tenant_values,
 )
-from server.directory_service.wire import ITEMS, TENANT, Shape, proto_name_of
-from server.errors import InvalidRequest
-from server.factfiles.problems import InvalidFacts, Problems
+from server.facts.files.problems import InvalidFacts, Problems
+from server.services.directory.messages import ITEMS, TENANT, Shape, proto_name_of
 
 LIMITS: Mapping[ItemKind, int] = {
     ItemKind.USER: MAX_USERS,

@@ -8,12 +8,12 @@ import tempfile
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-from server.archive import Database
-from server.directory.trouble import DirectoryUnreadable
-from server.facts.reading import FactsFolders, Signature, read_signature
+from server.facts.errors import DirectoryUnreadable
+from server.facts.from_files import FactsFolders, Signature, read_signature
+from server.storage.sql.database import Database
 
 COPY_SECONDS = 120
-TREE = Path(__file__).parents[2]
+TREE = Path(__file__).parents[3]
 
 
 class CopyOfFiles:
@@ -82,7 +82,7 @@ class CopyOfFiles:
     async def _run_child(self, url: str) -> None:
         folder = str(self._folders.catalogue.absolute())
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "server.directory.copy_child", folder, url),
+            *(sys.executable, "-m", "server.facts.directory.copy_process", folder, url),
             cwd=TREE,
             stdout=PIPE,
             stderr=PIPE,

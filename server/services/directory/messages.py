@@ -16,8 +16,8 @@ from google.protobuf.message import Message
 from callgate.v1 import directory_pb2 as pb
 from callgate.v1.money_pb2 import Money
 from policy.rating import MAX_WHOLE_NUMBER
-from server.directory.bodies import ItemKind
-from server.errors import InvalidRequest
+from server.calls.messages.fields import InvalidRequest
+from server.facts.directory.bodies import ItemKind
 
 _MICROS = 1_000_000
 _FILE_NAMES = {"currency_code": "currency"}

@@ -11,18 +11,17 @@ from google.protobuf.message import Message
 from sqlalchemy import Connection
 
 from callgate.v1 import directory_pb2 as pb
-from server.archive import ItemRow, TenantRow
-from server.archive import directory_rows as rows
-from server.archive.directory_rows import ItemFilter, Shelf
-from server.catalogue import CatalogueFiles
-from server.directory.bodies import ItemKind, read_head, read_item
-from server.directory.trouble import ResourceUnknown
-from server.directory_service.changing import etag_of
-from server.directory_service.paging import Page, read_page
-from server.directory_service.wire import ITEMS, TENANT, fill
-from server.errors import TenantForbidden
-from server.factfiles.problems import Problems
-from server.translation.parts import set_time
+from server.access.errors import TenantForbidden
+from server.calls.messages.parts import set_time
+from server.facts.catalogue import CatalogueFiles
+from server.facts.directory import rows
+from server.facts.directory.bodies import ItemKind, read_head, read_item
+from server.facts.directory.rows import ItemFilter, ItemRow, Shelf, TenantRow
+from server.facts.errors import ResourceUnknown
+from server.facts.files.problems import Problems
+from server.services.directory.changes import etag_of
+from server.services.directory.messages import ITEMS, TENANT, fill
+from server.services.paging import Page, read_page
 
 # What the catalogue knows of a service number that was built.
 TollFree = Callable[[str, str], bool]

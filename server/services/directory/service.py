@@ -13,22 +13,25 @@ from sqlalchemy import Connection
 
 from callgate.v1 import directory_pb2 as pb
 from server.access import check_tenant, current
+from server.access.errors import RoleMissing
 from server.access.roles import Role
-from server.archive import AuditTrail
-from server.archive.directory_rows import Shelf
-from server.directory.bodies import ItemKind
-from server.directory.sections import ID_PATTERN, ID_WORDS
-from server.directory_service.changing import Changes, Wanted
-from server.directory_service.looking import Look, licences_response, restrictions_response
-from server.directory_service.source import Source
-from server.directory_service.transfer import Transfer
-from server.directory_service.wire import ITEMS, TENANT, Shape, mask_of
-from server.errors import Context, InvalidRequest, RoleMissing, answering_failures
-from server.facts import FactsKeeper
-from server.observation.metrics import Metrics
-from server.translation import limits
+from server.calls.messages import fields as limits
+from server.calls.messages.fields import InvalidRequest
+from server.facts import FactsInUse
+from server.facts.directory.bodies import ItemKind
+from server.facts.directory.rows import Shelf
+from server.facts.directory.sections import ID_PATTERN, ID_WORDS
+from server.observability.metrics import Metrics
+from server.services.directory.changes import Changes, Wanted
+from server.services.directory.messages import ITEMS, TENANT, Shape, mask_of
+from server.services.directory.reads import Look, licences_response, restrictions_response
+from server.services.directory.source import Source
+from server.services.directory.transfer import Transfer
+from server.services.errors import answering_failures
+from server.services.methods import Unary, serve_unary
+from server.storage.sql.audit import AuditTrail
 from server.transport import TransportServer
-from server.unary import Unary, serve_unary
+from server.transport.contract import Context
 
 SERVICE = pb.DESCRIPTOR.services_by_name["DirectoryService"].full_name
 
@@ -50,7 +53,7 @@ class DirectoryService:
     """Answers what `directory.proto` promises."""
 
     source: Source
-    facts: FactsKeeper
+    facts: FactsInUse
     audit: AuditTrail
     transfer: Transfer
     metrics: Metrics

@@ -10,11 +10,11 @@ from typing import ClassVar, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from server.catalogue import CatalogueFiles, read_tables
-from server.directory.trouble import DirectoryInFiles
-from server.directory_service.files_copy import CopyOfFiles
-from server.facts import FactsKeeper
-from server.facts.archived import ArchivedTenants
+from server.facts import FactsInUse
+from server.facts.catalogue import CatalogueFiles, read_tables
+from server.facts.errors import DirectoryInFiles
+from server.facts.from_database import ArchivedTenants
+from server.services.directory.files_copy import CopyOfFiles
 
 Result = TypeVar("Result")
 
@@ -78,7 +78,7 @@ class FilesSource:
     """The files of the folder, which nobody changes from here."""
 
     copy: CopyOfFiles
-    facts: FactsKeeper
+    facts: FactsInUse
     catalogue_folder: Path
     changes: ClassVar[bool] = False
 

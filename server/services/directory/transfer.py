@@ -17,12 +17,13 @@ from sqlalchemy import Connection
 
 from callgate.v1 import directory_pb2 as pb
 from server.access import check_tenant, current
+from server.access.errors import RoleMissing, TenantForbidden
 from server.access.roles import Role
-from server.archive import ArchiveUnavailable
-from server.archive import directory_rows as rows
-from server.archive.directory_rows import Shelf
-from server.directory.bodies import ItemKind, read_item
-from server.directory.import_child import (
+from server.calls.messages import fields as limits
+from server.calls.messages.fields import InvalidRequest
+from server.facts.directory import rows
+from server.facts.directory.bodies import ItemKind, read_item
+from server.facts.directory.import_process import (
     Changed,
     Finished,
     Invalid,
@@ -32,14 +33,15 @@ from server.directory.import_child import (
     Stopped,
     Work,
 )
-from server.directory.sections import UserSection
-from server.directory.trouble import DirectoryChanged, DirectoryInFiles, FileInvalid, ImportRunning
-from server.directory.users_csv import write_users
-from server.directory.writing import write_tenant
-from server.directory_service.source import Source
-from server.errors import Context, InvalidRequest, RoleMissing, TenantForbidden
-from server.factfiles.table import MAX_FILE_BYTES
-from server.translation import limits
+from server.facts.directory.rows import Shelf
+from server.facts.directory.sections import UserSection
+from server.facts.directory.users_csv import write_users
+from server.facts.directory.writing import write_tenant
+from server.facts.errors import DirectoryChanged, DirectoryInFiles, FileInvalid, ImportRunning
+from server.facts.files.table import MAX_FILE_BYTES
+from server.services.directory.source import Source
+from server.storage.sql.errors import ArchiveUnavailable
+from server.transport.contract import Context
 
 MAX_CHUNK_BYTES = 32 * 1024
 MAX_FILE_NAME = 255
@@ -48,7 +50,7 @@ _MAX_LINE_BYTES = 1024 * 1024
 _PAGE_ROWS = 5_000
 _ID_BYTES = 16
 _MAX_SHOWN = 2_000
-TREE = Path(__file__).parents[2]
+TREE = Path(__file__).parents[3]
 FORMATS = (pb.DIRECTORY_FORMAT_CSV, pb.DIRECTORY_FORMAT_TOML)
 
 _DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
@@ -141,7 +143,7 @@ class Transfer:
 
 async def _start() -> Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server.directory.import_child"),
+        *(sys.executable, "-m", "server.facts.directory.import_process"),
         cwd=TREE,
         stdin=PIPE,
         stdout=PIPE,

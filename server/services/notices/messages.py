@@ -7,10 +7,10 @@ import re
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1 import notices_pb2 as pb
-from server.archive.deliveries import Channel, DeliveryState
-from server.archive.notice_list import ListedDelivery, ListedNotice
-from server.archive.outbox import NoticeKind
-from server.errors import InvalidRequest
+from server.calls.messages.fields import InvalidRequest
+from server.notices.deliveries import Channel, DeliveryState
+from server.notices.history import ListedDelivery, ListedNotice
+from server.notices.outbox import NoticeKind
 
 MAX_PAGE_SIZE = 1_000
 DEFAULT_PAGE_SIZE = 100

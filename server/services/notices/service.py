@@ -9,19 +9,20 @@ from sqlalchemy import Connection
 
 from callgate.v1 import notices_pb2 as pb
 from server.access import current, find_tenant_by_id
-from server.archive import Archive, Audited, AuditTrail
-from server.archive.notice_list import ListedNotice, list_notices, resend
-from server.errors import Context
-from server.facts import FactsKeeper
-from server.notices.event import event_body, tenant_key
+from server.archive import Archive
+from server.calls.messages import fields as limits
+from server.facts import FactsInUse
 from server.notices.examples import example
-from server.notices.register import settings_of
+from server.notices.history import ListedNotice, list_notices, resend
+from server.notices.preferences import settings_of
 from server.notices.rendering import render
-from server.observation.metrics import Metrics
-from server.translation import limits
-from server.translation import notices as wire
+from server.notices.webhook import event_body, tenant_key
+from server.observability.metrics import Metrics
+from server.services.methods import Unary, serve_unary
+from server.services.notices import messages as wire
+from server.storage.sql.audit import Audited, AuditTrail
 from server.transport import TransportServer
-from server.unary import Unary, serve_unary
+from server.transport.contract import Context
 
 SERVICE = pb.DESCRIPTOR.services_by_name["NoticeService"].full_name
 
@@ -31,7 +32,7 @@ class Notices:
     """Answers what `notices.proto` promises. `webhook_key` makes what tenants' keys are made of."""
 
     archive: Archive
-    facts: FactsKeeper
+    facts: FactsInUse
     audit: AuditTrail
     now_ms: Callable[[], int]
     webhook_key: Callable[[], bytes]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from server.store.clock import TOLERANCE_SECONDS, Clock, StoreClock
-from server.store.connection import Store
-from server.store.embedded import EmbeddedServer, EmbeddedServerError
-from server.store.lane import Reply, Template
-from server.store.trouble import FunctionMissing, StoreRefused, StoreUnavailable, Timeouts
-from server.store.wakeups import WakeUps
+from server.storage.redis.clock import TOLERANCE_SECONDS, Clock, StoreClock
+from server.storage.redis.embedded import EmbeddedServer, EmbeddedServerError
+from server.storage.redis.errors import FunctionMissing, StoreRefused, StoreUnavailable, Timeouts
+from server.storage.redis.lane import Reply, Template
+from server.storage.redis.store import Store
+from server.storage.redis.wakeups import WakeUps
 
 __all__ = [
     "TOLERANCE_SECONDS",

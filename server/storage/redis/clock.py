@@ -8,8 +8,8 @@ import logging
 import time
 from typing import Protocol
 
-from server.store.connection import Store
-from server.store.trouble import StoreRefused, StoreUnavailable
+from server.storage.redis.errors import StoreRefused, StoreUnavailable
+from server.storage.redis.store import Store
 
 REFRESH_SECONDS = 10.0
 TOLERANCE_SECONDS = 300

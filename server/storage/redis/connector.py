@@ -21,7 +21,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from server.store.trouble import StoreRefused, StoreUnavailable, Timeouts
+from server.storage.redis.errors import StoreRefused, StoreUnavailable, Timeouts
 
 # RESP2: what functions answer is the same in both, and it is what every supported server speaks.
 PROTOCOL = 2

@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from server.store.connection import Store
-from server.store.trouble import StoreRefused, StoreUnavailable
+from server.storage.redis.errors import StoreRefused, StoreUnavailable
+from server.storage.redis.store import Store
 
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0

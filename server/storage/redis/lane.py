@@ -13,7 +13,7 @@ from typing import Any
 
 import hiredis
 
-from server.store.trouble import StoreUnavailable
+from server.storage.redis.errors import StoreUnavailable
 
 # So many commands may wait for their replies; what comes beyond them is told so at once.
 IN_FLIGHT_LIMIT = 10_000

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from server.store.entrance import Address
-from server.store.lane import FULL, IN_FLIGHT_LIMIT, Lane
-from server.store.trouble import StoreUnavailable
+from server.storage.redis.connector import Address
+from server.storage.redis.errors import StoreUnavailable
+from server.storage.redis.lane import FULL, IN_FLIGHT_LIMIT, Lane
 
 # After an attempt that failed, none is made for this long: doubled each time, up to the longest.
 FIRST_PAUSE_SECONDS = 0.01

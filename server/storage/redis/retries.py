@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from server.store.entrance import Address
-from server.store.lane import Lane, Reply, ReplyError, pack
-from server.store.node import Node
-from server.store.routes import Key, Routes
-from server.store.trouble import FunctionMissing, StoreUnavailable, named
+from server.storage.redis.connector import Address
+from server.storage.redis.errors import FunctionMissing, StoreUnavailable, named
+from server.storage.redis.lane import Lane, Reply, ReplyError, pack
+from server.storage.redis.node import Node
+from server.storage.redis.routes import Key, Routes
 
 # Before a command is asked again: doubled each time, up to the longest.
 FIRST_PAUSE_SECONDS = 0.005

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from redis.crc import key_slot
 
-from server.store.entrance import SLOTS, Address, Entrance, Kind, Primary
-from server.store.node import Node, NodeEvents
-from server.store.trouble import StoreUnavailable
+from server.storage.redis.connector import SLOTS, Address, Entrance, Kind, Primary
+from server.storage.redis.errors import StoreUnavailable
+from server.storage.redis.node import Node, NodeEvents
 
 # Between two looks at who has which slot.
 LOOK_PAUSE_SECONDS = 0.1

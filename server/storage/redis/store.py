@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
-from server.store.entrance import Entrance, Kind
-from server.store.insisting import INSISTING_LIMIT, Insistence, Told, load_libraries
-from server.store.lane import Argument, Lane, Reply, ReplyError, pack
-from server.store.node import Node
-from server.store.routes import Key, make_routes
-from server.store.trouble import StoreRefused, StoreUnavailable, Timeouts, named
+from server.storage.redis.connector import Entrance, Kind
+from server.storage.redis.errors import StoreRefused, StoreUnavailable, Timeouts, named
+from server.storage.redis.lane import Argument, Lane, Reply, ReplyError, pack
+from server.storage.redis.node import Node
+from server.storage.redis.retries import INSISTING_LIMIT, Insistence, Told, load_libraries
+from server.storage.redis.routes import Key, make_routes
 
 OLDEST_VERSION = 7
 EVICTION_POLICY = "noeviction"

@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from server.store.entrance import Entrance
-from server.store.lane import Replies, ReplyError, pack
-from server.store.routes import slot_of
-from server.store.trouble import StoreUnavailable, Timeouts
+from server.storage.redis.connector import Entrance
+from server.storage.redis.errors import StoreUnavailable, Timeouts
+from server.storage.redis.lane import Replies, ReplyError, pack
+from server.storage.redis.routes import slot_of
 
 # What is told where any channel may have had a message that nobody heard.
 EVERY_CHANNEL = ""

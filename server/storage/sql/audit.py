@@ -7,9 +7,42 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    insert,
+    select,
+)
 
-from server.archive.access_tables import AUDIT_TRAIL
+from server.storage.sql.metadata import METADATA
+
+# SQLite counts by itself only where the column is a plain INTEGER.
+_COUNTED = BigInteger().with_variant(Integer, "sqlite")
+
+# Every administrative change, written in the transaction that makes it; never changed.
+AUDIT_TRAIL = Table(
+    "audit_trail",
+    METADATA,
+    Column("audit_id", _COUNTED, primary_key=True, autoincrement=True),
+    Column("time_ms", BigInteger, nullable=False),
+    # Whose change it was: an identity, or "anybody" where none is asked for.
+    Column("identity_id", String(128), nullable=False),
+    # What was done, by the name of the RPC or command, and to what.
+    Column("action", String(64), nullable=False),
+    Column("resource", String(512), nullable=False),
+    # Empty where the change belongs to no single tenant.
+    Column("tenant_id", String(128), nullable=False),
+    # JSON; absent before a creation and after a removal.
+    Column("before", Text),
+    Column("after", Text),
+    Index("ix_audit_trail_tenant_id", "tenant_id", "audit_id"),
+)
 
 # What a thing was: its fields by name, as JSON knows them. Money is whole micros; never a secret.
 Image = Mapping[str, Any]

@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from server.archive.trouble import ArchiveUnavailable, ArchiveUnusable
+from server.storage.sql.errors import ArchiveUnavailable, ArchiveUnusable
 
 Result = TypeVar("Result")
 
@@ -151,7 +151,9 @@ def _migrate(engine: Engine) -> None:
     # It tells of each step, which is for who writes migrations.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
-    config.set_main_option("script_location", str(files("server.archive").joinpath("migrations")))
+    config.set_main_option(
+        "script_location", str(files("server.storage.sql").joinpath("migrations"))
+    )
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})

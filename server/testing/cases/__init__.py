@@ -5,6 +5,6 @@ answers in the words that cases expect them in. `stage` answers from files alone
 engine that runs. `playing` plays and judges, `report`, `junit` and `coverage` tell about it.
 """
 
-from server.rehearsal.command import rehearse
+from server.testing.cases.command import rehearse
 
 __all__ = ["rehearse"]

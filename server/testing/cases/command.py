@@ -11,16 +11,14 @@ from pathlib import Path
 import click
 import grpc.aio
 
-from server.factfiles.problems import InvalidFacts
-from server.rehearsal.coverage import coverage_lines
-from server.rehearsal.files import Case, read_cases
-from server.rehearsal.junit import write_junit
-from server.rehearsal.outside import Outside
-from server.rehearsal.playing import Played, Worlds, play
-from server.rehearsal.report import failure_lines, summary
-from server.rehearsal.stage import open_stage
+from server.facts.files.problems import InvalidFacts
 from server.settings import Settings
-from server.store import EmbeddedServerError
+from server.storage.redis import EmbeddedServerError
+from server.testing.cases.files import Case, read_cases
+from server.testing.cases.offline import open_stage
+from server.testing.cases.online import Outside
+from server.testing.cases.report import coverage_lines, failure_lines, summary, write_junit
+from server.testing.cases.runner import Played, Worlds, play
 
 EXIT_AS_EXPECTED = 0
 EXIT_NOT_AS_EXPECTED = 1

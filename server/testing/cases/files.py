@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import msgspec
 
 from policy.facts import CallKind
-from server.factfiles.problems import Problems
-from server.factfiles.section import read_section
-from server.factfiles.table import read_text
-from server.factfiles.toml_lines import Path as KeyPath
-from server.factfiles.toml_lines import line_of, parse_toml
-from server.rehearsal.answers import EXPECTABLE, Words
+from server.facts.files.problems import Problems
+from server.facts.files.section import read_section
+from server.facts.files.table import read_text
+from server.facts.files.toml_lines import Path as KeyPath
+from server.facts.files.toml_lines import line_of, parse_toml
+from server.testing.cases.answers import EXPECTABLE, Words
 
 _MS = 1_000
 _SPAN = re.compile(r"(\d{1,9})(s|min|h|d)")

@@ -14,33 +14,33 @@ from typing import Any, TypeVar
 
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.credits_pb2 import GetBalanceResponse
+from policy.allowance import month
 from policy.decision import Counter, PoolPurse, Reason
 from policy.facts import Tenant
-from policy.month import month
-from server.accounts import Accounts
+from server.app.calls import CallServices, assemble_verbs
 from server.archive import SoughtCall
-from server.calls.assembling import Surroundings, assemble_verbs
-from server.calls.verbs import Verbs
-from server.catalogue import CatalogueFiles, read_catalogue
-from server.deadline import Deadline
-from server.directory import Directory, DirectoryFiles, read_directory, read_tenant
-from server.errors import BUG_REASON, failure_of
-from server.factfiles.problems import Problems
-from server.facts import FactsFolders, FactsKeeper, Snapshot
+from server.calls.handlers import CallHandlers
+from server.calls.load_shedding import LoadShedder, Waiting
+from server.calls.opening import Opening
+from server.facts import FactsFolders, FactsInUse, Snapshot
+from server.facts.catalogue import CatalogueFiles, read_catalogue
+from server.facts.directory import Directory, DirectoryFiles, read_directory, read_tenant
+from server.facts.files.problems import Problems
+from server.funding.accounts import Accounts
 from server.ledger import CallKey, Question, ReserveRequest
-from server.ledger.calls import CallReader
+from server.ledger.deadline import Deadline
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import EXPIRE_BATCH, RedisLedger
-from server.load import Load, Waiting
-from server.observation.masks import Masks
-from server.observation.metrics import Metrics
-from server.observation.records import Records
-from server.opening import Opening
-from server.rehearsal.files import Case
-from server.rehearsal.playing import QuestionFailed
+from server.ledger.running_calls import CallReader
+from server.observability.masks import Masks
+from server.observability.metrics import Metrics
+from server.observability.records import Records
+from server.services.credits.messages import balance_response
+from server.services.errors import BUG_REASON, failure_of
 from server.settings import Settings
-from server.store import EmbeddedServer, Store
-from server.translation.balance import balance_response
+from server.storage.redis import EmbeddedServer, Store
+from server.testing.cases.files import Case
+from server.testing.cases.runner import QuestionFailed
 
 _NS_PER_MS = 1_000_000
 _SECONDS_PER_MINUTE = 60
@@ -51,7 +51,7 @@ _NOTHING_USED = "f" * 43
 Answer = TypeVar("Answer")
 
 
-class SetFacts(FactsKeeper):
+class SetFacts(FactsInUse):
     """Facts that stay as a case put them."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -214,11 +214,11 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
 
 def _verbs(
     settings: Settings, store: Store, clock: SetClock, *, facts: SetFacts, opening: Opening
-) -> Verbs:
+) -> CallHandlers:
     # Written nowhere: who rehearses reads the report.
     records = Records(os.devnull, Masks(b"", settings.mask_digits, settings.mask_accounts), most=1)
     return assemble_verbs(
-        Surroundings(
+        CallServices(
             settings=settings,
             facts=facts,
             ledger=opening.ledger,
@@ -226,7 +226,7 @@ def _verbs(
             journal_is_full=lambda _: False,
             calls=CallReader(store),
             find_archived=_no_call,
-            load=Load(Waiting(store.waiting, store.oldest_seconds), _PATIENCE_SECONDS),
+            load=LoadShedder(Waiting(store.waiting, store.oldest_seconds), _PATIENCE_SECONDS),
             records=records,
             metrics=Metrics(),
             now_ms=clock.now_ms,

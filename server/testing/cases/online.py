@@ -13,8 +13,8 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
 from callgate.v1.credits_pb2_grpc import CreditServiceStub
-from server.rehearsal.files import Case
-from server.rehearsal.playing import QuestionFailed
+from server.testing.cases.files import Case
+from server.testing.cases.runner import QuestionFailed
 
 _PATIENCE_SECONDS = 10.0
 

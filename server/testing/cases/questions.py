@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from callgate.v1 import authorization_pb2 as pb
 from policy.facts import CallKind
-from server.rehearsal.files import CallWords, EndWords, ReleaseWords, ReportWords
+from server.testing.cases.files import CallWords, EndWords, ReleaseWords, ReportWords
 
 Report = TypeVar("Report", pb.ExtendCallRequest, pb.SettleCallRequest, pb.ReleaseCallRequest)
 

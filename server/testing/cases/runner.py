@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.credits_pb2 import GetBalanceResponse
-from server.factfiles.problems import InvalidFacts
-from server.rehearsal import answers
-from server.rehearsal.files import Case, Step
-from server.rehearsal.questions import Questions
+from server.facts.files.problems import InvalidFacts
+from server.testing.cases import answers
+from server.testing.cases.files import Case, Step
+from server.testing.cases.questions import Questions
 
 
 class QuestionFailed(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from server.store import Store, StoreClock
+from server.storage.redis import Store, StoreClock
 
 
 class Shift:

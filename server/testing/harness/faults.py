@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from server.payments import Charge, Declined, PaymentEvent, Payments, Result
-from server.payments.units import Counting
-from server.store import Reply, Store, StoreUnavailable
-from server.store.lane import Argument, Lane
-from server.store.routes import Key
+from server.funding.providers import Charge, Declined, PaymentEvent, Payments, Result
+from server.funding.providers.minor_units import Counting
+from server.storage.redis import Reply, Store, StoreUnavailable
+from server.storage.redis.lane import Argument, Lane
+from server.storage.redis.routes import Key
 
 _ENDLESS = -1
 

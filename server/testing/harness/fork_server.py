@@ -15,10 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from server.catalogue import keep_catalogue
-from server.harness.running import serve_harness
-from server.settings import Settings, SettingsWrong, load_settings
-from server.store.embedded import die_with_parent
+from server.facts.catalogue import keep_catalogue
+from server.settings import Settings
+from server.settings.loading import SettingsWrong, load_settings
+from server.storage.redis.embedded import die_with_parent
+from server.testing.harness.running import serve_harness
 from server.transport import TransportOptions, make_server
 
 EXIT_WRONG_SETTINGS = 2

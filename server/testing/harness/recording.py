@@ -16,9 +16,10 @@ from google.rpc.status_pb2 import Status
 from typing_extensions import override
 
 from callgate.v1 import authorization_pb2 as pb
-from server.errors import DETAILS_KEY, Context
+from server.services.errors import DETAILS_KEY
 from server.transport import Early, TransportServer
-from server.transport.wrapped import Handler, WrappedServer, behaviour_of, with_behaviour
+from server.transport.contract import Context
+from server.transport.wrapping import Handler, WrappedServer, behaviour_of, with_behaviour
 
 _CONTRACT = "callgate.v1."
 # What a test does to the engine is no question of its callers.

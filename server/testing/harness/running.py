@@ -13,21 +13,19 @@ from pathlib import Path
 
 import uvloop
 
-from server.app.making import Making
-from server.app.parts import Engine
+from server.app.background import go_on
+from server.app.engine import Engine, Making
+from server.app.keeper import joined_keeper
 from server.app.process import CANNOT_START, EXIT_CANNOT_START
 from server.app.running import running_engine
-from server.duties import go_on
-from server.harness.clock import MovedClock, Shift
-from server.harness.faults import Faults, FaultyPayments, FaultyStore
-from server.harness.keeping import settle_down
-from server.harness.recording import RecordedServer, Recording
-from server.harness.scenario import with_scenario
-from server.harness.service import SERVICE, Harness
-from server.keeper.keeper import Keeper
-from server.keeper_app import joined_keeper
+from server.archive.keeper.keeper import Keeper
 from server.settings import Settings
-from server.store import Store
+from server.storage.redis import Store
+from server.testing.harness.clock import MovedClock, Shift
+from server.testing.harness.faults import Faults, FaultyPayments, FaultyStore
+from server.testing.harness.recording import RecordedServer, Recording
+from server.testing.harness.scenario import with_scenario
+from server.testing.harness.service import SERVICE, Harness
 from server.transport import TransportServer
 
 RECORDING_FILE = "recording.jsonl"
@@ -145,3 +143,16 @@ class _Parts:
 
     async def _settle_down(self) -> None:
         await settle_down(await self.keeper)
+
+
+# Until a movement has led to nothing further: a debit to a recharge, that to a notice, and so on.
+_MOST_ROUNDS = 12
+
+
+async def settle_down(keeper: Keeper) -> None:
+    """Do all that is due, until a round finds nothing to archive."""
+    quiet = 0
+    for _ in range(_MOST_ROUNDS):
+        quiet = 0 if await keeper.do_all() else quiet + 1
+        if quiet == 2:
+            return

@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from server.factfiles.problems import Problems
-from server.factfiles.section import read_section
-from server.factfiles.table import read_text
-from server.factfiles.toml_lines import line_of, parse_toml
+from server.facts.files.problems import Problems
+from server.facts.files.section import read_section
+from server.facts.files.table import read_text
+from server.facts.files.toml_lines import line_of, parse_toml
 from server.settings import Settings
 
 _RATES = "rates"

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from callgate.v1 import harness_pb2 as pb
-from server.errors import Context, InvalidRequest
-from server.harness.clock import Shift
-from server.harness.faults import Faults
-from server.observation.metrics import Metrics
-from server.store import Store
+from server.calls.messages.fields import InvalidRequest
+from server.observability.metrics import Metrics
+from server.services.methods import Unary, serve_unary
+from server.storage.redis import Store
+from server.testing.harness.clock import Shift
+from server.testing.harness.faults import Faults
 from server.transport import TransportServer
-from server.unary import Unary, serve_unary
+from server.transport.contract import Context
 
 SERVICE = pb.DESCRIPTOR.services_by_name["HarnessService"].full_name
 

@@ -3,10 +3,10 @@
 aiohttp is imported when one of them starts, so an engine without them does not pay for it.
 """
 
-from server.http.listener import HttpListener, Posted, PostRoute, Reply
-from server.http.outgoing import OutgoingFailed, OutgoingHttp, OutgoingReply
-from server.http.signature import SignatureWrong, WebhookKey
-from server.http.url import UrlRefused
+from server.transport.http.listener import HttpListener, Posted, PostRoute, Reply
+from server.transport.http.outgoing import OutgoingFailed, OutgoingHttp, OutgoingReply
+from server.transport.http.signature import SignatureWrong, WebhookKey
+from server.transport.http.url import UrlRefused
 
 __all__ = [
     "HttpListener",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-
-from server.settings.kinds import Address
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -141,3 +142,24 @@ class HttpListener:
             return Reply(_TIMEOUT, f"not sent within {BODY_SECONDS:.0f} s")
         headers = {name.lower(): value for name, value in request.headers.items()}
         return await route(Posted(headers, body))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address (or "localhost") and a port to listen on; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host == "localhost" or ip_address(self.host).is_loopback
+
+    def shown(self, port: int) -> str:
+        """Write it as a caller needs it, with the port that was free."""
+        return str(dataclasses.replace(self, port=port))
+
+    @override
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

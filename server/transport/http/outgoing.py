@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from server.http.url import Target, read_url, require_outward
+from server.transport.http.url import Target, read_url, require_outward
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from server.archive.tables import METADATA
+from server.storage.sql.metadata import METADATA
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
 context.run_migrations()

@@ -1,0 +1,1 @@
+"""What is served: one entry for each service of the contract."""

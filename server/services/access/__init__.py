@@ -1,0 +1,1 @@
+"""AccessService: identities and tokens."""

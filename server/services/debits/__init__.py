@@ -1,0 +1,1 @@
+"""DebitService: debits streamed back."""

@@ -1,0 +1,1 @@
+"""NoticeService: what tenants were told."""

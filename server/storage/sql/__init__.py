@@ -1,0 +1,1 @@
+"""SQL: connections, transactions, migrations, the audit trail."""
