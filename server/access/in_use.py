@@ -13,8 +13,8 @@ from server.access.identities import Identities, Identity, KnownToken
 from server.access.identity_file import read_identities
 from server.access.identity_store import IdentityStore, KeptIdentity
 from server.access.roles import Role
-from server.archive import Archive
 from server.facts.files.problems import InvalidFacts
+from server.storage.sql.database import Database
 from server.storage.sql.errors import ArchiveError
 
 # Together with the look at streams this keeps the promise of 5 s.
@@ -49,16 +49,16 @@ def file_source(path: Path) -> Source:
     return Source(str(path), stamp, read)
 
 
-def archive_source(archive: Archive) -> Source:
+def archive_source(database: Database) -> Source:
     """Read the identities that were made by an RPC."""
-    store = IdentityStore(archive.database)
+    store = IdentityStore(database)
     migrated = False
 
     async def stamp() -> object:
         nonlocal migrated
         if not migrated:
             # The keeper, which else does this, may come later.
-            await archive.migrate()
+            await database.migrate()
             migrated = True
         return await store.changes()
 

@@ -49,6 +49,7 @@ def _duties(engine: Engine) -> dict[str, Callable[[], Awaitable[None]]]:
         "Watching the identities": engine.identities.run,
         "Looking after streams' identities": engine.open_streams.run,
         "Writing down whom notices are for": engine.notices.run,
+        **engine.facts.duties(),
     }
 
 

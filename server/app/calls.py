@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from callgate.v1 import authorization_pb2 as pb
 from policy.cause_codes import SUGGESTIONS
@@ -24,6 +25,7 @@ from server.ledger.deadline import Deadline
 from server.ledger.running_calls import CallReader
 from server.observability.metrics import Metrics
 from server.observability.records import Records
+from server.services.errors import counted_status
 from server.settings import FailureAction, FinalAction, Settings
 
 _MS_PER_DAY = 86_400_000
@@ -74,6 +76,7 @@ def assemble_verbs(parts: CallServices) -> CallHandlers:
         listing=Listing(authorizer, parts.calls),
         advice=advice_of(settings),
         load=parts.load,
+        count_failure=partial(counted_status, count=parts.metrics.count_failure),
     )
 
 

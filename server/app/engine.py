@@ -43,19 +43,20 @@ from server.services.health import ACCOUNTS_SERVICE, LEDGER_SERVICE, HealthServi
 from server.settings import Settings
 from server.settings.kept_key import kept_key
 from server.storage.redis import Store, StoreClock, StoreUnavailable, WakeUps
+from server.storage.sql.database import Database
 from server.transport import TransportServer
 
 # In the setting `identities`: those of the archive.
 ARCHIVE = "archive"
 
 
-def make_identities(settings: Settings, archive: Archive) -> IdentitiesInUse:
+def make_identities(settings: Settings, database: Database) -> IdentitiesInUse:
     """Name where identities come from; nothing is read yet."""
-    return IdentitiesInUse([_source(name, archive) for name in settings.identities])
+    return IdentitiesInUse([_source(name, database) for name in settings.identities])
 
 
-def _source(name: str, archive: Archive) -> IdentitySource:
-    return archive_source(archive) if name == ARCHIVE else file_source(Path(name))
+def _source(name: str, database: Database) -> IdentitySource:
+    return archive_source(database) if name == ARCHIVE else file_source(Path(name))
 
 
 _NS_PER_MS = 1_000_000
@@ -154,7 +155,9 @@ def build_engine(
         opened.name,
         lambda all_open: told.tell(ACCOUNTS_SERVICE, serving=all_open),
     )
-    notices = NoticeRegister(archive, lambda: list(facts.current.directory.tenants.values()))
+    notices = NoticeRegister(
+        archive.database, lambda: list(facts.current.directory.tenants.values())
+    )
 
     async def prepare() -> None:
         await clock.refresh()
@@ -183,7 +186,7 @@ def build_engine(
         watch=LedgerHealth(
             prepare, lambda: probe(store), lambda up: told.tell(LEDGER_SERVICE, serving=up)
         ),
-        identities=make_identities(settings, archive),
+        identities=make_identities(settings, archive.database),
         open_streams=OpenStreams(),
         notices=notices,
     )

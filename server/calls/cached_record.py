@@ -70,6 +70,46 @@ class CachedDecisionRecord:
     decided_ms: int
     duration_us: int
 
+    @property
+    def is_grant(self) -> bool:
+        """Whether it is no refusal."""
+        return self.hold is not None
+
+    def line(self, masks: Masks) -> bytes:
+        """Write the record of a decision, numbers and accounts hidden as the masks say."""
+        context, hold = self.context, self.hold
+        number, number_hash = masks.number(self.called_number), masks.hash(self.called_number)
+        if self.dialled == self.called_number:
+            dialled, dialled_hash = number, number_hash
+        else:
+            dialled, dialled_hash = masks.number(self.dialled), masks.hash(self.dialled)
+        calling_hash = masks.hash(self.calling_number)
+        tenant_id, gateway_id, call_id, dialled, calling, account, payer = _escaped(
+            self.tenant_id,
+            self.gateway_id,
+            self.call_id,
+            dialled,
+            masks.number(self.calling_number),
+            masks.account(self.user_id),
+            masks.account(self.account_id),
+        )
+        if hold is None:
+            assert self.reason is not None
+            outcome, end = "refusal", _refusal(self.reason, context.currency)
+        else:
+            outcome, end = "grant", _grant(hold.segments, context.purses, context.currency)
+        # fmt: off
+        return (_HEAD % (
+            time_text(self.decided_ms), tenant_id, gateway_id, call_id, self.sequence, self.kind,
+            account, dialled, dialled_hash, calling, calling_hash, number, number_hash,
+            self.decision_id, outcome, payer,
+            _common(
+                context.payer_kind, context.country, context.call_type, context.catalogue_version,
+                context.directory_version,
+            ),
+            end, self.duration_us,
+        )).encode()
+
 
 # What every record of a call begins with. The texts are those of JSON, without its quotes.
 _HEAD = (
@@ -80,42 +120,6 @@ _HEAD = (
     "%s,%s%d}\n"
 )
 _ENDS_KEPT = 1_024
-
-
-def alike_line(call: CachedDecisionRecord, masks: Masks) -> bytes:
-    """Write the record of a decision, numbers and accounts hidden as the masks say."""
-    context, hold = call.context, call.hold
-    number, number_hash = masks.number(call.called_number), masks.hash(call.called_number)
-    if call.dialled == call.called_number:
-        dialled, dialled_hash = number, number_hash
-    else:
-        dialled, dialled_hash = masks.number(call.dialled), masks.hash(call.dialled)
-    calling_hash = masks.hash(call.calling_number)
-    tenant_id, gateway_id, call_id, dialled, calling, account, payer = _escaped(
-        call.tenant_id,
-        call.gateway_id,
-        call.call_id,
-        dialled,
-        masks.number(call.calling_number),
-        masks.account(call.user_id),
-        masks.account(call.account_id),
-    )
-    if hold is None:
-        assert call.reason is not None
-        outcome, end = "refusal", _refusal(call.reason, context.currency)
-    else:
-        outcome, end = "grant", _grant(hold.segments, context.purses, context.currency)
-    # fmt: off
-    return (_HEAD % (
-        time_text(call.decided_ms), tenant_id, gateway_id, call_id, call.sequence, call.kind,
-        account, dialled, dialled_hash, calling, calling_hash, number, number_hash,
-        call.decision_id, outcome, payer,
-        _common(
-            context.payer_kind, context.country, context.call_type, context.catalogue_version,
-            context.directory_version,
-        ),
-        end, call.duration_us,
-    )).encode()
 
 
 def _escaped(*texts: str) -> Sequence[str]:

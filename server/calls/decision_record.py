@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from policy.decision import EmergencyGrant
 from policy.facts import Call
-from server.calls.cached_record import CachedDecisionRecord, time_text
+from server.calls.cached_record import time_text
 from server.ledger import Answer
 from server.ledger.decision_context import DecisionContext
 from server.observability.masks import Masks
 
 # The fields of an emergency were not checked, and may hold anything.
 _LONGEST_FIELD = 255
+
+_encode = msgspec.json.Encoder().encode
 
 
 class DecisionRecord(NamedTuple):
@@ -30,6 +34,15 @@ class DecisionRecord(NamedTuple):
     repeated: bool
     duration_us: int
 
+    @property
+    def is_grant(self) -> bool:
+        """Whether it is no refusal."""
+        return self.answer.reason is None
+
+    def line(self, masks: Masks) -> bytes:
+        """Write its record."""
+        return _encode(wording(self, masks)) + b"\n"
+
 
 class Reported(NamedTuple):
     """A report about a call that was granted before: "extend", "settle" or "release"."""
@@ -45,6 +58,15 @@ class Reported(NamedTuple):
     repeated: bool
     duration_us: int
 
+    @property
+    def is_grant(self) -> bool:
+        """Whether it is no refusal."""
+        return self.answer.reason is None
+
+    def line(self, masks: Masks) -> bytes:
+        """Write its record."""
+        return _encode(wording(self, masks)) + b"\n"
+
 
 class DecidedEmergency(NamedTuple):
     """An emergency grant, with what else the question said, unchecked."""
@@ -57,8 +79,14 @@ class DecidedEmergency(NamedTuple):
     calling_number: str
     grant: EmergencyGrant
 
+    @property
+    def is_grant(self) -> bool:
+        """Nothing else tells of it: it is as dear as a refusal."""
+        return False
 
-Recorded = DecisionRecord | CachedDecisionRecord | Reported | DecidedEmergency
+    def line(self, masks: Masks) -> bytes:
+        """Write its record."""
+        return _encode(wording(self, masks)) + b"\n"
 
 
 def wording(

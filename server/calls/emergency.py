@@ -45,7 +45,7 @@ class EmergencyDoor:
             return None
         now_ms = self.now_ms()
         self.metrics.count_emergency()
-        self.records.keep_emergency(_decided(request, found, now_ms))
+        self.records.keep(_decided(request, found, now_ms))
         return emergency_response(found, snapshot.catalogue.version, now_ms)
 
     def list_numbers(self, location: str) -> pb.GetEmergencyNumbersResponse:

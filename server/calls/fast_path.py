@@ -222,7 +222,7 @@ class FastPath:
         asking.reason, asking.context = verdict.reason, verdict.context
         asking.duration_us = (perf_counter_ns() - asking.started_ns) // _NS_PER_US
         self._decider.metrics.count_decision(verdict.reason, asking.duration_us)
-        self._decider.records.keep_alike(asking)
+        self._decider.records.keep(asking)
         return response
 
     def _unusual(self, asking: PendingReserve, reply: bytes) -> bytes:

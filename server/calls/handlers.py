@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from callgate.v1 import authorization_pb2 as pb
@@ -25,7 +26,6 @@ from server.calls.messages.question import call_question, check_legs, leg_questi
 from server.calls.messages.report import extend_report, release_report, settle_report
 from server.calls.settle import CallReports
 from server.ledger import CallUnknown
-from server.services.errors import counted_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class CallHandlers:
     listing: Listing
     advice: Advice
     load: LoadShedder
+    # Told what fails beside an answer that is given all the same.
+    count_failure: Callable[[Exception], object]
 
     async def authorize_call(
         self, request: pb.AuthorizeCallRequest, remaining_seconds: float | None
@@ -89,7 +91,7 @@ class CallHandlers:
             if not granted:
                 raise
             # An emergency never fails with its neighbours; those are asked for again alone.
-            counted_status(error, self.authorizer.metrics.count_failure)
+            self.count_failure(error)
             told = {}
         blank = pb.AuthorizeCallResponse()
         return pb.AuthorizeCallsResponse(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policy.facts import Catalogue, Tenant
-from server.app.background import go_on
 from server.facts.catalogue import read_tables
 from server.facts.directory import Directory
 from server.facts.files.problems import InvalidFacts
@@ -85,9 +84,7 @@ class FactsInUse:
         self._seen: Signature = ()
         self._requested = asyncio.Event()
         self._reading = asyncio.Lock()
-        self._watcher: asyncio.Task[None] | None = None
         self._search: asyncio.Task[FactsReport] | None = None
-        self._follower: asyncio.Task[None] | None = None
         self._searched_at = -poll_seconds
 
     @property
@@ -112,22 +109,20 @@ class FactsInUse:
         # What was just read stays; the collector need not walk over it again and again.
         gc.freeze()
 
-    def start(self) -> None:
-        """Look for changes from now on, each `poll_seconds` and whenever a reload is requested."""
-        watching = go_on("Watching the facts", self._watch)
-        self._watcher = asyncio.create_task(watching, name="facts")
+    def duties(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+        """Name what has to go on while these facts are in use, until it is cancelled."""
+        duties = {"Watching the facts": self._watch}
         if self.archived is not None:
-            following = go_on("Following the directory", self.archived.run)
-            self._follower = asyncio.create_task(following, name="directory")
+            duties["Following the directory"] = self.archived.run
+        return duties
 
     async def stop(self) -> None:
-        """Look no longer; a reading under way is given up."""
-        for task in (self._watcher, self._search, self._follower):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-        self._watcher = self._search = self._follower = None
+        """Give up a reading under way."""
+        if self._search is not None:
+            self._search.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._search
+            self._search = None
         if self.archived is not None:
             await self.archived.stop()
 

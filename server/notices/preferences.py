@@ -11,8 +11,8 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from policy.facts import FundingModel, Tenant
-from server.archive import Archive
 from server.notices.tables import NOTICE_SETTINGS
+from server.storage.sql.database import Database
 from server.storage.sql.errors import ArchiveUnavailable
 from server.storage.sql.rows import pieces, upsert
 
@@ -66,8 +66,8 @@ class NoticeRegister:
     Nothing that a caller waits for is in it: a change of facts is noted, and written soon.
     """
 
-    def __init__(self, archive: Archive, tenants: Callable[[], Iterable[Tenant]]) -> None:
-        self._archive = archive
+    def __init__(self, database: Database, tenants: Callable[[], Iterable[Tenant]]) -> None:
+        self._database = database
         self._tenants = tenants
         self._noted: dict[str, NoticeSettings] = {}
 
@@ -89,7 +89,7 @@ class NoticeRegister:
         while self._noted:
             piece = dict(list(self._noted.items())[:_PIECE])
             try:
-                await self._archive.database.write(partial(write_settings, wanted=piece))
+                await self._database.write(partial(write_settings, wanted=piece))
             except ArchiveUnavailable as error:
                 _log.debug("Notice settings wait for the archive: %s", error)
                 return
@@ -103,7 +103,7 @@ class NoticeRegister:
     async def _migrate(self) -> None:
         while True:
             try:
-                await self._archive.migrate()
+                await self._database.migrate()
             except ArchiveUnavailable:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:

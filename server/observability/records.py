@@ -12,17 +12,8 @@ import os
 from collections import deque
 from pathlib import Path
 from threading import Event, Thread
+from typing import Protocol
 
-import msgspec
-
-from server.calls.cached_record import CachedDecisionRecord, alike_line
-from server.calls.decision_record import (
-    DecidedEmergency,
-    DecisionRecord,
-    Recorded,
-    Reported,
-    wording,
-)
 from server.observability.masks import Masks
 
 STANDARD_OUTPUT = "-"
@@ -36,6 +27,17 @@ _FILE_MODE = 0o640
 _log = logging.getLogger(__name__)
 
 
+class Recorded(Protocol):
+    """What is remembered of a decision or report, and puts itself into words."""
+
+    @property
+    def is_grant(self) -> bool:
+        """Whether it may be dropped before others: a grant, of which the journal tells too."""
+
+    def line(self, masks: Masks) -> bytes:
+        """Write it as one line of JSON, numbers and accounts hidden as the masks say."""
+
+
 class Records:
     """Keeps decisions until its thread has written them, `most` at a time."""
 
@@ -43,9 +45,8 @@ class Records:
         self._path = path
         self._masks = masks
         self._most = most
-        self._grants: deque[DecisionRecord | CachedDecisionRecord | Reported] = deque()
+        self._grants: deque[Recorded] = deque()
         self._others: deque[Recorded] = deque()
-        self._encode = msgspec.json.Encoder().encode
         self._file = -1
         self._unwritten = b""
         self._reopen = Event()
@@ -61,26 +62,10 @@ class Records:
         self._open()
         self._thread.start()
 
-    def keep(self, decided: DecisionRecord | Reported) -> None:
+    def keep(self, decided: Recorded) -> None:
         """Keep one decision or report; never waits, never fails."""
         self._make_room()
-        if decided.answer.reason is None:
-            self._grants.append(decided)
-        else:
-            self._others.append(decided)
-
-    def keep_alike(self, call: CachedDecisionRecord) -> None:
-        """Keep a decision that was like one before; never waits, never fails."""
-        self._make_room()
-        if call.hold is not None:
-            self._grants.append(call)
-        else:
-            self._others.append(call)
-
-    def keep_emergency(self, decided: DecidedEmergency) -> None:
-        """Keep one emergency grant, as dear as a refusal."""
-        self._make_room()
-        self._others.append(decided)
+        (self._grants if decided.is_grant else self._others).append(decided)
 
     def reopen(self) -> None:
         """Open the file anew before the next write: a log rotation moved it."""
@@ -131,9 +116,7 @@ class Records:
 
     def _line(self, one: Recorded) -> bytes:
         try:
-            if isinstance(one, CachedDecisionRecord):
-                return alike_line(one, self._masks)
-            return self._encode(wording(one, self._masks)) + b"\n"
+            return one.line(self._masks)
         except Exception:  # noqa: BLE001 -- One that cannot be told must not end all that follow.
             self.failed_writes += 1
             _log.exception("A decision record could not be put into words.")

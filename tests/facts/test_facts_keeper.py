@@ -234,7 +234,7 @@ async def test_a_change_of_a_file_is_noticed_and_a_request_needs_none(
         poll_seconds=0.02,
     )
     keeper.load()
-    keeper.start()
+    (watching,) = [asyncio.create_task(duty()) for duty in keeper.duties().values()]
     try:
         files.change("directory/fabrikam.toml", '"0.00"', '"1.00"')
         assert (await asyncio.wait_for(reports.get(), 60)).changed == ("fabrikam",)
@@ -242,6 +242,7 @@ async def test_a_change_of_a_file_is_noticed_and_a_request_needs_none(
         keeper.request_reload()
         assert await asyncio.wait_for(reports.get(), 60) == FactsReport()
     finally:
+        watching.cancel()
         await keeper.stop()
 
 

@@ -31,7 +31,7 @@ async def test_an_archive_that_was_away_gets_the_newest_facts_later(
     archive = Archive(Database(sqlite_file(tmp_path)))
     await archive.migrate()
     tenants: list[Tenant] = []
-    register = NoticeRegister(archive, lambda: tenants)
+    register = NoticeRegister(archive.database, lambda: tenants)
 
     async def away(_work: Any) -> Any:
         raise ArchiveUnavailable("away")

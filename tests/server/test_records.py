@@ -55,7 +55,7 @@ def test_a_record_tells_what_was_asked_and_answered(tmp_path: Path) -> None:
 
     records.keep(decided())
     records.keep(decided(Reason.CREDITS_EXHAUSTED, "def"))
-    records.keep_emergency(EMERGENCY)
+    records.keep(EMERGENCY)
     records.close()
 
     refusal, emergency, grant = written(tmp_path / "decisions")
@@ -103,7 +103,7 @@ def test_when_full_grants_are_dropped_first_and_all_that_is_dropped_is_counted(
     records.keep(decided(None, "grant"))
     records.keep(decided(Reason.NUMBER_INVALID, "first"))
     records.keep(decided(Reason.NUMBER_INVALID, "second"))
-    records.keep_emergency(EMERGENCY)
+    records.keep(EMERGENCY)
     records.keep(decided(Reason.NUMBER_INVALID, "third"))
     records.start()
     records.close()

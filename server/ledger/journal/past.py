@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,13 @@ class JournalSpan:
     before_n: int
     limit: int
     tenant_id: str = ""
+
+
+class Past(Protocol):
+    """Whoever keeps what left the store; the archive does."""
+
+    async def journal(self, span: JournalSpan) -> tuple[str | None, list[ArchivedEntry]]:
+        """Read a span, and the nonce of the entry at `after_n`; None where that is not kept.
+
+        Raises `ArchiveUnavailable`.
+        """

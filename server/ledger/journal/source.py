@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.archive import Archive
 from server.ledger import PartitionNotOpen
 from server.ledger.journal.entries import JournalEntry, JournalReader
 from server.ledger.journal.errors import BeyondRetention, EpochEnded
 from server.ledger.journal.movement import Movement
-from server.ledger.journal.past import ArchivedEntry, JournalSpan
+from server.ledger.journal.past import ArchivedEntry, JournalSpan, Past
 from server.ledger.journal.standing import Place, Standing, read_standing
 from server.ledger.keys import partition_of
 from server.storage.redis import Store
@@ -30,10 +29,10 @@ class JournalSource:
     All methods raise `LedgerUnavailable` and `LedgerDamaged`.
     """
 
-    def __init__(self, store: Store, archive: Archive | None) -> None:
+    def __init__(self, store: Store, past: Past | None) -> None:
         self._store = store
         self._journal = JournalReader(store)
-        self._archive = archive
+        self._past = past
 
     async def standing(self, tenant_id: str) -> Standing:
         """Read how an account stands, and at which place. Raises `AccountUnknown`."""
@@ -77,12 +76,12 @@ class JournalSource:
         self, place: Place, first: JournalEntry, *, limit: int, tenant_id: str
     ) -> Page:
         """Read what lies between a place and the first entry that the store still has."""
-        if self._archive is None:
+        if self._past is None:
             raise BeyondRetention
         span = JournalSpan(
             place.partition, place.epoch, place.n, first.n, limit=limit, tenant_id=tenant_id
         )
-        nonce, entries = await self._archive.journal(span)
+        nonce, entries = await self._past.journal(span)
         if place.n and nonce is None:
             raise BeyondRetention
         if place.n and nonce != place.nonce:
