@@ -68,9 +68,20 @@ class _Background:
 
     def iterate(self, items: AsyncIterator[_Result]) -> Iterator[_Result]:
         """Yield what an asynchronous iterator yields; close it when nobody wants more."""
+        last: asyncio.Task[Any] | None = None
 
         async def following() -> _Result:
+            nonlocal last
+            last = asyncio.current_task()
             return await anext(items)
+
+        async def closing(items: AsyncGenerator[_Result]) -> None:
+            # Whoever is interrupted waits no more, but what they waited for may not have ended yet.
+            if last is not None and not last.done():
+                if not last.cancelling():
+                    last.cancel()
+                await asyncio.wait([last])
+            await items.aclose()
 
         try:
             with contextlib.suppress(StopAsyncIteration):
@@ -79,7 +90,7 @@ class _Background:
         finally:
             # When the client was closed before, that closed this too.
             if isinstance(items, AsyncGenerator) and not self._loop.is_closed():
-                self.wait(items.aclose())
+                self.wait(closing(items))
 
     def stop(self) -> None:
         """End the thread."""
