@@ -50,8 +50,11 @@ class AuthorizationServiceStub:
     Idempotent by (tenant, `gateway_id`, `call_id`, `sequence`): the same question gets the same
     answer, byte for byte, refusals included, also after balances or facts have changed. The same
     sequence with another content is ALREADY_EXISTS. A lower sequence than the last changes nothing
-    and gets the call's state, marked `superseded`. A higher one is a new question. To ask again
-    after a refusal (a top-up came, say), use the next sequence.
+    and gets the call's state, marked `superseded`. A higher one is a new question: about a call of
+    which use was reported, and that was not settled or released, it goes on with that call, and what
+    was paid is not paid again. To ask again after a refusal (a top-up came, say), use the next
+    sequence. Answers are kept while the call runs, and 15 minutes after it was refused or its end is
+    archived: repeat within that time.
 
     Emergency numbers are granted from `called_number` and a location alone, before any other field
     is looked at, whatever is down; such a grant is not metered, not stored, and has no end.
@@ -67,7 +70,8 @@ class AuthorizationServiceStub:
     on top of the time already granted. Idempotent by `sequence` like AuthorizeCall. A refusal ends the
     grant: nothing is held for the call any more; it comes only where no granted time is left, or where
     the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
-    under the next sequence. A call whose reservation had expired goes on, marked `late`.
+    under the next sequence. A call whose reservation had expired goes on, marked `late`. Today's
+    licences, pool sizes and limits count from here on; the rate and the month of the beginning stay.
 
     NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or it lapsed
     long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it was
@@ -143,8 +147,11 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     Idempotent by (tenant, `gateway_id`, `call_id`, `sequence`): the same question gets the same
     answer, byte for byte, refusals included, also after balances or facts have changed. The same
     sequence with another content is ALREADY_EXISTS. A lower sequence than the last changes nothing
-    and gets the call's state, marked `superseded`. A higher one is a new question. To ask again
-    after a refusal (a top-up came, say), use the next sequence.
+    and gets the call's state, marked `superseded`. A higher one is a new question: about a call of
+    which use was reported, and that was not settled or released, it goes on with that call, and what
+    was paid is not paid again. To ask again after a refusal (a top-up came, say), use the next
+    sequence. Answers are kept while the call runs, and 15 minutes after it was refused or its end is
+    archived: repeat within that time.
 
     Emergency numbers are granted from `called_number` and a location alone, before any other field
     is looked at, whatever is down; such a grant is not metered, not stored, and has no end.
@@ -160,7 +167,8 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     on top of the time already granted. Idempotent by `sequence` like AuthorizeCall. A refusal ends the
     grant: nothing is held for the call any more; it comes only where no granted time is left, or where
     the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
-    under the next sequence. A call whose reservation had expired goes on, marked `late`.
+    under the next sequence. A call whose reservation had expired goes on, marked `late`. Today's
+    licences, pool sizes and limits count from here on; the rate and the month of the beginning stay.
 
     NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or it lapsed
     long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it was
@@ -239,8 +247,11 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         Idempotent by (tenant, `gateway_id`, `call_id`, `sequence`): the same question gets the same
         answer, byte for byte, refusals included, also after balances or facts have changed. The same
         sequence with another content is ALREADY_EXISTS. A lower sequence than the last changes nothing
-        and gets the call's state, marked `superseded`. A higher one is a new question. To ask again
-        after a refusal (a top-up came, say), use the next sequence.
+        and gets the call's state, marked `superseded`. A higher one is a new question: about a call of
+        which use was reported, and that was not settled or released, it goes on with that call, and what
+        was paid is not paid again. To ask again after a refusal (a top-up came, say), use the next
+        sequence. Answers are kept while the call runs, and 15 minutes after it was refused or its end is
+        archived: repeat within that time.
 
         Emergency numbers are granted from `called_number` and a location alone, before any other field
         is looked at, whatever is down; such a grant is not metered, not stored, and has no end.
@@ -262,7 +273,8 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         on top of the time already granted. Idempotent by `sequence` like AuthorizeCall. A refusal ends the
         grant: nothing is held for the call any more; it comes only where no granted time is left, or where
         the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
-        under the next sequence. A call whose reservation had expired goes on, marked `late`.
+        under the next sequence. A call whose reservation had expired goes on, marked `late`. Today's
+        licences, pool sizes and limits count from here on; the rate and the month of the beginning stay.
 
         NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or it lapsed
         long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it was

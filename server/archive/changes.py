@@ -97,6 +97,8 @@ class CallChange:
     description: CallDescription
     # The ledger had forgotten the call, and goes on from what the archive had debited: `before`.
     taken_up: bool = False
+    # Other purses pay from this change on, as from any new question.
+    changes_purses: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,8 @@ def _fold_call(book: Book, entry: Entry, change: CallChange, *, origin: Origin) 
     if call is None:
         call = _begin_call(book, entry, change, part=0)
     elif not _is_paid_as_before(book, call, change):
-        if entry.kind != "reserved" and not change.taken_up:
-            # Only a new question changes the purses; this one comes from before the last.
+        if entry.kind != "reserved" and not (change.taken_up or change.changes_purses):
+            # It comes from before the purses changed.
             return
         record_usage(book, call, origin)
         call = _begin_call(book, entry, change, part=call.part + 1)

@@ -24,7 +24,7 @@ from server.ledger import (
     LedgerUnavailable,
     Question,
 )
-from server.ledger.decision_context import call_again, unpack
+from server.ledger.decision_context import call_again, call_context, pack, unpack
 
 _NS_PER_US = 1_000
 
@@ -113,8 +113,10 @@ class CallReports:
         async def ask(facts: Facts) -> Answer:
             verdict = admit(call, facts, authorizer.now_ms())
             request = self._request(report, question, verdict, facts=facts)
-            purses = () if isinstance(verdict, Refusal) else verdict.purses
-            if authorizer.takes(tenant.tenant_id, purses):
+            if isinstance(verdict, Admission):
+                context = pack(call_context(call, verdict, facts))
+                request = request._replace(purses=verdict.purses, context=context)
+            if authorizer.takes(tenant.tenant_id, request.purses):
                 return await authorizer.ledger.extend(request)
             with repeating_only():
                 return await authorizer.ledger.extend(

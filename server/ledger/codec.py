@@ -12,10 +12,12 @@ from policy.rating import MAX_WHOLE_NUMBER
 from server.ledger.answers import Answer, Balance, Segment
 from server.ledger.errors import LedgerDamaged
 from server.ledger.keys import pool_field, running_field, spend_field, tenant_name
-from server.ledger.requests import ReserveRequest, Use
+from server.ledger.requests import ExtendRequest, ReserveRequest, Use
 
 # ASCII's own separators: no identifier may hold a control character.
 UNIT, PURSE, GROUP = "\x1f", "\x1e", "\x1d"
+# Before a purse that pays nothing more, and stays with its call for what it paid.
+GONE = f"G{UNIT}"
 # Between the parts of an answer.
 FILE = b"\x1c"
 _ANSWER_PARTS = 7
@@ -34,6 +36,15 @@ def facts_text(request: ReserveRequest) -> str:
     call = request.question.call
     purses = purses_text(request.purses, call.tenant_id)
     return f"{call.call_id}{GROUP}{purses}{GROUP}{context_text(request)}"
+
+
+def terms_text(request: ExtendRequest) -> str:
+    """Write what may pay a call today, as facts; empty where nothing is said of it."""
+    if not request.purses:
+        return ""
+    refuse_control_characters(*request.context)
+    purses = purses_text(request.purses, request.question.call.tenant_id)
+    return GROUP.join(("", purses, UNIT.join(request.context)))
 
 
 def context_text(request: ReserveRequest) -> str:

@@ -45,9 +45,14 @@ class Credits:
     limit_field: str
 
 
+class Gone:
+    """A purse that pays nothing more; it is there for what it paid."""
+
+
 # Of a purse that costs nothing there is no end.
 FREE = None
-Source = Pool | Credits | None
+GONE = Gone()
+Source = Pool | Credits | Gone | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,8 @@ def remaining_seconds(
         if source is FREE:
             return None
         had = granted.get(index, 0)
+        if isinstance(source, Gone):
+            continue
         if isinstance(source, Pool):
             seconds = _pool_room(source, rooms)
         else:
@@ -161,6 +168,8 @@ def _fields(source: Source) -> tuple[str, ...]:
 
 def _source(parts: list[str]) -> Source:
     match parts[0]:
+        case "G":
+            return GONE
         case "P":
             tallies = tuple(zip(parts[2::2], map(int, parts[3::2]), strict=True))
             return Pool(Reason(int(parts[1])), tallies)

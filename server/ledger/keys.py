@@ -72,7 +72,7 @@ def call_key(tenant_id: str, reference: str) -> str:
     """Spell the key of a call.
 
     String: the call and the last answer about it. It lives while the call runs and 15 minutes after
-    its entries are archived; the record of a refusal lives 120 s.
+    its entries are archived; the record of a refusal lives 15 minutes.
     """
     return call_key_stem(tenant_id) + reference
 
@@ -91,8 +91,8 @@ def nobodys_key(partition: int) -> str:
 def other_gateway_key(call: CallKey) -> str:
     """Spell the key for what a gateway was answered about a call id that another one has by now.
 
-    String: a refusal because the call id is in use, which lives 120 s, or a call that is over and
-    was set aside, which lives as any other, until 15 minutes after its end is archived.
+    String: a refusal because the call id is in use, which lives 15 minutes, or a call that is over
+    and was set aside, which lives as any other, until 15 minutes after its end is archived.
     """
     reference = call_reference(call.tenant_id, call.call_id)
     return other_key_stem(call.tenant_id) + reference + gateway_mark(call.gateway_id)

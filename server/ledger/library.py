@@ -17,6 +17,7 @@ SOURCES = (
     "walk",
     "lots",
     "plan",
+    "terms",
     "legs",
     "reserve",
     "report",

@@ -152,7 +152,8 @@ class RedisLedger:
         """Debit what was used and take more, unless the rules now say no."""
         refusal = "" if request.refusal is None else int(request.refusal)
         limit = "" if request.concurrency_limit is None else request.concurrency_limit
-        more = (refusal, request.want_seconds, request.floor_seconds, limit)
+        today = wire.terms_text(request)
+        more = (refusal, request.want_seconds, request.floor_seconds, limit, today)
         return wire.read_answer(
             await self._report("extend", request.question, request.used_seconds, *more)
         )

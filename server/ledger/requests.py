@@ -97,6 +97,8 @@ class ExtendRequest(NamedTuple):
 
     `want_seconds` are wanted beyond those used. `refusal` is set where the rules now say no: what
     was used is debited, the rest given back. `concurrency_limit` matters where the call had lapsed.
+    `purses` and `context` are what the rules say today, as in a `ReserveRequest`: they pay from
+    here on, at the rate and in the month that the call began with. Without any, what may pay stays.
     """
 
     question: Question
@@ -105,6 +107,8 @@ class ExtendRequest(NamedTuple):
     refusal: Reason | None = None
     floor_seconds: int = FLOOR_SECONDS
     concurrency_limit: int | None = None
+    purses: tuple[Purse, ...] = ()
+    context: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +188,9 @@ RING_LIMIT_MS = 180_000
 REPORT_GRACE_MS = 30_000
 # A reservation lapses this many validities after it was made.
 EXPIRE_VALIDITIES = 2
-# The answer to a refused call is kept this long.
-REFUSAL_LIFETIME_MS = 120_000
+# The answer to a refused call is kept this long, and that of a call that is over, from when its end
+# is archived on.
+REFUSAL_LIFETIME_MS = 15 * 60 * 1_000
 # Where other calls draw on a purse that runs low, a grant is this part of what is left.
 PLENTY = 4
 # A refund to a lot that is over opens a lot of its own, which lives this long.

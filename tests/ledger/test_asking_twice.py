@@ -16,6 +16,7 @@ from ledgers import (
     pool,
 )
 from policy.decision import Reason
+from server.archive.keeper.drain import BURIED_AFTER_MS
 from server.ledger import (
     AccountUnknown,
     CallOver,
@@ -23,9 +24,12 @@ from server.ledger import (
     FactsStale,
     Ledger,
     RequestReused,
+    ReserveRequest,
     fingerprint,
 )
-from server.ledger.keys import partition_of
+from server.ledger.keys import keys_of, partition_of
+from server.ledger.redis_ledger import RedisLedger
+from server.storage.redis import Store
 
 
 async def test_a_repeated_question_gets_the_first_answer_whole(ledger: Ledger) -> None:
@@ -80,6 +84,30 @@ async def test_a_stored_refusal_is_repeated_even_if_money_came_since(ledger: Led
     assert first.reason is Reason.CREDITS_EXHAUSTED
     assert again == first
     assert not again.segments
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        ask("call-2", refusal=Reason.LICENCE_MISSING),
+        ask("call-2", 1, pool(0)),
+        ask("call-1", 1, gateway="sbc-2"),
+    ],
+    ids=["by the rules", "for lack of minutes", "as another gateway has the id"],
+)
+async def test_a_refusal_is_repeated_as_long_as_the_answers_of_a_call_that_is_over(
+    store: Store, redis_ledger: RedisLedger, refused: ReserveRequest
+) -> None:
+    await redis_ledger.open_account(an_account(1_000_000))
+    await redis_ledger.reserve(ask("call-1"))
+    known = set(await store.command("KEYS", keys_of("contoso").accounts.replace("accounts", "*")))
+
+    assert (await redis_ledger.reserve(refused)).reason is not None
+
+    now = set(await store.command("KEYS", keys_of("contoso").accounts.replace("accounts", "*")))
+    (key,) = now - known
+    left_ms = await store.command("PTTL", key.decode())
+    assert BURIED_AFTER_MS - 60_000 < left_ms <= BURIED_AFTER_MS
 
 
 async def test_a_refusal_of_the_rules_is_stored_too(ledger: Ledger) -> None:

@@ -123,13 +123,18 @@ class History:
     def _extend(self) -> tuple[str, Step]:
         question = self._question(self.random.choice(TENANTS), self.random.choice(CALLS), "extend")
         refusal = self.random.choice(_REASONS) if self.random.random() < 0.1 else None
+        # Today's facts may have taken a plan away, or changed its size, or what a minute costs.
+        tells = refusal is None and self.random.random() < 0.4
+        purses = self._purses(question.call.tenant_id) if tells else ()
         request = ExtendRequest(
             question,
             used_seconds=self._seconds(),
-            want_seconds=1 + self._seconds(),
+            want_seconds=self._seconds() + self.random.choice((0, 1, 1, 1)),
             refusal=refusal,
             floor_seconds=self.random.choice((5, 60)),
             concurrency_limit=self.random.choice((None, 1, 3)),
+            purses=purses,
+            context=self._context(purses),
         )
         return f"extend {request}", lambda ledger: ledger.extend(request)
 
@@ -227,18 +232,27 @@ class History:
     def _request(self, tenant: str, call: str, *, dry_runs: bool = True) -> ReserveRequest:
         refusal = self.random.choice(_REASONS) if self.random.random() < 0.1 else None
         limit = self.random.choice((None, None, 1, 3))
+        purses = () if refusal else self._purses(tenant)
         return ReserveRequest(
             question=self._question(tenant, call),
-            purses=() if refusal else self._purses(tenant),
+            purses=purses,
             refusal=refusal,
             want_seconds=1 + self._seconds(),
-            context=("adele", str(self.made), PAYING, f"paid {self.made}"),
+            context=self._context(purses),
             concurrency=None if limit is None else ConcurrencyLimit("adele", limit),
             explanation=b"why" if self.random.random() < 0.1 else b"",
             dry_run=dry_runs and self.random.random() < 0.1,
             floor_seconds=self.random.choice((5, 60)),
             used_seconds=self._seconds() if self.random.random() < 0.1 else 0,
         )
+
+    def _context(self, purses: Sequence[Purse]) -> tuple[str, ...]:
+        """Tell of a call to one of two numbers and of its purses, as answers do, or of neither."""
+        if self.random.random() < 0.2:
+            return ("adele", str(self.made), PAYING, f"paid {self.made}")
+        number = self.random.choice(("+1", "+1", "+1", "+2"))
+        told = [f"|{type(purse).__name__}|{self.made}|||" for purse in purses]
+        return (f"2|user|adele|{number}", f"|{self.made}", PAYING, "|rate", "||||", *told)
 
     def _purses(self, tenant: str) -> tuple[Purse, ...]:
         post_paid = tenant == "postpaid"
@@ -259,6 +273,7 @@ class History:
             reason=self.random.choice((Reason.CREDITS_EXHAUSTED, Reason.TOLL_FREE_NEEDS_CREDIT)),
         )
         plan = pool(self.random.choice((0, 45, 300)), other_size=self.random.choice((None, 100)))
+        plan = plan._replace(period=self.random.choice(("2027-01", "2027-01", "2027-02")))
         abroad = pool(100, counter="other", other_size=None)
         return self.random.choice(
             ((paid,), (paid,), (plan,), (plan, paid), (plan, paid), (abroad, paid), (free(),))

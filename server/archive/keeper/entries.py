@@ -25,7 +25,7 @@ from server.archive import (
     PurseUse,
     Refund,
 )
-from server.ledger.codec import GROUP, PURSE, UNIT
+from server.ledger.codec import GONE, GROUP, PURSE, UNIT
 from server.ledger.decision_context import DecisionContext, ToldPurse, unpack
 from server.ledger.journal.entries import JournalEntry
 from server.ledger.keys import tenant_of
@@ -98,6 +98,7 @@ def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
         lots=_lots_paid(fields["lots"]),
         description=_describe(context),
         taken_up="taken_up" in fields,
+        changes_purses="other_purses" in fields,
     )
 
 
@@ -108,7 +109,7 @@ def _read_purses(text: str, context: DecisionContext) -> tuple[ArchivedPurse, ..
         # The call is paid as it began; the context tells of purses that were found later.
         told = [None] * len(texts)
     return tuple(
-        _read_purse(part.split(UNIT), purse, context)
+        _read_purse(part.removeprefix(GONE).split(UNIT), purse, context)
         for part, purse in zip(texts, told, strict=True)
     )
 

@@ -19,7 +19,7 @@ local MAX_INCREMENT_SECONDS = 3600
 local RING_LIMIT_MS = 180000 -- A called party may ring this long before the first report is due.
 local REPORT_GRACE_MS = 30000 -- A report may come this long after the granted seconds.
 local EXPIRE_VALIDITIES = 2
-local REFUSAL_LIFETIME_MS = 120000
+local REFUSAL_LIFETIME_MS = 900000
 local REFUND_LIFETIME_MS = 2592000000
 local LONG_DUE_MS = 1 -- When a voided lot expires: it is due whatever the clock says.
 local PLENTY = 4 -- A contended purse gives a quarter of what is left of it, or the floor.
@@ -49,13 +49,13 @@ end
 
 -- Numbers and text ----------------------------------------------------------------------------
 
-local call, try, format, match, gmatch, find, sub, concat, fmod, min, max
+local call, try, format, match, gmatch, gsub, find, sub, concat, fmod, min, max
 
 -- Look Lua's own functions up once: it is forbidden while a library is loaded, and slow each time.
 local function bind()
   call, try, format, match, gmatch = redis.call, redis.pcall, string.format, string.match,
     string.gmatch
-  find, sub = string.find, string.sub
+  gsub, find, sub = string.gsub, string.find, string.sub
   concat, fmod, min, max = table.concat, math.fmod, math.min, math.max
 end
 

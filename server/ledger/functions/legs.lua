@@ -53,14 +53,13 @@ local function set_aside(keys, args, legs)
   return missing and holders or nil
 end
 
--- Take over what is known of a call before this question: what was reported stays paid.
+-- Take over what is known of a call before this question: one that runs and used nothing so far, or
+-- one that somebody else says to have paid.
 local function go_on(c, leg)
   local before = leg.live
   if before then
-    c.opened, c.used, c.overrun, c.late = before.opened, before.used, before.overrun, before.late
-    c.unpaid_seconds, c.unpaid_micros = before.unpaid_seconds, before.unpaid_micros
-    c.held_before = before.held_before
-    if before.list == c.list then c.uses = before.uses else c.other_purses = before.list end
+    c.opened, c.late, c.held_before = before.opened, before.late, before.held_before
+    if before.list ~= c.list then c.other_purses = before.list end
   elseif leg.announced ~= '' and not leg.in_use then
     c.uses, c.taken_up = parse_uses(leg.uses), leg.opened ~= ''
     if c.taken_up then c.opened = leg.opened end
@@ -85,6 +84,20 @@ local function may_be_settled(record)
   return record.state == 'expired' or record.state == 'ended'
 end
 
+-- Read which number a call leads to out of its facts; nil where their context does not tell.
+local function far_end(facts)
+  local context = match(facts .. '\31', '^[^\29]*\29[^\29]*\29(.-)\31\31')
+  return context and match(gsub(context, '\31', ''), '^[^|]*|[^|]*|[^|]*|([^|]*)|')
+end
+
+-- Say whether a question is about the call of the record as it stands, not about a new one: what is
+-- used is cumulative, also where the reservation lapsed or a refusal ended it.
+local function goes_on(leg, before)
+  if #before.purses == 0 then return false end
+  return leg.used > 0 or leg.aside
+    or before.used > 0 and (leg.record.state == 'live' or may_be_settled(leg.record))
+end
+
 -- Choose the call a leg speaks of: a new one, one that goes on, one whose reservation is replaced,
 -- or one that was set aside and is yet to be settled, while another gateway has its id.
 local function call_of(leg)
@@ -93,9 +106,14 @@ local function call_of(leg)
   local before = open and open_call(record)
   leg.live = before and record.state == 'live' and before
   leg.aside = leg.in_use and before and #before.purses > 0
-  if before and #before.purses > 0 and (leg.used > 0 or leg.aside) then
-    before.late = before.late or record.state == 'expired'
-    before.facts = paid_as_it_began(before, leg.facts)
+  if before and goes_on(leg, before) then
+    before.late = before.late or (leg.used > 0 or leg.aside) and record.state == 'expired'
+    local facts = paid_as_it_began(before, leg.facts)
+    if not leg.aside then
+      local keeps_rate = leg.used > 0 or far_end(before.facts) == far_end(leg.facts)
+      before.terms = terms_of(before, leg.facts, facts, keeps_rate)
+    end
+    before.facts = facts
     return before
   end
   leg.unknown = leg.opened == NOT_ASKED and not leg.live and not leg.in_use
@@ -144,6 +162,7 @@ local function plan_grant(plan, question, c, forced)
   end
   if reason ~= 0 then
     give_back(c, acct)
+    end_as_granted(c)
     c = ended_as_granted(question, c)
     plan.refused = plan.refused or { reason = reason, shortfall = shortfall }
     plan.short = plan.short or (question.refusal == '' and not acct.frozen)
@@ -170,10 +189,15 @@ local function plan_leg(plan, leg, forced)
   local c, live = leg.call, leg.live
   if live then
     count_running(live, plan.acct, -1)
-    if c ~= live then give_back(live, plan.acct) end
+    -- Asked anew without a report, its reservation is replaced.
+    if c ~= live or leg.used == 0 then give_back(live, plan.acct) end
   end
-  if c.is_new then c.unfunded = plan.acct.available == nil end
-  if leg.used > 0 and (leg.aside or not leg.in_use) then report_used(c, plan.acct, leg.used) end
+  if c.is_new then
+    c.unfunded = plan.acct.available == nil
+  elseif not leg.aside then
+    c.counted = leg.counted or c.counted
+  end
+  if leg.aside or not leg.in_use then report_by_terms(plan, leg, c) end
   return plan_grant(plan, leg, c, forced)
 end
 
@@ -198,6 +222,9 @@ local function plan_reserve(keys, args, forced, values)
       leg.call = call_of(leg)
       asked[#asked + 1] = leg.call
       if leg.live then asked[#asked + 1] = leg.live end
+      if not leg.call.is_new then
+        asked[#asked + 1] = { purses = (leg.call.terms or leg.call).purses, counted = leg.counted }
+      end
       deep, unknown = deep or leg.announced ~= '', unknown or leg.unknown
     end
   end

@@ -30,8 +30,9 @@ local function answer_text(c, acct, part, reason, shortfall)
       or (c.to - c.used) * 1000 + REPORT_GRACE_MS
   end
   for _, purse in ipairs(c.purses) do
-    if purse.kind == 'C' and acct.available then available = digits(acct.available) end
-    if purse.kind == 'P' and pool_left == '-' then pool_left = digits(pool_room(purse, acct)) end
+    local kind = not purse.gone and purse.kind
+    if kind == 'C' and acct.available then available = digits(acct.available) end
+    if kind == 'P' and pool_left == '-' then pool_left = digits(pool_room(purse, acct)) end
   end
   local final = reason == 0 and is_final(c, acct) and 1 or 0
   local expire_ms = EXPIRE_VALIDITIES * validity_ms
@@ -44,8 +45,8 @@ end
 local function refusal_of(c, acct)
   local reason, shortfall = nil, 0
   for index, purse in ipairs(c.purses) do
-    reason = purse.reason
-    if purse.kind == 'C' then
+    reason = not purse.gone and purse.reason or reason
+    if purse.kind == 'C' and not purse.gone then
       local had = min(c.granted[index] or 0, purse.priceable)
       local need = price_micros(purse, had + 1) - price_micros(purse, had) + (c.to == 0
         and purse.fee or 0)

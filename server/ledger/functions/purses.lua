@@ -31,14 +31,26 @@ local function credits_purse(text)
   return purse
 end
 
+-- Read one purse. One that is gone pays nothing more, and is there for what it has paid. `what` says
+-- which it is, whatever its size, its terms or the month.
+local function read_purse(text)
+  local gone = match(text, '^G\31(.*)$')
+  local written = gone or text
+  local reason, field, size, others = match(written, '^P\31(%d+)\31([^\31]+)\31(%d+)(.*)$')
+  local purse = written == 'F' and { kind = 'F', tallies = {} }
+    or reason and pool_purse(reason, field, size, others) or credits_purse(written)
+  purse.written, purse.gone = written, gone ~= nil
+  purse.what = reason and match(field, '^pool/[^/]*(/.*)$') or purse.kind
+  if gone then purse.tallies = {} end
+  return purse
+end
+
 -- Read a list of purses as wire.py wrote it. It is never changed, but for what a purse remembers of
 -- other texts.
 local parse_purses = remembering(function(list)
   local purses = {}
   for text in gmatch(list, '[^\30]+') do
-    local reason, field, size, others = match(text, '^P\31(%d+)\31([^\31]+)\31(%d+)(.*)$')
-    table.insert(purses, text == 'F' and { kind = 'F', tallies = {} }
-      or reason and pool_purse(reason, field, size, others) or credits_purse(text))
+    purses[#purses + 1] = read_purse(text)
   end
   -- The fields of the account that these purses touch, and whether credits are among them.
   purses.fields, purses.has = {}, {}

@@ -24,13 +24,14 @@ end
 
 -- Begin the plan of a report: the call is taken up where it was left.
 local function open_report_plan(keys, args, question)
-  local part, acct = load(keys, args[1], args[2], { question.call }, true)
+  local c = question.call
+  local part, acct = load(keys, args[1], args[2], { c, c.terms }, true)
   if not acct then return nil, { 'NO_ACCOUNT' } end
   if args[3] ~= '' and acct.digest ~= args[3] then return nil, { 'STALE', acct.digest } end
   expire_lots(keys, acct, part, question.decision)
   -- Read before the first write, so that the last one, taking the call out of it, cannot fail.
   call('ZSCORE', keys[2], question.member)
-  if question.live then count_running(question.call, acct, -1) end
+  if question.live then count_running(c, acct, -1) end
   return new_plan(acct, part)
 end
 
@@ -39,7 +40,7 @@ end
 --   ARGV   now_ms, tenant, facts_digest, gateway, "sequence fingerprint", decision_id,
 --          used_seconds,
 --          s if asked after expiring, reason of the rules or '', wanted_seconds, floor_seconds,
---          limit of running calls or ''
+--          limit of running calls or '', facts of today or ''
 --   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
 local function extend(keys, args)
   if not call then bind() end
@@ -50,9 +51,13 @@ local function extend(keys, args)
   question.refusal, question.wanted, question.floor = args[9], whole(args[10], 'wanted'),
     whole(args[11], 'floor')
   question.limit, question.in_use = args[12] ~= '' and args[12] or nil, question.aside
+  -- A mere report leaves the grant as it is.
+  if question.wanted > 0 and args[13] ~= '' then
+    c.terms = terms_of(c, args[13], c.facts, true)
+  end
   local plan, trouble = open_report_plan(keys, args, question)
   if not plan then return trouble end
-  report_used(c, plan.acct, question.used)
+  report_by_terms(plan, question, c)
   local answer = plan_grant(plan, question, c)
   if plan.short and not question.second and something_due(keys[2], plan.part.now_ms) then
     return { 'EXPIRE_FIRST' }

@@ -42,6 +42,7 @@ end
 
 -- Say how many seconds a purse can give this call, no more than those that cover `limit`.
 local function room(purse, index, c, acct, limit)
+  if purse.gone then return 0 end
   if purse.kind == 'F' then return limit end
   if purse.kind == 'P' then return min(pool_room(purse, acct), limit) end
   local had = c.granted[index] or 0
@@ -97,6 +98,7 @@ end
 
 -- Say whether other calls hold something of a purse, which may yet come back to it.
 local function others_hold(purse, index, c, acct)
+  if purse.gone then return false end
   if purse.kind == 'P' then return acct.tally[purse.field].held > own_held(c, index) end
   return purse.kind == 'C' and acct.reserved > own_held(c, index)
 end
@@ -182,7 +184,7 @@ end
 -- Write down what was talked and nobody pays: its seconds, and what credits would have cost.
 local function leave_unpaid(c, seconds)
   for index, purse in ipairs(c.purses) do
-    if purse.kind == 'C' then
+    if purse.kind == 'C' and not purse.gone then
       local had = (c.granted[index] or 0) + c.unpaid_seconds
       c.unpaid_micros = c.unpaid_micros + (c.used == 0 and purse.fee or 0)
         + price_micros(purse, min(purse.priceable, had + seconds)) - price_micros(purse,

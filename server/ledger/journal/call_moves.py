@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from server.ledger import PAYING
-from server.ledger.codec import GROUP, PURSE, UNIT
+from server.ledger.codec import GONE, GROUP, PURSE, UNIT
 
 _REMEMBERED_PURSES = 4_096
 _REMEMBERED_CALLS = 16_384
@@ -115,7 +115,11 @@ def call_moves(call: CallLines) -> CallMoves:
 @lru_cache(_REMEMBERED_PURSES)
 def purses_of(text: str) -> tuple[MovedPurse, ...]:
     """Read the purses of a call; many calls have the same."""
-    return tuple(_purse(purse.split(UNIT)) for purse in text.split(PURSE)) if text else ()
+    return (
+        tuple(_purse(purse.removeprefix(GONE).split(UNIT)) for purse in text.split(PURSE))
+        if text
+        else ()
+    )
 
 
 def paid(text: str) -> dict[int, tuple[int, int]]:

@@ -25,6 +25,8 @@ class ModelCall:
     purses: tuple[Purse, ...]
     context: tuple[str, ...]
     opened: str
+    # The places of purses that pay nothing more.
+    gone: frozenset[int] = frozenset()
     counted: str = ""
     unfunded: bool = False
     state: str = "live"
@@ -81,14 +83,9 @@ class ModelCall:
             raise RequestReused
         return self.answer
 
-    def take_over(self, before: ModelCall) -> None:
-        """Go on for a call whose reservation is replaced: reported seconds stay paid."""
-        self.opened = before.opened
-        self.used_seconds, self.overrun_seconds = before.used_seconds, before.overrun_seconds
-        self.unpaid_seconds, self.unpaid_micros = before.unpaid_seconds, before.unpaid_micros
-        self.late = before.late
-        if self.purses == before.purses:
-            self.uses = before.uses
+    def paying(self) -> list[tuple[int, Purse]]:
+        """List the purses that may pay, by their places."""
+        return [(i, purse) for i, purse in enumerate(self.purses) if i not in self.gone]
 
     def granted_of(self, index: int) -> int:
         """Count the seconds of one purse, used or held."""
@@ -132,7 +129,7 @@ class Purses:
     def refusal(self) -> tuple[Reason, int]:
         """Say why nothing was found: the reason of the last purse, and what credits lack."""
         reason, shortfall = Reason.CREDITS_EXHAUSTED, 0
-        for index, purse in enumerate(self._call.purses):
+        for index, purse in self._call.paying():
             if isinstance(purse, PoolPurse):
                 reason = purse.exhausted_reason
             if isinstance(purse, CreditsPurse):
@@ -152,19 +149,19 @@ class Purses:
     def report(self, used: int) -> None:
         """Debit a cumulative report; walk on over what was talked beyond the grants."""
         call = self._call
-        self._use_up_to(used)
+        self.use_up_to(used)
         if used <= call.used_seconds:
             return
         call.overrun_seconds += max(0, used - max(call.granted_until, call.used_seconds))
         self.walk(used - call.used_seconds)
-        self._use_up_to(used)
+        self.use_up_to(used)
         if used > call.used_seconds:
             self._leave_unpaid(used - call.used_seconds)
             call.used_seconds = used
 
     def left(self) -> tuple[int | None, int | None]:
         """Say what is left: micros of credits, seconds of the first pool; None for none."""
-        purses = self._call.purses
+        purses = [purse for _, purse in self._call.paying()]
         credits_ = any(isinstance(purse, CreditsPurse) for purse in purses)
         pool = next((purse for purse in purses if isinstance(purse, PoolPurse)), None)
         return (
@@ -174,6 +171,8 @@ class Purses:
 
     def _room(self, index: int, limit: int) -> int:
         purse = self._call.purses[index]
+        if index in self._call.gone:
+            return 0
         if isinstance(purse, FreePurse):
             return limit
         if isinstance(purse, PoolPurse):
@@ -259,7 +258,8 @@ class Purses:
     def _is_post_paid(self, purse: CreditsPurse) -> bool:
         return self._call.unfunded and purse.post_paid
 
-    def _use_up_to(self, used: int) -> None:
+    def use_up_to(self, used: int) -> None:
+        """Fill the segments in order with the seconds used so far."""
         call, left, until = self._call, [], call_end(self._call)
         for segment in call.segments:
             seconds = min(segment.to_second, used) - segment.from_second
@@ -300,7 +300,7 @@ class Purses:
 
     def _leave_unpaid(self, seconds: int) -> None:
         call = self._call
-        for index, purse in enumerate(call.purses):
+        for index, purse in call.paying():
             if isinstance(purse, CreditsPurse):
                 had = call.granted_of(index) + call.unpaid_seconds
                 call.unpaid_micros += price_micros(purse.rate, had + seconds)
@@ -319,6 +319,8 @@ class Purses:
 
     def _others_hold(self, index: int) -> bool:
         purse = self._call.purses[index]
+        if index in self._call.gone:
+            return False
         if isinstance(purse, PoolPurse):
             return self._pool_tally(purse).held > self._own_held(index)
         return isinstance(purse, CreditsPurse) and self._account.reserved_micros > self._own_held(

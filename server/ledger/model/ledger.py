@@ -27,6 +27,7 @@ from server.ledger.keys import opening_lot, partition_of
 from server.ledger.model.account import Account, Lot
 from server.ledger.model.call import ModelCall, Purses
 from server.ledger.model.step import Step, StepTime, Wish
+from server.ledger.model.terms import Terms, terms_of
 from server.ledger.requests import (
     CallKey,
     DirectDebit,
@@ -95,10 +96,20 @@ class MemoryLedger:
         def build() -> Step:
             step, call = self._open_report(question, question.facts_digest)
             was_live = step.resume(call)
-            Purses(step.account, call).report(request.used_seconds)
+            terms: Terms | None = None
+            # A mere report leaves the grant as it is.
+            if request.want_seconds:
+                terms = terms_of(
+                    call,
+                    request.purses,
+                    request.context,
+                    contexts=(call.context, call.context),
+                    keeps_rate=True,
+                )
+            want = max(request.want_seconds, step.report(call, request.used_seconds, terms))
             limit = request.concurrency_limit if call.counted else None
             wish = Wish(
-                request.want_seconds,
+                want,
                 request.floor_seconds,
                 request.refusal,
                 limit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from policy.decision import Reason
@@ -12,6 +12,7 @@ from server.ledger.errors import CallUnknown
 from server.ledger.keys import running_field
 from server.ledger.model.account import Account, Lot
 from server.ledger.model.call import ModelCall, Purses
+from server.ledger.model.terms import Terms, far_end, terms_of
 from server.ledger.requests import (
     EXPIRE_VALIDITIES,
     LONG_DUE_MS,
@@ -72,6 +73,8 @@ class Step:
         self.answers: list[Answer] = []
         # Something was refused, or left unpaid, for lack of what a lapsed call may still hold.
         self.short = False
+        # By which terms the call that is asked about goes on, and how it was paid until then.
+        self._as_granted: tuple[Terms, ModelCall] | None = None
         self.refused: tuple[Reason, int] | None = None
 
     def note(self, kind: str) -> None:
@@ -149,14 +152,30 @@ class Step:
         in_use: bool,
     ) -> None:
         """Answer a question for a reservation; `found` is what is known of the call."""
+        self._as_granted = None
         before = _before(found, in_use=in_use)
         live = before is not None and before.state == "live"
         aside = in_use and before is not None and bool(before.purses)
         running: ModelCall | None = None
-        if before is not None and before.purses and (aside or request.used_seconds > 0):
-            call = before
-            call.context = paid_as_it_began(call.context, request.context)
+        terms: Terms | None = None
+        if before is not None and _goes_on(before, request, aside=aside):
+            call, late, began = before, before.late, before.context
             self.resume(call)
+            call.context = paid_as_it_began(began, request.context)
+            if not aside and not request.used_seconds:
+                call.late = late
+                Purses(self.account, call).give_back()
+            if not aside:
+                keeps_rate = request.used_seconds > 0 or far_end(began) == far_end(request.context)
+                terms = terms_of(
+                    call,
+                    request.purses,
+                    request.context,
+                    contexts=(began, call.context),
+                    keeps_rate=keeps_rate,
+                )
+                if request.concurrency is not None:
+                    call.counted = running_field(call.key.tenant_id, request.concurrency.account_id)
         else:
             if request.opened_id == NOT_ASKED and not live and not in_use:
                 raise CallUnknown
@@ -165,13 +184,14 @@ class Step:
             if before is not None and live:
                 self._count(before, -1)
                 Purses(self.account, before).give_back()
-                call.take_over(before)
+                call.opened, call.late = before.opened, before.late
                 running = before if before.purses else None
+        want = request.want_seconds
         if aside or not in_use:
-            Purses(self.account, call).report(request.used_seconds)
+            want = max(want, self.report(call, request.used_seconds, terms))
         limit = None if request.concurrency is None else request.concurrency.limit
         wish = Wish(
-            request.want_seconds,
+            want,
             request.floor_seconds,
             request.refusal,
             limit,
@@ -183,6 +203,25 @@ class Step:
         self.grant(request.question, call, wish, kind="reserved", was_live=live)
         call, _ = self.calls[-1]
         self.answers[-1] = call.answer = self.answers[-1]._replace(explanation=request.explanation)
+
+    def report(self, call: ModelCall, used: int, terms: Terms | None) -> int:
+        """Take a cumulative report: what was granted is used as it was, the rest by the terms.
+
+        Returns how many seconds the call held and has to ask for anew.
+        """
+        purses, held = Purses(self.account, call), 0
+        if terms is not None:
+            uses = dict(call.uses)
+            purses.use_up_to(used)
+            if call.uses != uses:
+                self._pay(call)
+                self.note("extended")
+            held = call.to_second - call.used_seconds
+            purses.give_back()
+            self._as_granted = terms, replace(call)
+            terms.take(call)
+        purses.report(used)
+        return held
 
     def resume(self, call: ModelCall) -> bool:
         """Take a call up again where it was left; say whether it was running."""
@@ -207,6 +246,9 @@ class Step:
         reason, shortfall = wish.forced or self._try(call, wish)
         if reason is not None:
             purses.give_back()
+            if self._as_granted is not None:
+                terms, before = self._as_granted
+                terms.end(call, before)
             if wish.running is not None:
                 context = paid_as_it_began(wish.running.context, call.context)
                 wish.running.context, call = context, wish.running
@@ -276,9 +318,7 @@ class Step:
     ) -> None:
         reason, shortfall = why_not
         purses = Purses(self.account, call)
-        if call.debit_micros:
-            self.account.pay_from_lots(call.debit_micros)
-            call.debit_micros = 0
+        self._pay(call)
         live = call.state == "live"
         validity_ms = call.validity_ms() if live else 0
         available, pool_left = purses.left()
@@ -305,6 +345,11 @@ class Step:
         )
         self.answers.append(call.answer)
 
+    def _pay(self, call: ModelCall) -> None:
+        if call.debit_micros:
+            self.account.pay_from_lots(call.debit_micros)
+            call.debit_micros = 0
+
     def _count(self, call: ModelCall, by: int) -> None:
         if call.counted:
             self.account.running[call.counted] = max(0, self.account.running[call.counted] + by)
@@ -318,6 +363,15 @@ def _before(found: ModelCall | None, *, in_use: bool) -> ModelCall | None:
     if in_use and found.state not in {"expired", "ended"}:
         return None
     return deepcopy(found)
+
+
+def _goes_on(before: ModelCall, request: ReserveRequest, *, aside: bool) -> bool:
+    # Whether a question is about a call as it stands, not about a new one: use is cumulative, also
+    # where the reservation lapsed or a refusal ended it.
+    if not before.purses:
+        return False
+    may_go_on = before.state in {"live", "expired", "ended"}
+    return aside or request.used_seconds > 0 or (before.used_seconds > 0 and may_go_on)
 
 
 def _begin(request: ReserveRequest, *, known_uses: bool) -> ModelCall:

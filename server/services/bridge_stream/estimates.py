@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import Reason
 from server.ledger import AccountUnknown, LedgerError
-from server.ledger.estimates import MAX_SECONDS, RoomReader, Source, read_sources, remaining_seconds
+from server.ledger.estimates import (
+    GONE,
+    MAX_SECONDS,
+    Credits,
+    Pool,
+    RoomReader,
+    Source,
+    read_sources,
+    remaining_seconds,
+)
 from server.ledger.journal import Batch
 from server.services.bridge_stream.known_calls import NOT_SILENT, RunningCall, RunningCalls
 from server.services.bridge_stream.messages import (
@@ -162,6 +171,6 @@ def _deadline(call: RunningCall) -> pb.ControlItem:
 
 
 def _last_reason(sources: tuple[Source, ...]) -> Reason:
-    last = sources[-1]
-    assert last is not None, "a call that is free has no end"
+    last = [source for source in sources if source is not GONE][-1]
+    assert isinstance(last, (Pool, Credits)), "a call that is free has no end"
     return last.reason
