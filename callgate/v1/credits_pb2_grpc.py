@@ -36,10 +36,12 @@ class CreditServiceStub:
     FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
     `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
     `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
-    `shortfall_micros`), `LOT_DUE` (it would have expired before it came in),
-    `LOT_UNKNOWN`, `DEBIT_UNKNOWN`, `REFUND_TOO_LARGE`, `FUNDING_CHANGED`,
-    `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and credit limits: a newer request of that
-    sort was accepted since, and counts); its metadata has the figures. To ask again after mending it, take a new id.
+    `shortfall_micros`), `LOT_DUE` (it would have expired before it came in), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and
+    credit limits: a newer request of that sort was accepted since, and counts); its metadata has the figures.
+    To ask again after mending it, take a new id.
+    FAILED_PRECONDITION `CURRENCY_CHANGED`: the directory names another currency than the account holds; nothing
+    is kept of the request, and the same id can be used once the entry is set back.
     PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
@@ -142,10 +144,12 @@ class CreditServiceServicer:
     FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
     `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
     `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
-    `shortfall_micros`), `LOT_DUE` (it would have expired before it came in),
-    `LOT_UNKNOWN`, `DEBIT_UNKNOWN`, `REFUND_TOO_LARGE`, `FUNDING_CHANGED`,
-    `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and credit limits: a newer request of that
-    sort was accepted since, and counts); its metadata has the figures. To ask again after mending it, take a new id.
+    `shortfall_micros`), `LOT_DUE` (it would have expired before it came in), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and
+    credit limits: a newer request of that sort was accepted since, and counts); its metadata has the figures.
+    To ask again after mending it, take a new id.
+    FAILED_PRECONDITION `CURRENCY_CHANGED`: the directory names another currency than the account holds; nothing
+    is kept of the request, and the same id can be used once the entry is set back.
     PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 
@@ -377,10 +381,12 @@ class CreditService:
     FAILED_PRECONDITION says that a rule forbids it; the reason of the error's ErrorInfo is one of
     `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
     `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
-    `shortfall_micros`), `LOT_DUE` (it would have expired before it came in),
-    `LOT_UNKNOWN`, `DEBIT_UNKNOWN`, `REFUND_TOO_LARGE`, `FUNDING_CHANGED`,
-    `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and credit limits: a newer request of that
-    sort was accepted since, and counts); its metadata has the figures. To ask again after mending it, take a new id.
+    `shortfall_micros`), `LOT_DUE` (it would have expired before it came in), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and
+    credit limits: a newer request of that sort was accepted since, and counts); its metadata has the figures.
+    To ask again after mending it, take a new id.
+    FAILED_PRECONDITION `CURRENCY_CHANGED`: the directory names another currency than the account holds; nothing
+    is kept of the request, and the same id can be used once the entry is set back.
     PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both.
     """
 

@@ -55,6 +55,13 @@ def read_funding(connection: Connection, tenant_id: str) -> FundingRow:
     return _row(connection.execute(query).mappings().first(), tenant_id)
 
 
+def account_currency(connection: Connection, tenant_id: str) -> str:
+    """Say what an account holds; empty where it was not archived yet."""
+    account = tables.ACCOUNTS.c
+    query = select(account.currency).where(account.tenant_id == tenant_id)
+    return connection.scalar(query) or ""
+
+
 def hold_funding(connection: Connection, tenant_id: str) -> FundingRow:
     """Read it, and hold it until the transaction ends: who settles money of a tenant is alone."""
     insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -16,7 +16,13 @@ from sqlalchemy import Connection
 from server.funding.applying import Applying, Kind, in_time, is_setting, settings_like, superseded
 from server.funding.charge_rows import pending_charges
 from server.funding.errors import FundingBusy, FundingRefused, FundingReused
-from server.funding.funding_rows import FundingRow, hold_funding, read_funding, save_funding
+from server.funding.funding_rows import (
+    FundingRow,
+    account_currency,
+    hold_funding,
+    read_funding,
+    save_funding,
+)
 from server.funding.request_rows import (
     Ending,
     FundingRequest,
@@ -28,7 +34,7 @@ from server.funding.request_rows import (
     newest_of,
     pending_top_ups,
 )
-from server.ledger import Ledger, fingerprint
+from server.ledger import CurrencyChanged, Ledger, fingerprint
 from server.storage.sql.audit import Audited, AuditTrail
 from server.storage.sql.database import Database
 
@@ -56,6 +62,8 @@ class Asked:
     content: Mapping[str, str]
     settle: Settle
     reference: str = ""
+    # Of the amounts it names; empty where it names none.
+    currency: str = ""
 
 
 class _Moved(Exception):
@@ -78,7 +86,8 @@ class FundingRequests:
     async def ask(self, asked: Asked) -> FundingRequest:
         """Do what is asked, once for its id; the same again gets the same answer.
 
-        Raises `FundingRefused`, `FundingReused` and `FundingBusy`.
+        Raises `FundingRefused`, `FundingReused` and `FundingBusy`, and `CurrencyChanged` where
+        amounts are not of the account's currency: then nothing is written down.
         """
         claim = secrets.token_hex(_CLAIM_BYTES)
         request = await self.database.write(lambda c: self._accept(c, asked, claim))
@@ -94,7 +103,7 @@ class FundingRequests:
         """
         for _ in range(_MOST_BEGINNINGS):
             seen = await self.database.read(lambda c: read_funding(c, asked.tenant_id))
-            balance_micros = await self.balance_micros(asked.tenant_id)
+            balance_micros = await self.balance_micros(asked.tenant_id, asked.currency)
 
             def settle(
                 connection: Connection,
@@ -116,10 +125,16 @@ class FundingRequests:
                 continue
         raise FundingBusy
 
-    async def balance_micros(self, tenant_id: str) -> int:
-        """Read what is not spent yet, in micros; 0 where money never came in."""
+    async def balance_micros(self, tenant_id: str, currency: str = "") -> int:
+        """Read what is not spent yet, in micros; 0 where money never came in.
+
+        Raises `CurrencyChanged` where that is not of the currency that was named.
+        """
         async with in_time():
-            return (await self.ledger.read_balance(tenant_id)).balance_micros or 0
+            balance = await self.ledger.read_balance(tenant_id)
+        if currency not in {"", balance.currency}:
+            raise CurrencyChanged(tenant_id, balance.currency, currency)
+        return balance.balance_micros or 0
 
     async def go_on(self, request: FundingRequest, claim: str) -> FundingRequest:
         """Apply a request that one has claimed, and write down how it ended."""
@@ -151,6 +166,8 @@ class FundingRequests:
         stamp = fingerprint([("kind", asked.kind.value), *sorted(asked.content.items())])
         if found is not None:
             return self._found(connection, found, stamp, claim=claim)
+        if asked.currency:
+            require_currency(connection, asked.tenant_id, asked.currency)
         request = self._settled(connection, row, asked, claim=claim)
         add_request(connection, replace(request, fingerprint=stamp))
         if asked.kind is Kind.CLOSE:
@@ -205,6 +222,13 @@ class FundingRequests:
                 finish_ms=now_ms,
                 archived=True,
             )
+
+
+def require_currency(connection: Connection, tenant_id: str, said: str) -> None:
+    """Let nobody say money of another currency than the account holds. Raises `CurrencyChanged`."""
+    holds = account_currency(connection, tenant_id)
+    if holds not in {"", said}:
+        raise CurrencyChanged(tenant_id, holds, said)
 
 
 def require_newest(connection: Connection, request: FundingRequest) -> None:

@@ -49,7 +49,14 @@ class AccountUnknown(LedgerError):
 
 
 class CurrencyChanged(LedgerError):
-    """The account holds money of another currency; it was left as it is."""
+    """The account holds money of another currency than its facts say; it was left as it is."""
+
+    def __init__(self, tenant_id: str, holds: str, said: str) -> None:
+        super().__init__(
+            f"The account of {tenant_id} holds {holds}, and its directory entry says {said}. Money "
+            f"of one is not booked as the other: set the entry's currency back to {holds}. For "
+            f"money in {said} make a tenant of another id."
+        )
 
 
 class RequestReused(LedgerError):

@@ -88,7 +88,7 @@ class RedisLedger:
         if status == b"NO_PARTITION":
             raise LedgerUnavailable("the partition was lost while it was opened")
         if status == b"CURRENCY":
-            raise CurrencyChanged(f"{account.tenant_id} holds {rest[0].decode()}")
+            raise CurrencyChanged(account.tenant_id, rest[0].decode(), account.currency)
 
     async def reserve(self, request: ReserveRequest) -> Answer:
         """Take from the purses in order, once per (call, sequence)."""

@@ -41,6 +41,7 @@ from server.ledger import (
     CallAnswered,
     CallOver,
     CallUnknown,
+    CurrencyChanged,
     LedgerDamaged,
     LedgerUnavailable,
     PartitionAhead,
@@ -221,6 +222,7 @@ TABLE: Mapping[type[Exception], Failure] = {
         "READER_TOO_SLOW",
         "The reader fell 1,000 entries behind. Resume from the last cursor received.",
     ),
+    CurrencyChanged: Failure(grpc.StatusCode.FAILED_PRECONDITION, "CURRENCY_CHANGED"),
     PartitionAhead: Failure(
         grpc.StatusCode.UNAVAILABLE,
         "PARTITION_AHEAD",

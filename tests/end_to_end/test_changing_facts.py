@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from callgate.v1 import authorization_pb2 as pb
+from callgate.v1 import credits_pb2
+from callgate.v1.credits_pb2_grpc import CreditServiceStub
+from callgate.v1.money_pb2 import Money
 from engines import ROOT, Engine, a_question, failure_of, running_engine, wait_until
 
 ITALY = "+390612345678"
@@ -121,3 +126,59 @@ def answered(engine: Engine) -> str:
     with contextlib.suppress(grpc.RpcError):
         return reason(engine, "adele")
     return "no answer"
+
+
+def money(currency: str) -> Money:
+    return Money(micros=20_000_000, currency_code=currency)
+
+
+def tried(currency: str) -> list[Callable[[CreditServiceStub], object]]:
+    """All that says money of a currency."""
+    named: dict[str, Any] = {"tenant_id": "contoso", "request_id": "r-1"}
+    return [
+        lambda c: c.TopUp(credits_pb2.TopUpRequest(amount=money(currency), **named)),
+        lambda c: c.Debit(credits_pb2.DebitRequest(amount=money(currency), **named)),
+        lambda c: c.SetCreditLimit(
+            credits_pb2.SetCreditLimitRequest(credit_limit=money(currency), **named)
+        ),
+        lambda c: c.UpdateFunding(
+            credits_pb2.UpdateFundingRequest(tenant_id="contoso", max_balance=money(currency))
+        ),
+    ]
+
+
+def test_another_currency_is_never_booked_as_the_one_that_the_account_holds(
+    engine: Engine, directory: Path
+) -> None:
+    """The tenant is closed to money, told how to go on, and goes on once that is done."""
+    before = engine.balance("contoso").balance
+    lots = credits_pb2.ListLotsRequest(tenant_id="contoso")
+    with grpc.insecure_channel(engine.address) as channel:
+        wait_until(lambda: CreditServiceStub(channel).ListLots(lots).lots, seconds=10)
+    engine.stop()
+    change(directory, 'currency = "USD"', 'currency = "EUR"')
+    engine.start()
+
+    with grpc.insecure_channel(engine.address) as channel:
+        teller = CreditServiceStub(channel)
+        failures = [failure_of(partial(ask, teller)) for ask in tried("EUR")]
+        told = teller.ListLots(lots).lots
+    failures.append(failure_of(lambda: engine.ask(a_question(ITALY))))
+    emergency = engine.ask(a_question("911"))
+    held = engine.balance("contoso").balance
+    engine.stop()
+    change(directory, 'currency = "EUR"', 'currency = "USD"')
+    engine.start()
+    with grpc.insecure_channel(engine.address) as channel:
+        tried("USD")[0](CreditServiceStub(channel))
+
+    for failed in failures:
+        assert (failed.code, failed.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "CURRENCY_CHANGED",
+        )
+        assert "set the entry's currency back to USD" in failed.text
+    assert emergency.HasField("grant")
+    assert [lot.amount.currency_code for lot in told] == ["USD"]
+    assert (held.currency_code, held.micros) == ("USD", before.micros)
+    assert engine.balance("contoso").balance.micros == before.micros + 20_000_000

@@ -61,7 +61,7 @@ class MemoryLedger:
         tenant_id, opening = account.tenant_id, account.opening_balance_micros
         known = self._accounts.get(tenant_id)
         if known is not None and known.currency != account.currency:
-            raise CurrencyChanged(f"{tenant_id} holds {known.currency}")
+            raise CurrencyChanged(tenant_id, known.currency, account.currency)
         draft = deepcopy(known) or Account(
             tenant_id, account.currency, account.facts_digest, prepaid=account.prepaid
         )

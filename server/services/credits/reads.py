@@ -8,7 +8,6 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from callgate.v1 import credits_pb2 as pb
-from policy.facts import Tenant
 from policy.rating import MAX_WHOLE_NUMBER
 from server.archive import LotRow, tables
 from server.calls.messages.parts import set_money
@@ -21,7 +20,7 @@ from server.services.credits.messages import (
     set_line,
     set_lot,
 )
-from server.services.credits.shared import CreditParts, in_time
+from server.services.credits.shared import CreditParts, currency_of, in_time
 from server.transport.contract import Context
 
 
@@ -49,10 +48,10 @@ class Looking:
             return balance_response(await self.parts.accounts.balance(tenant.tenant_id, remaining))
         time_ms = past_ms(request.at_time, "at_time")
         async with in_time(context.time_remaining()):
-            found = await self.parts.database.read(
-                lambda c: balance_at(c, tenant.tenant_id, time_ms)
+            found, currency = await self.parts.database.read(
+                lambda c: (balance_at(c, tenant.tenant_id, time_ms), currency_of(c, tenant))
             )
-        return _past_balance(tenant, found)
+        return _past_balance(currency, found)
 
     async def list_lots(self, request: pb.ListLotsRequest, context: Context) -> pb.ListLotsResponse:
         """List lots by expiry; the first one is spent first."""
@@ -66,10 +65,12 @@ class Looking:
             place[1],
         )
         async with in_time(context.time_remaining()):
-            lots = await self.parts.database.read(lambda c: _read_lots(c, question))
+            lots, currency = await self.parts.database.read(
+                lambda c: (_read_lots(c, question), currency_of(c, tenant))
+            )
         response = pb.ListLotsResponse()
         for lot in lots[: question.limit]:
-            set_lot(response.lots.add(), lot, tenant.currency)
+            set_lot(response.lots.add(), lot, currency)
         if len(lots) > question.limit:
             last_ms = lots[question.limit - 1].expire_ms
             # Of lots that expire at once, those that were told already.
@@ -94,22 +95,24 @@ class Looking:
             place_of(request.page_token),
         )
         async with in_time(context.time_remaining()):
-            found = await self.parts.database.read(lambda c: read_statement(c, question))
+            found, currency = await self.parts.database.read(
+                lambda c: (read_statement(c, question), currency_of(c, tenant))
+            )
         response = pb.GetStatementResponse(next_page_token=page_token(found.after))
         if found.opening_micros is not None:
-            set_money(response.opening_balance, found.opening_micros, tenant.currency)
+            set_money(response.opening_balance, found.opening_micros, currency)
         for line in found.lines:
-            set_line(response.lines.add(), line, tenant.currency)
+            set_line(response.lines.add(), line, currency)
         return response
 
 
-def _past_balance(tenant: Tenant, found: tuple[int, int] | None) -> pb.GetBalanceResponse:
+def _past_balance(currency: str, found: tuple[int, int] | None) -> pb.GetBalanceResponse:
     response = pb.GetBalanceResponse()
     if found is not None:
         available, reserved = found
-        set_money(response.balance, available + reserved, tenant.currency)
-        set_money(response.available, available, tenant.currency)
-        set_money(response.reserved, reserved, tenant.currency)
+        set_money(response.balance, available + reserved, currency)
+        set_money(response.available, available, currency)
+        set_money(response.reserved, reserved, currency)
     return response
 
 

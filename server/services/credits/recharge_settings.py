@@ -22,10 +22,12 @@ from server.funding.charge_rows import (
 )
 from server.funding.errors import ChargeUnknown, FundingRefused, Why
 from server.funding.funding_rows import FundingRow, hold_funding, read_funding, save_funding
+from server.funding.requests import require_currency
 from server.services.credits.fields import amount_micros, note, page_size
 from server.services.credits.messages import etag_of, set_charge, set_funding
 from server.services.credits.shared import (
     CreditParts,
+    currency_of,
     in_time,
     require_balance,
     require_open,
@@ -49,9 +51,11 @@ class FundingSettings:
         """Read how a tenant buys credits."""
         tenant = self.parts.tenant(request.tenant_id)
         async with in_time(context.time_remaining()):
-            row = await self.parts.database.read(lambda c: read_funding(c, tenant.tenant_id))
+            row, currency = await self.parts.database.read(
+                lambda c: (read_funding(c, tenant.tenant_id), currency_of(c, tenant))
+            )
         response = pb.GetFundingResponse()
-        set_funding(response.funding, row, tenant.currency)
+        set_funding(response.funding, row, currency)
         return response
 
     async def update_funding(
@@ -164,6 +168,7 @@ class FundingSettings:
     def _change(
         self, connection: Connection, tenant: Tenant, changes: dict[str, Any], *, etag: str
     ) -> FundingRow:
+        require_currency(connection, tenant.tenant_id, tenant.currency)
         row = hold_funding(connection, tenant.tenant_id)
         require_open(row)
         if etag not in {"", etag_of(row)}:

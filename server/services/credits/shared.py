@@ -20,7 +20,7 @@ from server.funding.applying import Kind
 from server.funding.auto_recharge import MS_PER_DAY
 from server.funding.charging import Charging
 from server.funding.errors import FundingRefused, Why
-from server.funding.funding_rows import FundingRow
+from server.funding.funding_rows import FundingRow, account_currency
 from server.funding.purchase_rules import PurchaseRules
 from server.funding.request_rows import FundingRequest
 from server.funding.requests import Asked, FundingRequests
@@ -32,6 +32,7 @@ from server.storage.sql.errors import ArchiveUnavailable
 # Reads and writes of SQL, and a step of the ledger; a caller's shorter deadline counts.
 MOST_SECONDS = 10.0
 
+_WITHOUT_AMOUNTS = frozenset({Kind.VOID_LOT, Kind.FREEZE, Kind.CLOSE})
 _HAS_BALANCE = frozenset({FundingModel.PREPAID, FundingModel.DRAIN_THEN_POST_PAID})
 
 
@@ -84,7 +85,13 @@ def asked_for(
         identity_id=current().identity_id,
         content=content,
         settle=settle,
+        currency="" if kind in _WITHOUT_AMOUNTS else tenant.currency,
     )
+
+
+def currency_of(connection: Connection, tenant: Tenant) -> str:
+    """Say in what a tenant's money is told: what its account holds, whatever its entry says now."""
+    return account_currency(connection, tenant.tenant_id) or tenant.currency
 
 
 def require_open(row: FundingRow) -> None:
