@@ -214,6 +214,9 @@ def transport_options(settings: Settings) -> TransportOptions:
     """Say what the transport of this engine allows, and whether others share its port."""
     return TransportOptions(
         max_receive_message_bytes=settings.max_message_bytes,
+        max_connections=settings.max_connections,
+        max_connections_per_peer=settings.max_connections_per_peer,
+        max_calls=settings.max_calls,
         reuse_port=settings.workers > 1,
     )
 

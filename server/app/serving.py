@@ -19,7 +19,11 @@ async def serve_port(
 ) -> int:
     """Bind, serve, and see to it that questions under way are answered before the end."""
     settings = engine.settings
-    transport = make_server(settings.transport.value, transport_options(settings))
+    transport = make_server(
+        settings.transport.value,
+        transport_options(settings),
+        engine.metrics.count_refused_connection,
+    )
     register_services(engine, making.around(engine, transport), making.more_services)
     port = bind(settings, transport, shared.listener if shared else None)
     engine.told.tell("", serving=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import EmergencyGrant
@@ -18,6 +18,25 @@ from server.observability.metrics import Metrics
 from server.observability.records import Records
 
 
+class KeptLists:
+    """The lists of emergency numbers as they are sent, of the newest catalogue."""
+
+    def __init__(self) -> None:
+        self._catalogue: Catalogue | None = None
+        self._kept: dict[str, bytes] = {}
+
+    def of(self, catalogue: Catalogue, location: str) -> bytes:
+        """Return the list of one country, or of all if `location` is empty."""
+        if catalogue is not self._catalogue:
+            self._catalogue, self._kept = catalogue, {}
+        kept = self._kept.get(location)
+        if kept is None:
+            kept = emergency_numbers_response(catalogue, location).SerializeToString()
+            if not location or location in catalogue.emergency:
+                self._kept[location] = kept
+        return kept
+
+
 @dataclass(frozen=True, slots=True)
 class EmergencyDoor:
     """Stands before field limits, access, load and the ledger; needs memory only."""
@@ -27,6 +46,7 @@ class EmergencyDoor:
     metrics: Metrics
     now_ms: Callable[[], int]
     default_locations: tuple[str, ...]
+    _lists: KeptLists = field(default_factory=KeptLists)
 
     def grant(self, request: pb.AuthorizeCallRequest) -> pb.AuthorizeCallResponse | None:
         """Grant an emergency number, whatever else the question holds; None for all others."""
@@ -48,9 +68,13 @@ class EmergencyDoor:
         self.records.keep(_decided(request, found, now_ms))
         return emergency_response(found, snapshot.catalogue.version, now_ms)
 
-    def list_numbers(self, location: str) -> pb.GetEmergencyNumbersResponse:
-        """List the numbers to let pass when no answer comes; of all countries if none is named."""
-        return emergency_numbers_response(self.facts.current.catalogue, location)
+    def list_numbers(self, location: str) -> bytes:
+        """List the numbers to let pass when no answer comes; of all countries if none is named.
+
+        The answer is written once for each catalogue and country: strangers may ask for it.
+        """
+        catalogue = self.facts.current.catalogue
+        return self._lists.of(catalogue, location)
 
     def _home(self, request: pb.AuthorizeCallRequest, tenant: Tenant | None) -> tuple[str, ...]:
         """Say where the caller belongs to: the usage location, else the tenant's, else nowhere."""

@@ -35,6 +35,7 @@ class Metrics:
         self.decisions: Counter[tuple[str, str]] = Counter()
         self.reports: Counter[tuple[str, str, str]] = Counter()
         self.failures: Counter[str] = Counter()
+        self.refused_connections: Counter[str] = Counter()
         self.facts_stale = 0
         self.facts_reload_failures = 0
         self.durations = [0] * (len(_BUCKETS_US) + 1)
@@ -58,6 +59,10 @@ class Metrics:
         """Count one question that got an error."""
         self.failures[reason] += 1
 
+    def count_refused_connection(self, reason: str) -> None:
+        """Count one connection that was turned away or thrown out."""
+        self.refused_connections[reason] += 1
+
     def count_emergency(self) -> None:
         """Count one emergency grant."""
         self.decisions["emergency", ""] += 1
@@ -78,7 +83,9 @@ class MetricsPage(Collector):
         """Build every family anew."""
         yield self._decisions()
         yield self._reports()
-        yield self._failures()
+        metrics = self._metrics
+        yield self._by_reason("failures", metrics.failures)
+        yield self._by_reason("refused_connections", metrics.refused_connections)
         yield self._durations()
         for name, read in self._counters.items():
             yield CounterMetricFamily(f"callgate_{name}", HELP[name], value=read())
@@ -100,9 +107,9 @@ class MetricsPage(Collector):
             family.add_metric(values, count)
         return family
 
-    def _failures(self) -> CounterMetricFamily:
-        family = CounterMetricFamily("callgate_failures", HELP["failures"], labels=("reason",))
-        for reason, count in list(self._metrics.failures.items()):
+    def _by_reason(self, name: str, counts: Counter[str]) -> CounterMetricFamily:
+        family = CounterMetricFamily(f"callgate_{name}", HELP[name], labels=("reason",))
+        for reason, count in list(counts.items()):
             family.add_metric((reason,), count)
         return family
 
@@ -125,6 +132,8 @@ HELP = {
     "decisions": "Answers given, by outcome (grant, refusal, emergency) and reason of refusal.",
     "reports": "Reports about running calls (extend, settle, release), by outcome and reason.",
     "failures": "Questions that got an error, by the reason of its ErrorInfo.",
+    "refused_connections": "Connections turned away or thrown out: certificate, handshake, "
+    "too_many, flood, broken.",
     "decision_seconds": "From question to answer, emergencies left out.",
     "waiting_for_ledger": "Commands that wait for the ledger's reply.",
     "waiting_limit": "How many may wait before new calls are shed; it shrinks when they take long.",

@@ -10,10 +10,12 @@ from google.protobuf.message import DecodeError
 from typing_extensions import override
 
 from callgate.v1 import authorization_pb2 as pb
+from policy.emergency import is_beyond_emergency
 from server.calls.fast_path import FastPath, PendingReserve
 from server.calls.handlers import CallHandlers
 from server.calls.load_shedding import Overloaded
 from server.calls.messages import fields as limits
+from server.calls.messages.fields import InvalidRequest
 from server.calls.messages.lenient import (
     parse_control,
     parse_legs,
@@ -46,7 +48,7 @@ class Authorization:
 
     async def get_emergency_numbers(
         self, request: pb.GetEmergencyNumbersRequest, _context: Context
-    ) -> pb.GetEmergencyNumbersResponse:
+    ) -> bytes:
         """List emergency numbers, from memory alone."""
         return self.verbs.door.list_numbers(limits.location(request.location))
 
@@ -83,7 +85,7 @@ class Authorization:
             "GetEmergencyNumbers": Unary(
                 self.get_emergency_numbers,
                 pb.GetEmergencyNumbersRequest.FromString,
-                pb.GetEmergencyNumbersResponse.SerializeToString,
+                bytes,
             ),
         }
         streams = {
@@ -92,6 +94,7 @@ class Authorization:
         count = self.metrics.count_failure
         serve_unary(target, SERVICE, methods, count_failure=count, streams=streams)
         target.offer_first(SERVICE, "AuthorizeCall", self._authorize_early)
+        target.offer_first(SERVICE, "GetEmergencyNumbers", self._list_numbers_early)
 
     def _authorize_early(self, offered: OfferedCall) -> bool:
         """Take a question that is like one before."""
@@ -99,11 +102,27 @@ class Authorization:
             request = pb.AuthorizeCallRequest.FromString(offered.message)
         except DecodeError:
             return False
+        if not is_beyond_emergency(request.called_number):
+            # Ahead of whatever waits for a servicer.
+            emergency = self.verbs.door.grant(request)
+            if emergency is not None:
+                offered.answer(serialize_answer(emergency))
+                return True
         asking = UnaryAsking(offered, self.metrics.count_failure)
         if self.verbs.load.sheds(request):
             asking.fail(Overloaded())
             return True
         return self.quick.ask(request, asking)
+
+    def _list_numbers_early(self, offered: OfferedCall) -> bool:
+        """Answer from what is kept, without a servicer."""
+        try:
+            request = pb.GetEmergencyNumbersRequest.FromString(offered.message)
+            location = limits.location(request.location)
+        except (DecodeError, InvalidRequest):
+            return False
+        offered.answer(self.verbs.door.list_numbers(location))
+        return True
 
     def _control_calls(self, target: TransportServer) -> Method[Any, None]:
         """Serve bridges' streams; the requests are read from the context, one by one."""

@@ -53,15 +53,19 @@ class Interceptor(WrappedServer):
 
     @override
     def offer_first(self, service: str, name: str, early: Early) -> None:
-        """Offer each call to *early*, as who asks; whom the door stops goes on to the servicer."""
+        """Offer each call to *early*, as who asks; whom the door stops goes on to the servicer.
+
+        Where emergencies come first, so they do here: a stranger's call is offered as a stranger's.
+        """
         rule, door = rule_of(service, name), self._door
         if door is None or rule.open_to_all:
             self._inner.offer_first(service, name, early)
             return
 
         def guarded(offered: OfferedCall) -> bool:
-            access = door.known(offered.context())
-            if access is None or rule.roles.isdisjoint(access.roles):
+            try:
+                access = door.admit(offered.context(), rule)
+            except (IdentityUnknown, RoleMissing):
                 return False
             with admitted(access):
                 return early(offered)

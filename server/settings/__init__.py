@@ -193,6 +193,23 @@ class Settings:
         kinds.whole(1_024, 4_194_304),
         "The largest question that is read; a larger one is RESOURCE_EXHAUSTED.",
     ] = 65_536
+    max_connections: Annotated[
+        int,
+        kinds.whole(1, 1_000_000),
+        "Connections that one process holds; further ones are closed at once. nghttp2 only.",
+    ] = 10_000
+    max_connections_per_peer: Annotated[
+        int,
+        kinds.whole(1, 1_000_000),
+        "As many of them may come from one address (of IPv6 from one /64). A proxy in front of the "
+        "engine is one address. nghttp2 only.",
+    ] = 1_000
+    max_calls: Annotated[
+        int,
+        kinds.whole(1, 1_000_000),
+        "RPCs that one process works on at a time, open streams among them; further ones are "
+        "RESOURCE_EXHAUSTED, but for 64 of each connection. nghttp2 only.",
+    ] = 10_000
     default_locations: Annotated[
         tuple[str, ...],
         kinds.countries(),

@@ -5,6 +5,7 @@ holds them to it. What each item of the protocol becomes is in `docs/transport.m
 """
 
 import logging
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
@@ -33,8 +34,15 @@ _LOG = logging.getLogger(__name__)
 _NGH2_FROM, _NGH2_BELOW = (0, 3), (0, 4)
 
 
-def make_server(transport: TransportName, options: TransportOptions) -> TransportServer:
+def make_server(
+    transport: TransportName,
+    options: TransportOptions,
+    count_refused: Callable[[str], None] = lambda _why: None,
+) -> TransportServer:
     """Make a server; `auto` takes nghttp2 where ngh2 is installed in a version we know.
+
+    *count_refused* is told why each connection is that is turned away or thrown out, in one word;
+    grpcio tells of none.
 
     Raises ImportError if `nghttp2` is asked for by name and cannot be had.
     """
@@ -45,7 +53,7 @@ def make_server(transport: TransportName, options: TransportOptions) -> Transpor
         # Imported here, so that grpcio serves where ngh2 is not installed.
         from server.transport.http2_server import Http2Server
 
-        return Http2Server(options)
+        return Http2Server(options, count_refused)
     if transport == "nghttp2":
         raise ImportError(hindrance)
     _LOG.warning("serving with grpcio, which is slower: %s", hindrance)

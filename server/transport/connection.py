@@ -5,24 +5,26 @@ import contextlib
 import logging
 import random
 import struct
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 from typing_extensions import override
 
-from server.transport import nghttp2, peer
-from server.transport.answering import serve
+from server.transport import nghttp2, peer, police
 from server.transport.contract import Early
 from server.transport.deadlines import Deadlines
 from server.transport.early import Offered
-from server.transport.keepalive import Keepalive, PingPolice
+from server.transport.intake import Intake, Reactions
+from server.transport.keepalive import Keepalive
 from server.transport.live import Live
 from server.transport.metadata import Fields
 from server.transport.methods import MethodTable
 from server.transport.options import TransportOptions
+from server.transport.police import PingPolice
 from server.transport.request import NotGrpc, Request, read_request
-from server.transport.servicer_context import ServicerContext
+from server.transport.seldom import Seldom
+from server.transport.servicers import Servicers
 from server.transport.status import (
     ENHANCE_YOUR_CALM,
     NO_ERROR,
@@ -33,9 +35,10 @@ from server.transport.status import (
     trailers,
 )
 from server.transport.stream import RESPONSE_HEADERS, Stream
+from server.transport.turns import Turns
 from server.transport.writer import Wire
 
-_LOG = logging.getLogger(__name__)
+_SELDOM = Seldom(logging.getLogger(__name__))
 
 # Answered once everything that the client sent before it knew of the drain has arrived.
 _DRAIN_PING = b"draining"
@@ -49,11 +52,23 @@ class Connection(asyncio.Protocol):
     _wire: Wire
     _deadlines: Deadlines
     _keepalive: Keepalive
+    _servicers: Servicers
+    _intake: Intake
 
-    def __init__(self, methods: MethodTable, options: TransportOptions, live: Live) -> None:
+    def __init__(
+        self,
+        methods: MethodTable,
+        options: TransportOptions,
+        live: Live,
+        *,
+        turns: Turns,
+        on_lost: Callable[[], None],
+    ) -> None:
         self._methods = methods
+        self._on_lost = on_lost
         self._options = options
         self._live = live
+        self._turns = turns
         self._streams: dict[int, Stream] = {}
         self._last_stream_id = 0
         self._last_request: Request | None = None
@@ -68,8 +83,23 @@ class Connection(asyncio.Protocol):
         # Not an isinstance: the transports of uvloop are no subclasses of asyncio's.
         sender: Any = transport
         self._wire = Wire(
-            sender, self._options, peer=peer.describe(transport), on_events=self._on_events
+            sender,
+            self._options,
+            peer=peer.describe(transport),
+            on_events=self._on_sent,
+            on_caught_up=self._on_caught_up,
         )
+        self._intake = Intake(
+            self._wire,
+            self._turns,
+            self._reactions(),
+            on_broken=self._break_off,
+            on_ended=self._on_engine_end,
+        )
+        now = self._wire.loop.time()
+        self._resets = police.resets(now, self._options)
+        self._idle_frames = police.idle_frames(now)
+        self._servicers = Servicers(self._wire, self._live)
         self._deadlines = Deadlines(self._wire.loop, self._streams)
         self._keepalive = Keepalive(self._options, ping=self._ping, give_up=self._wire.abort)
         self._live.add(self)
@@ -84,23 +114,11 @@ class Connection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Act on what the client sent."""
+        """Act on what the client sent, or let it wait for a turn."""
         if self._wire.is_closing():
             return
         self._keepalive.heard()
-        try:
-            self._wire.engine.receive_data(data)
-        except nghttp2.NGH2Error as error:
-            self._break_off(error)
-            return
-        if self._wire.engine.want_read:
-            self._on_events(self._wire.engine.events())
-            self._wire.flush_soon()
-        else:
-            # A violation that the engine answers with a GOAWAY of its own, or the end of a drain.
-            self._abandon_all(grpc.StatusCode.UNAVAILABLE)
-            self._wire.flush()
-            self._close()
+        self._intake.arrived(data)
 
     @override
     def pause_writing(self) -> None:
@@ -117,8 +135,10 @@ class Connection(asyncio.Protocol):
         """End what nobody can be told any more."""
         self._wire.lost()
         self._stop_timers()
+        self._intake.stop()
         self._abandon_all(grpc.StatusCode.CANCELLED)
         self._live.discard(self)
+        self._on_lost()
 
     # What the server wants ---------------------------------------------------------------------
 
@@ -148,13 +168,8 @@ class Connection(asyncio.Protocol):
 
     # What libnghttp2 reports -------------------------------------------------------------------
 
-    def _on_events(self, events: Iterable[nghttp2.Event]) -> None:
-        for event in events:
-            react = self._REACTIONS.get(type(event))
-            if react is not None:
-                react(self, event)
-
     def _on_request(self, event: nghttp2.RequestReceived) -> None:
+        self._intake.calls_left -= 1
         stream_id = self._last_stream_id = event.stream_id
         try:
             request = self._read(event.headers)
@@ -169,7 +184,7 @@ class Connection(asyncio.Protocol):
         if stream.deadline is not None:
             self._deadlines.watch(stream.deadline)
         if method.request_streaming:
-            self._start(stream)
+            self._servicers.begin(stream)
         if event.end_stream:
             self._on_request_end(stream)
 
@@ -184,6 +199,8 @@ class Connection(asyncio.Protocol):
             stream.fail(failure)
         if event.end_stream:
             self._on_request_end(stream)
+        elif not event.data:
+            self._on_idle_frame(event)
 
     def _on_trailers(self, event: nghttp2.TrailersReceived) -> None:
         stream = self._streams.get(event.stream_id)
@@ -199,7 +216,7 @@ class Connection(asyncio.Protocol):
         if method.request_streaming or stream.code is not None:
             return
         if method.early is None:
-            self._start(stream)
+            self._servicers.begin(stream)
         else:
             self._offer(stream, method.early)
 
@@ -213,33 +230,59 @@ class Connection(asyncio.Protocol):
         if stream.task is not None and not stream.task.done():
             self._live.linger(stream.task)
 
-    def _on_settings(self, _event: nghttp2.SettingsReceived) -> None:
+    def _on_reset(self, _event: nghttp2.StreamReset) -> None:
+        if self._resets.is_overdrawn(self._wire.loop.time(), earned=self._wire.answers):
+            self._throw_out(b"too_many_resets")
+
+    def _on_settings(self, event: nghttp2.SettingsReceived) -> None:
         self._keepalive.greeted()
+        self._on_idle_frame(event)
+
+    def _on_idle_frame(self, _event: nghttp2.Event) -> None:
+        earned = self._wire.sent_bytes // police.BYTES_AN_IDLE_FRAME
+        if self._idle_frames.is_overdrawn(self._wire.loop.time(), earned=earned):
+            self._throw_out(b"too_many_idle_frames")
 
     def _on_ping(self, _event: nghttp2.PingReceived) -> None:
         now, has_answered = self._wire.loop.time(), self._wire.has_answered
         self._wire.has_answered = False
         if self._ping_police.is_too_much(now, has_answered=has_answered):
-            self._abandon_all(grpc.StatusCode.UNAVAILABLE)
-            self._dismiss(ENHANCE_YOUR_CALM, b"too_many_pings")
+            self._throw_out(b"too_many_pings")
 
     def _on_ping_answer(self, event: nghttp2.PingAcknowledged) -> None:
         if event.opaque_data == _DRAIN_PING:
             self._wire.engine.send_goaway(NO_ERROR)
+        elif event.opaque_data != _KEEPALIVE_PING:
+            self._on_idle_frame(event)
 
     def _on_connection_closed(self, _event: nghttp2.ConnectionClosed) -> None:
         self._close()
 
-    _REACTIONS: ClassVar[dict[type[nghttp2.Event], Callable[["Connection", Any], None]]] = {
-        nghttp2.RequestReceived: _on_request,
-        nghttp2.DataReceived: _on_data,
-        nghttp2.TrailersReceived: _on_trailers,
-        nghttp2.StreamClosed: _on_closed,
-        nghttp2.SettingsReceived: _on_settings,
-        nghttp2.PingReceived: _on_ping,
-        nghttp2.PingAcknowledged: _on_ping_answer,
-        nghttp2.ConnectionClosed: _on_connection_closed,
-    }
+    def _on_sent(self, events: list[nghttp2.Event]) -> None:
+        self._intake.take_events(events)
+
+    def _on_caught_up(self) -> None:
+        self._servicers.begin_waiting()
+
+    def _on_engine_end(self) -> None:
+        """Close: for a violation that the engine answers with a GOAWAY, or at a drain's end."""
+        self._abandon_all(grpc.StatusCode.UNAVAILABLE)
+        self._wire.flush()
+        self._close()
+
+    def _reactions(self) -> Reactions:
+        return {
+            nghttp2.RequestReceived: self._on_request,
+            nghttp2.DataReceived: self._on_data,
+            nghttp2.TrailersReceived: self._on_trailers,
+            nghttp2.StreamReset: self._on_reset,
+            nghttp2.StreamClosed: self._on_closed,
+            nghttp2.WindowUpdated: self._on_idle_frame,
+            nghttp2.SettingsReceived: self._on_settings,
+            nghttp2.PingReceived: self._on_ping,
+            nghttp2.PingAcknowledged: self._on_ping_answer,
+            nghttp2.ConnectionClosed: self._on_connection_closed,
+        }
 
     # Helpers -----------------------------------------------------------------------------------
 
@@ -255,12 +298,8 @@ class Connection(asyncio.Protocol):
     def _offer(self, stream: Stream, early: Early) -> None:
         """Offer a unary call to who may answer it at once; its servicer has what is left."""
         message = stream.whole_message()
-        if message is None or not early(Offered(stream, message, self._start)):
-            self._start(stream)
-
-    def _start(self, stream: Stream) -> None:
-        context = ServicerContext(stream, stream.method)
-        stream.task = self._wire.loop.create_task(serve(stream.method, context))
+        if message is None or not early(Offered(stream, message, self._servicers.begin)):
+            self._servicers.begin(stream)
 
     def _turn_away(self, event: nghttp2.RequestReceived, headers: Headers) -> None:
         """Answer a request for which no call is made."""
@@ -285,11 +324,24 @@ class Connection(asyncio.Protocol):
             stream.abandon(code)
             self._live.linger(stream.task)
         self._streams.clear()
+        self._servicers.drop_waiting()
 
     def _ping(self) -> None:
         with contextlib.suppress(nghttp2.NGH2Error):  # The engine may be ending by itself.
             self._wire.engine.ping(_KEEPALIVE_PING)
         self._wire.flush_soon()
+
+    def _throw_out(self, reason: bytes) -> None:
+        """End the connection of a client that floods us."""
+        self._live.count_refused("flood")
+        _SELDOM.tell(
+            logging.WARNING,
+            "The connection of %s was ended: %s.",
+            self._wire.peer.address,
+            reason.decode().replace("_", " "),
+        )
+        self._abandon_all(grpc.StatusCode.UNAVAILABLE)
+        self._dismiss(ENHANCE_YOUR_CALM, reason)
 
     def _dismiss(self, error_code: int, reason: bytes) -> None:
         # An engine that ends by itself has sent its GOAWAY, and takes no other.
@@ -298,13 +350,15 @@ class Connection(asyncio.Protocol):
             self._wire.flush()
         self._close()
 
-    def _break_off(self, error: nghttp2.NGH2Error) -> None:
+    def _break_off(self, error: nghttp2.NGH2Error, _piece: bytes) -> None:
         """Leave a client that broke the protocol, or floods us; the engine is of no use any more.
 
         Its GOAWAY is written by hand, so that the client knows which of its calls were served.
         """
-        _LOG.info("a connection from %s broke off: %s", self._wire.peer.address, error)
         flood = isinstance(error, nghttp2.DenialOfServiceError)
+        self._live.count_refused("flood" if flood else "broken")
+        text = "The connection of %s broke off: %s."
+        _SELDOM.tell(logging.INFO, text, self._wire.peer.address, error)
         error_code = ENHANCE_YOUR_CALM if flood else PROTOCOL_ERROR
         self._abandon_all(grpc.StatusCode.UNAVAILABLE)
         self._wire.send_raw(_goaway(self._last_stream_id, error_code))
@@ -312,6 +366,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._stop_timers()
+        self._intake.stop()
         self._wire.close()
 
     def _stop_timers(self) -> None:

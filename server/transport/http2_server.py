@@ -17,9 +17,11 @@ from server.transport.contract import Early, TransportServer
 from server.transport.live import Live
 from server.transport.methods import Handler, MethodTable
 from server.transport.options import TransportOptions
+from server.transport.reception import CountRefused, Guests, House, Reception
 from server.transport.servicer_context import ServicerContext
 from server.transport.shared import SharedMessage
 from server.transport.tls import Certificates, TlsFiles
+from server.transport.turns import Turns
 
 # How long servicers may take to clean up after their calls were ended; then they are left alone.
 _CLEAN_UP_SECONDS = 5.0
@@ -30,13 +32,16 @@ class Http2Server(TransportServer):
 
     name = "nghttp2"
 
-    def __init__(self, options: TransportOptions) -> None:
+    def __init__(self, options: TransportOptions, count_refused: CountRefused) -> None:
         self._options = options
+        self._count_refused = count_refused
+        self._guests = Guests(options)
         self._methods = MethodTable()
-        self._live = Live()
+        self._live = Live(options.max_calls, count_refused)
+        self._turns: Turns | None = None
         self._sockets: list[tuple[socket.socket, Certificates | None]] = []
         self._unix_paths: list[Path] = []
-        self._listening: list[asyncio.Server] = []
+        self._receptions: list[Reception] = []
         self._stopping: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -103,8 +108,12 @@ class Http2Server(TransportServer):
     @override
     async def start(self) -> None:
         """Begin to serve."""
+        self._turns = Turns()
+        house = House(self._options, self._guests, self._connect, self._count_refused)
         for listener, certificates in self._sockets:
-            self._listening.append(await self._listen(listener, certificates))
+            reception = Reception(listener, certificates, house)
+            reception.open(listeners.BACKLOG)
+            self._receptions.append(reception)
 
     @override
     async def stop(self, grace: float | None) -> None:
@@ -138,26 +147,11 @@ class Http2Server(TransportServer):
         port: int = bound[0].getsockname()[1]
         return port
 
-    async def _listen(
-        self, listener: socket.socket, certificates: Certificates | None
-    ) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        context = None if certificates is None else certificates.listening_context()
-        timeout = None if context is None else self._options.handshake_timeout_seconds
-        create: Any = (
-            loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+    def _connect(self, on_lost: Callable[[], None]) -> Connection:
+        assert self._turns is not None, "nobody is let in before the start"
+        return Connection(
+            self._methods, self._options, self._live, turns=self._turns, on_lost=on_lost
         )
-        serving: asyncio.Server = await create(
-            self._connect,
-            sock=listener,
-            ssl=context,
-            ssl_handshake_timeout=timeout,
-            backlog=listeners.BACKLOG,
-        )
-        return serving
-
-    def _connect(self) -> Connection:
-        return Connection(self._methods, self._options, self._live)
 
     async def _stop(self) -> None:
         self._close_listeners()
@@ -171,8 +165,8 @@ class Http2Server(TransportServer):
         self._stopped.set()
 
     def _close_listeners(self) -> None:
-        for serving in self._listening:
-            serving.close()
+        for reception in self._receptions:
+            reception.close()
         for listener, _certificates in self._sockets:
             listener.close()
         for path in self._unix_paths:

@@ -1,4 +1,4 @@
-"""Is the client still there, and does it ask too often whether we are?"""
+"""Is the client still there?"""
 
 import asyncio
 from collections.abc import Callable
@@ -67,26 +67,3 @@ class Keepalive:
             # Looked at as often as silence is, so that an answered ping is followed by the next.
             wait_seconds = min(patience_seconds, self._options.keepalive_time_seconds)
             self._timer = self._loop.call_later(wait_seconds, self._check_answer)
-
-
-class PingPolice:
-    """Counts pings that come too soon after the last one with nothing sent between them."""
-
-    def __init__(self, options: TransportOptions) -> None:
-        self._min_interval_seconds = options.min_ping_interval_seconds
-        self._max_strikes = options.max_ping_strikes
-        self._strikes = 0
-        self._last_ping_at: float | None = None
-
-    def is_too_much(self, now: float, *, has_answered: bool) -> bool:
-        """Take one ping at *now* (seconds); tell whether the client has gone too far.
-
-        *has_answered* says that a call was answered since the last ping: a client that measures
-        its bandwidth pings after data, and that is no abuse.
-        """
-        if has_answered:
-            self._strikes = 0
-        elif self._last_ping_at is not None:
-            self._strikes += now - self._last_ping_at < self._min_interval_seconds
-        self._last_ping_at = now
-        return self._strikes > self._max_strikes

@@ -1,6 +1,7 @@
 """What of a server is still alive: its connections, and servicers that outlast their calls."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 
@@ -15,12 +16,28 @@ class Drainable(Protocol):
 
 
 class Live:
-    """Keeps count, so that a server that has stopped has left nothing behind."""
+    """Keeps count, so that a server that has stopped has left nothing behind.
 
-    def __init__(self) -> None:
+    Attributes:
+        connections: All that are open.
+        calls: Those that have a servicer, or wait for one.
+        count_refused: Told why a connection is thrown out.
+    """
+
+    def __init__(
+        self, max_calls: int, count_refused: Callable[[str], None] = lambda _why: None
+    ) -> None:
+        self.count_refused = count_refused
+        self.calls = 0
+        self._max_calls = max_calls
         self.connections: set[Drainable] = set()
         self._lingering: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
+
+    @property
+    def is_full_of_calls(self) -> bool:
+        """Tell whether no further call should be begun."""
+        return self.calls >= self._max_calls
 
     def add(self, connection: Drainable) -> None:
         """Count a new connection."""

@@ -26,6 +26,11 @@ class Method(NamedTuple):
     # Whom each call is offered to before its servicer is asked.
     early: Early | None = None
 
+    @property
+    def is_unary(self) -> bool:
+        """Whether it takes one message and gives one."""
+        return not (self.request_streaming or self.response_streaming)
+
 
 @dataclass(slots=True)
 class CallDetails:

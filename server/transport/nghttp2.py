@@ -22,6 +22,7 @@ from ngh2 import (
     Setting,
     SettingsReceived,
     StreamClosed,
+    StreamReset,
     TrailersReceived,
     WindowUpdated,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "RequestReceived",
     "SettingsReceived",
     "StreamClosed",
+    "StreamReset",
     "TrailersReceived",
     "WindowUpdated",
     "open_connection",

@@ -25,14 +25,21 @@ class TransportOptions:
         handshake_timeout_seconds: Time for the TLS handshake and the first frame of HTTP/2.
         keepalive_time_seconds: Silence after which the server pings.
         keepalive_timeout_seconds: How long the answer to that ping may take.
-        min_ping_interval_seconds: Pings closer together than this, with nothing sent between
-            them, count as strikes.
-        max_ping_strikes: Strikes that are forgiven; the next one ends the connection.
-        stream_resets_burst: Calls that a client may reset at once (rapid reset).
+        min_ping_interval_seconds: How fast pings are forgiven again that came with nothing sent
+            between them. Half of the ten seconds that are the commonest setting there is.
+        max_ping_strikes: Such pings that may come at once beside the first; the next one ends the
+            connection.
+        young_stream_resets: Calls that a client may reset at once before it was answered any; each
+            answer allows one more, up to the next limit.
+        stream_resets_burst: Calls that a client may ever reset at once (rapid reset).
         stream_resets_per_second: How fast that allowance grows back. Generous, because callers
             whose deadlines pass while we are overloaded reset each of their calls.
         max_connection_age_seconds: Age at which a connection is asked to move, give or take a
             tenth; None for never. Its calls are waited for, however long they last.
+        max_connections: Connections that one process holds; further ones are closed at once.
+        max_connections_per_peer: As many of them may come from one address.
+        max_calls: Calls that one process answers at a time; further ones end with
+            RESOURCE_EXHAUSTED, but for a few of each connection.
         reuse_port: Whether several processes may listen on one TCP port (SO_REUSEPORT).
     """
 
@@ -46,9 +53,13 @@ class TransportOptions:
     handshake_timeout_seconds: float = 10.0
     keepalive_time_seconds: float = 60.0
     keepalive_timeout_seconds: float = 20.0
-    min_ping_interval_seconds: float = 10.0
+    min_ping_interval_seconds: float = 5.0
     max_ping_strikes: int = 2
+    young_stream_resets: int = 1_000
     stream_resets_burst: int = 10_000
     stream_resets_per_second: int = 1_000
     max_connection_age_seconds: float | None = None
+    max_connections: int = 10_000
+    max_connections_per_peer: int = 1_000
+    max_calls: int = 10_000
     reuse_port: bool = False

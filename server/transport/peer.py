@@ -37,7 +37,7 @@ class Peer:
 
 def describe(transport: asyncio.BaseTransport) -> Peer:
     """Describe the client behind *transport*."""
-    address = _address(transport)
+    address = shown_address(transport.get_extra_info("peername"))
     session: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
     if session is None:
         return Peer(address)
@@ -54,8 +54,8 @@ def speaks_http2(transport: asyncio.BaseTransport) -> bool:
     return session is None or session.selected_alpn_protocol() == "h2"
 
 
-def _address(transport: asyncio.BaseTransport) -> str:
-    name = transport.get_extra_info("peername")
+def shown_address(name: object) -> str:
+    """Write the name of a socket's other end as gRPC does."""
     if not isinstance(name, tuple):
         return "unix:" + (name if isinstance(name, str) else "")
     host, port = name[:2]

@@ -278,6 +278,7 @@ class Stream:
 
     def _flush_soon(self) -> None:
         self.wire.has_answered = True
+        self.wire.answers += 1
         self.wire.flush_soon()
 
     def _credit(self) -> None:

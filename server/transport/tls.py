@@ -69,16 +69,6 @@ class Certificates:
             _LOG.info("new certificates are in force")
             return True
 
-    def listening_context(self) -> ssl.SSLContext:
-        """Return a context for a listener, which hands each client the certificates in force."""
-        context = self._load()
-
-        def choose(session: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-            session.context = self.current()
-
-        context.sni_callback = choose
-        return context
-
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -10,6 +10,8 @@ from server.transport.status import NO_ERROR
 
 # What is taken from libnghttp2 at once. It stays there, counted per call, while the socket is full.
 _CHUNK_BYTES = 256 * KIBIBYTE
+# With more than this unsent, a client is too far behind for further answers to be made for it.
+_BEHIND_BYTES = 1_024 * KIBIBYTE
 # How long a closing connection may take to send its last bytes to a client that does not read.
 _LINGER_SECONDS = 1.0
 
@@ -20,7 +22,10 @@ class Wire:
     Attributes:
         engine: The HTTP/2 state of the connection.
         buffered_bytes: What its calls hold of requests that nobody has read yet.
-        has_answered: Whether a call has sent anything since the client's last ping.
+        has_answered: Whether anything was sent to a call since the client's last ping.
+        answers: How often a call was given something to send.
+        sent_bytes: What was sent in all.
+        is_behind: Whether the client has much to read before anything new would reach it.
         moving: Whether the client has been asked to open a new connection for new calls.
     """
 
@@ -31,6 +36,7 @@ class Wire:
         *,
         peer: Peer,
         on_events: Callable[[list[nghttp2.Event]], None],
+        on_caught_up: Callable[[], None],
     ) -> None:
         self.engine = nghttp2.open_connection(options)
         self.options = options
@@ -38,9 +44,14 @@ class Wire:
         self.loop = asyncio.get_running_loop()
         self.buffered_bytes = 0
         self.has_answered = False
+        self.answers = 0
+        self.sent_bytes = 0
+        self.is_behind = False
+        self._unsent_bytes = 0
         self.moving = False
         self._transport = transport
         self._on_events = on_events
+        self._on_caught_up = on_caught_up
         self._flush_scheduled = False
         self._paused = False
         self._lost = False
@@ -61,6 +72,7 @@ class Wire:
     def flush(self) -> None:
         """Send what the windows of the client and the buffer of the socket allow."""
         self._flush_scheduled = False
+        was_behind = self.is_behind
         if self.is_closing() or not self._pump():
             return
         # Calls end by what was sent, too.
@@ -71,6 +83,8 @@ class Wire:
             self._reset_answered_early()
         if self._waiting_writers:
             self._wake_writers()
+        if was_behind and not self.is_behind:
+            self._on_caught_up()
 
     def pause(self) -> None:
         """Stop sending: the socket's buffer is full."""
@@ -80,6 +94,14 @@ class Wire:
         """Send again."""
         self._paused = False
         self.flush_soon()
+
+    def pause_reading(self) -> None:
+        """Read no further: what was read is to be dealt with first."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._transport.resume_reading()
 
     def reset_when_sent(self, stream_id: int) -> None:
         """End the client's half of a call whose answer is complete, once that answer is out.
@@ -146,13 +168,19 @@ class Wire:
     def _pump(self) -> bool:
         """Move bytes from the engine to the socket; tell whether all that may go has gone."""
         engine = self.engine
-        while not self._paused:
+        has_all_gone = False
+        while not (self._paused or has_all_gone):
             chunk = engine.data_to_send(_CHUNK_BYTES)
             if chunk:
                 self._transport.write(chunk)
-            if len(chunk) < _CHUNK_BYTES:
-                return True
-        return False
+                self.sent_bytes += len(chunk)
+            has_all_gone = len(chunk) < _CHUNK_BYTES
+        unsent_bytes = engine.queued_body_size()
+        if unsent_bytes < self._unsent_bytes:
+            self.has_answered = True  # More of an answer that was begun earlier.
+        self._unsent_bytes = unsent_bytes
+        self.is_behind = unsent_bytes > _BEHIND_BYTES
+        return has_all_gone
 
     def _reset_answered_early(self) -> None:
         for stream_id in list(self._answered_early):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -20,6 +21,7 @@ class Scene:
         self.hangs = False
         self.away: tuple[str, ...] = ()
         self.prepared = 0
+        self.holds_up: list[float] = []
         self.told: list[bool] = []
         self.watch = LedgerHealth(self._prepare, self._probe, self._tell)
 
@@ -29,6 +31,10 @@ class Scene:
         self.prepared += 1
 
     async def _probe(self) -> tuple[str, ...]:
+        if self.holds_up:
+            # As a flood does: by when the answer is there, so is the end of the time for it.
+            asyncio.get_running_loop().call_soon(time.sleep, self.holds_up.pop())
+            await asyncio.sleep(0.05)
         if self.hangs:
             await asyncio.Event().wait()
         if self.trouble is not None:
@@ -76,6 +82,19 @@ async def test_a_ledger_that_hangs_is_away(scene: Scene, monkeypatch: pytest.Mon
 
     assert scene.told == [True, False]
     assert isinstance(scene.watch.trouble, StoreUnavailable)
+
+
+async def test_a_ledger_is_not_called_away_for_a_process_that_was_held_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.watch.look()
+    monkeypatch.setattr(ledger, "_PROBE_SECONDS", 0.01)
+    scene.holds_up = [0.1]
+
+    await scene.watch.look()
+
+    assert scene.told == [True]
+    assert scene.watch.up
 
 
 async def test_a_bug_in_the_watching_is_not_taken_for_a_ledger_that_is_away(scene: Scene) -> None:

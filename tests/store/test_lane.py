@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -127,6 +128,17 @@ async def test_a_reply_that_is_late_ends_the_lane_for_all_who_wait(
     assert transport.is_aborted
     with pytest.raises(StoreUnavailable):
         lane.send(pack("PING"))
+
+
+async def test_a_process_that_was_held_up_reads_before_it_calls_a_reply_late(lane: Lane) -> None:
+    asked = lane.send(pack("ECHO", "a"))
+    time.sleep(LATE_SECONDS * 3)  # noqa: ASYNC251 - It is the loop that is held up.
+    await asyncio.sleep(0)
+
+    lane.data_received(b"$1\r\na\r\n")
+
+    assert await asked == b"a"
+    assert lane.is_open
 
 
 async def test_a_lane_with_nobody_waiting_lasts(lane: Lane, transport: RecordingTransport) -> None:

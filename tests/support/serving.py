@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,10 +56,14 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    transport: TransportName, *, address: str = "127.0.0.1:0", **limits: Any
+    transport: TransportName,
+    count_refused: Callable[[str], None] = lambda _why: None,
+    *,
+    address: str = "127.0.0.1:0",
+    **limits: Any,
 ) -> AsyncIterator[Served]:
     """Serve the test service with *limits*; afterwards nothing may be left of it."""
-    inner = make_server(transport, TransportOptions(**limits))
+    inner = make_server(transport, TransportOptions(**limits), count_refused)
     servicer = InteropServicer()
     stubs.add_TestServiceServicer_to_server(servicer, inner)
     port = inner.add_insecure_port(address)

@@ -219,6 +219,7 @@ async def test_content_that_does_not_match_its_length_ends_only_its_stream(
     served: Served,
 ) -> None:
     async with connected(served.port) as raw:
+        await raw.settle()
         fields = [*request_fields(DUPLEX), ("content-length", "3")]
         raw.send(raw.headers(1, fields), DataFrame(1, framed(b""), flags=["END_STREAM"]))
         answer = await raw.answer(1)

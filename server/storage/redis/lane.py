@@ -26,6 +26,9 @@ ReplyError = hiredis.ReplyError
 # Called with a reply, or with a `StoreUnavailable` in its place.
 Listener = Callable[[Reply], None]
 
+# A look at the oldest that comes this much too late is repeated before anything is held late.
+_LATE_SECONDS = 0.05
+
 _NO_REPLY_YET = object()
 
 
@@ -99,6 +102,7 @@ class Lane(asyncio.Protocol):
         self._waiting: deque[tuple[asyncio.Future[Reply] | Listener, float]] = deque()
         self._unsent: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
+        self._watch_due = 0.0
         self._is_retired = False
         self.is_open = True
         self._transport.set_protocol(self)
@@ -181,7 +185,7 @@ class Lane(asyncio.Protocol):
             self._loop.call_soon(self._write)
         self._unsent.append(command)
         if self._watch is None:
-            self._watch = self._loop.call_later(self._reply_seconds, self._look_at_oldest)
+            self._watch_until(self._loop.time() + self._reply_seconds)
 
     def _write(self) -> None:
         # What the socket does not take waits in memory; the limit on the queue limits that too.
@@ -193,10 +197,18 @@ class Lane(asyncio.Protocol):
         self._watch = None
         if not self._waiting:
             return
-        due = self._waiting[0][1] + self._reply_seconds
-        if due <= self._loop.time():
+        due, now = self._waiting[0][1] + self._reply_seconds, self._loop.time()
+        if due <= now and now - self._watch_due > _LATE_SECONDS:
+            # This process was held up; what the store answered meanwhile is yet to be read.
+            self._watch_until(now + _LATE_SECONDS)
+            return
+        if due <= now:
             self.close(f"the store did not answer within {self._reply_seconds:g} s")
             return
+        self._watch_until(due)
+
+    def _watch_until(self, due: float) -> None:
+        self._watch_due = due
         self._watch = self._loop.call_at(due, self._look_at_oldest)
 
     def _end(self, why: str) -> None:
