@@ -194,7 +194,7 @@ def _funding_text(tenant: str, funding: pb.Funding, charges: Sequence[pb.Charge]
         if text:
             lines.append(f"  {label:<11}{text}")
     rows = [
-        (words.clock(each.create_time), words.money(each.amount), _state(each), each.reason)
+        (words.clock(each.create_time), words.money(each.amount), _state(each), _why(each))
         for each in charges
     ]
     return "\n".join([*lines, *_table(rows)])
@@ -204,6 +204,16 @@ def _state(charge: pb.Charge) -> str:
     if charge.state not in pb.ChargeState.values():
         return f"state {charge.state}"
     return pb.ChargeState.Name(charge.state).removeprefix("CHARGE_STATE_").lower()
+
+
+def _why(charge: pb.Charge) -> str:
+    """Say why a charge went wrong, or what was taken back of it since."""
+    if not charge.HasField("reversed"):
+        return charge.reason
+    told = f"{words.money(charge.reversed)} taken back"
+    if charge.shortfall.micros:
+        told += f", {words.money(charge.shortfall)} of it were spent"
+    return told
 
 
 def _lots_text(found: Sequence[pb.Lot]) -> str:

@@ -1100,6 +1100,8 @@ class Charge(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     CROSSING_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    REVERSED_FIELD_NUMBER: _builtins.int
+    SHORTFALL_FIELD_NUMBER: _builtins.int
     charge_id: _builtins.str
     """Names it, also to the provider: its idempotency key."""
     state: Global___ChargeState.ValueType
@@ -1122,6 +1124,14 @@ class Charge(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was begun."""
 
+    @_builtins.property
+    def reversed(self) -> _money_pb2.Money:
+        """What the provider took back of it so far, by refunds and disputes; absent if nothing."""
+
+    @_builtins.property
+    def shortfall(self) -> _money_pb2.Money:
+        """What of that had been spent already, so that it could not be taken out of the credits."""
+
     def __init__(
         self,
         *,
@@ -1134,10 +1144,12 @@ class Charge(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         crossing: _builtins.int = ...,
         attempt: _builtins.int = ...,
+        reversed: _money_pb2.Money | None = ...,
+        shortfall: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "reversed", b"reversed", "shortfall", b"shortfall"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "attempt", b"attempt", "charge_id", b"charge_id", "create_time", b"create_time", "crossing", b"crossing", "detail", b"detail", "provider_reference", b"provider_reference", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "attempt", b"attempt", "charge_id", b"charge_id", "create_time", b"create_time", "crossing", b"crossing", "detail", b"detail", "provider_reference", b"provider_reference", "reason", b"reason", "reversed", b"reversed", "shortfall", b"shortfall", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

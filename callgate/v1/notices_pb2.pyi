@@ -45,6 +45,10 @@ class _NoticeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoticeKind
     """A lot of credits expires soon."""
     NOTICE_KIND_CREDITS_EXPIRED: _NoticeKind.ValueType  # 8
     """Credits have expired."""
+    NOTICE_KIND_PAYMENT_REVERSED: _NoticeKind.ValueType  # 9
+    """The payment provider took back money that credits were bought with: a refund, a dispute."""
+    NOTICE_KIND_PAYMENT_RESTORED: _NoticeKind.ValueType  # 10
+    """Money that was taken back came in again, a dispute that was won say."""
 
 class NoticeKind(_NoticeKind, metaclass=_NoticeKindEnumTypeWrapper):
     """What a tenant is told of."""
@@ -67,6 +71,10 @@ NOTICE_KIND_CREDITS_EXPIRING: NoticeKind.ValueType  # 7
 """A lot of credits expires soon."""
 NOTICE_KIND_CREDITS_EXPIRED: NoticeKind.ValueType  # 8
 """Credits have expired."""
+NOTICE_KIND_PAYMENT_REVERSED: NoticeKind.ValueType  # 9
+"""The payment provider took back money that credits were bought with: a refund, a dispute."""
+NOTICE_KIND_PAYMENT_RESTORED: NoticeKind.ValueType  # 10
+"""Money that was taken back came in again, a dispute that was won say."""
 Global___NoticeKind: _TypeAlias = NoticeKind  # noqa: Y015
 
 class _NoticeChannel:

@@ -14,6 +14,7 @@ from server.funding.provider_events import PaymentEvents
 from server.funding.providers import Payments
 from server.funding.purchase_rules import LEAST_UNITS, PurchaseRules
 from server.funding.requests import FundingRequests
+from server.funding.reversing import Reversing
 from server.funding.unfinished import Finishing
 from server.ledger import Ledger
 from server.settings import Settings
@@ -27,6 +28,7 @@ _LONGEST_REST_DOUBLINGS = 5
 _KEY_BYTES = 32
 _ROUND_SECONDS = 1.0
 _EXPIRY_ROUND_SECONDS = 60.0
+_TIDY_SECONDS = 3_600.0
 
 
 AroundPayments = Callable[[Payments], Payments]
@@ -42,6 +44,7 @@ class MoneyIn:
     charging: Charging | None
     recharging: Recharging | None
     events: PaymentEvents | None
+    reversing: Reversing | None
 
 
 def plain(payments: Payments) -> Payments:
@@ -63,18 +66,20 @@ def make_money_in(
     finishing = Finishing(database, funding_requests, ledger, now_ms)
     payments = _make_payments(settings, now_ms)
     if payments is None:
-        return MoneyIn(funding_requests, finishing, rules, None, None, None)
+        return MoneyIn(funding_requests, finishing, rules, None, None, None, None)
     rest_ms = settings.recharge_rest_minutes * _MS_PER_MINUTE
     back_off = BackOff(rest_ms, rest_ms << _LONGEST_REST_DOUBLINGS)
     charging = Charging(database, ledger, around(payments), now_ms, back_off)
     burst = Burst(settings.recharge_burst, settings.recharge_burst_minutes * _MS_PER_MINUTE)
+    reversing = Reversing(database, funding_requests, now_ms)
     return MoneyIn(
         funding_requests,
         finishing,
         rules,
         charging,
         Recharging(database, charging, now_ms, rules, burst),
-        PaymentEvents(database, payments, charging, now_ms),
+        PaymentEvents(database, payments, charging, reversing, now_ms),
+        reversing,
     )
 
 
@@ -86,6 +91,9 @@ def money_duties(money: MoneyIn) -> list[tuple[Callable[[], Awaitable[None]], fl
     ]
     if money.recharging is not None:
         duties.append((money.recharging.work, _ROUND_SECONDS))
+    if money.reversing is not None:
+        duties.append((money.reversing.work, _ROUND_SECONDS))
+        duties.append((money.reversing.tidy, _TIDY_SECONDS))
     return duties
 
 

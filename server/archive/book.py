@@ -48,6 +48,8 @@ class LotRow:
     purchase_ms: int
     expire_ms: int
     voided: bool = False
+    # What left it without being spent: expired or voided.
+    taken_micros: int = 0
 
     @property
     def order(self) -> tuple[int, int, str]:

@@ -127,6 +127,17 @@ class LotVoided:
 
 
 @dataclass(frozen=True, slots=True)
+class LotTakenBack:
+    """A provider took back some of a lot's price, once for each id; what was there is set apart."""
+
+    taking_id: str
+    micros: int
+    lot_id: str
+    found_micros: int
+    apart_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DirectDebit:
     """Money was taken without a call, once for each id, out of these lots."""
 
@@ -183,6 +194,7 @@ Change = (
     | CreditLimitSet
     | LotAdded
     | LotVoided
+    | LotTakenBack
     | LotsTaken
     | DirectDebit
     | Refund

@@ -19,6 +19,7 @@ from server.archive.changes import (
     Entry,
     LotAdded,
     LotsTaken,
+    LotTakenBack,
     LotVoided,
     PartitionReopened,
     PurseUse,
@@ -147,13 +148,8 @@ def fold_money(book: Book, entry: Entry) -> None:
             _take_lots(book, entry.tenant_id, entry.change)
         case LotVoided(lot_id=lot_id):
             _void_lot(book, entry, lot_id)
-        case DirectDebit(debit_id=movement_id, micros=micros):
-            if _is_new(book, entry, movement_id, text=f"debit {micros}"):
-                book.accounts[entry.tenant_id].debited_micros += micros
-                pay_from_lots(book, entry.tenant_id, entry.change.lots)
-        case Refund(refund_id=movement_id, micros=micros, of_lot=of_lot):
-            if _is_new(book, entry, movement_id, text=f"refund {micros} {of_lot}"):
-                _refund(book, entry, entry.change)
+        case DirectDebit() | Refund() | LotTakenBack():
+            _move(book, entry, entry.change)
         case _:
             raise AssertionError(entry.kind)
 
@@ -180,14 +176,32 @@ def level_lots(book: Book, account: AccountRow) -> None:
         surplus += given
 
 
-def _is_new(book: Book, entry: Entry, movement_id: str, *, text: str) -> bool:
-    """Note a movement. One that a store had lost may be asked for again: it moves once."""
+def _move(book: Book, entry: Entry, change: DirectDebit | Refund | LotTakenBack) -> None:
+    """Apply what has an id of its own, once: a store that had lost it may have done it again."""
+    movement_id, text = _remembered(change)
     key = (entry.tenant_id, movement_id)
     if key in book.movements:
-        return False
-    assert isinstance(entry.change, DirectDebit | Refund)
-    book.movements[key] = MovementRow(*key, text, entry.time_ms, entry.change.micros)
-    return True
+        return
+    book.movements[key] = MovementRow(*key, text, entry.time_ms, change.micros)
+    match change:
+        case DirectDebit():
+            book.accounts[entry.tenant_id].debited_micros += change.micros
+            pay_from_lots(book, entry.tenant_id, change.lots)
+        case Refund():
+            _refund(book, entry, change)
+        case LotTakenBack():
+            _take_back(book, entry, change)
+
+
+def _remembered(change: DirectDebit | Refund | LotTakenBack) -> tuple[str, str]:
+    """Say by which id, and how, the ledger knows it again."""
+    match change:
+        case DirectDebit(debit_id=movement_id, micros=micros):
+            return movement_id, f"debit {micros}"
+        case Refund(refund_id=movement_id, micros=micros, of_lot=of_lot):
+            return movement_id, f"refund {micros} {of_lot}"
+        case LotTakenBack(taking_id=movement_id, micros=micros, lot_id=lot_id):
+            return movement_id, f"taken {micros} {lot_id} {change.found_micros}"
 
 
 def _add_lot(book: Book, entry: Entry, change: LotAdded) -> None:
@@ -213,6 +227,17 @@ def _void_lot(book: Book, entry: Entry, lot_id: str) -> None:
     book.lots[entry.tenant_id, lot_id].voided = True
 
 
+def _take_back(book: Book, entry: Entry, change: LotTakenBack) -> None:
+    """Set apart what was there, in a voided lot; it leaves that one with `LotsTaken`."""
+    found = change.found_micros
+    if found == 0:
+        return
+    lot = book.lots[entry.tenant_id, change.lot_id]
+    lot.left_micros = max(0, lot.left_micros - found)
+    key = (entry.tenant_id, change.apart_id)
+    book.lots[key] = LotRow(*key, found, found, entry.time_ms, entry.time_ms, voided=True)
+
+
 def _refund(book: Book, entry: Entry, change: Refund) -> None:
     account = book.accounts[entry.tenant_id]
     owed = max(0, -account.balance_micros)
@@ -232,6 +257,7 @@ def _take_lots(book: Book, tenant_id: str, change: LotsTaken) -> None:
         # No lot loses more than it has, however often a store that forgot it says so.
         taken = min(micros, lot.left_micros)
         lot.left_micros -= taken
+        lot.taken_micros += taken
         if voided:
             lot.voided = True
             account.voided_micros += taken

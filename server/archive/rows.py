@@ -26,6 +26,7 @@ from server.archive.changes import (
     Entry,
     LotAdded,
     LotsTaken,
+    LotTakenBack,
     LotVoided,
     Refund,
 )
@@ -140,7 +141,11 @@ def _moved(entries: Iterable[Entry]) -> set[tuple[str, str]]:
     moved = set()
     for entry in entries:
         match entry.change:
-            case DirectDebit(debit_id=movement_id) | Refund(refund_id=movement_id):
+            case (
+                DirectDebit(debit_id=movement_id)
+                | Refund(refund_id=movement_id)
+                | LotTakenBack(taking_id=movement_id)
+            ):
                 moved.add((entry.tenant_id, movement_id))
             case _:
                 pass
@@ -155,6 +160,8 @@ def _lots_named(entries: Iterable[Entry]) -> set[tuple[str, str]]:
                 named |= {(entry.tenant_id, lot_id) for lot_id, _ in lots}
             case LotAdded(lot_id=lot_id) | LotVoided(lot_id=lot_id) | Refund(lot_id=lot_id):
                 named.add((entry.tenant_id, lot_id))
+            case LotTakenBack(lot_id=lot_id, apart_id=apart_id):
+                named |= {(entry.tenant_id, lot_id), (entry.tenant_id, apart_id)}
             case DirectDebit(lots=lots):
                 named |= {(entry.tenant_id, lot_id) for lot_id, _ in lots}
             case LotsTaken(taken=taken):

@@ -95,6 +95,8 @@ LOTS = Table(
     Column("purchase_ms", BigInteger, nullable=False),
     Column("expire_ms", BigInteger, nullable=False),
     Column("voided", Boolean, nullable=False),
+    # What left it without being spent: expired or voided.
+    Column("taken_micros", BigInteger, nullable=False, server_default="0"),
 )
 
 # Debits and refunds without a call, each applied once; `text` is how the ledger remembers it.

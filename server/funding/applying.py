@@ -23,6 +23,7 @@ from server.ledger import (
     Refund,
     RefundTooLarge,
     Superseded,
+    TakeBack,
     TopUp,
 )
 
@@ -44,6 +45,9 @@ class Kind(StrEnum):
     FREEZE = "freeze"
     CLOSE = "close"
     CREDIT_LIMIT = "credit_limit"
+    # What a provider took back of a charge, and what came in again of that.
+    REVERSAL = "reversal"
+    RESTORATION = "restoration"
 
 
 # These say how the account is, not what moves: of each sort, only the newest one counts.
@@ -100,6 +104,8 @@ class Applying:
             Kind.FREEZE: self._freeze,
             Kind.CLOSE: self._freeze,
             Kind.CREDIT_LIMIT: self._limit,
+            Kind.REVERSAL: self._take_back,
+            Kind.RESTORATION: self._top_up,
         }
         await steps[request.kind](request)
         return dict(request.body)
@@ -127,6 +133,12 @@ class Applying:
         except LotUnknown as error:
             text = f"There is no lot {lot_id} in this account."
             raise FundingRefused(Why.LOT_UNKNOWN, text, {"lot_id": lot_id}) from error
+
+    async def _take_back(self, request: FundingRequest) -> None:
+        body = request.body
+        await self.ledger.take_back(
+            TakeBack(request.tenant_id, body["taking_id"], body["lot_id"], body["micros"])
+        )
 
     async def _debit(self, request: FundingRequest) -> None:
         body = request.body

@@ -36,6 +36,8 @@ class ChargeRow:
     next_try_ms: int = 0
     finish_ms: int = 0
     archived: bool = False
+    reversed_micros: int = 0
+    shortfall_micros: int = 0
 
     @property
     def lot_id(self) -> str:
@@ -56,6 +58,17 @@ def find_charge(connection: Connection, charge_id: str, *, hold: bool = False) -
     """Find an attempt; held until the transaction ends, if asked."""
     query = select(CHARGES).where(_CHARGES.charge_id == charge_id)
     found = connection.execute(query.with_for_update() if hold else query).mappings().first()
+    return None if found is None else _read(found)
+
+
+def find_charge_of(connection: Connection, charge_id: str, reference: str) -> ChargeRow | None:
+    """Find an attempt by its id, or else by what the provider calls it."""
+    if charge_id:
+        return find_charge(connection, charge_id)
+    if not reference:
+        return None
+    query = select(CHARGES).where(_CHARGES.provider_reference == reference).limit(1)
+    found = connection.execute(query).mappings().first()
     return None if found is None else _read(found)
 
 

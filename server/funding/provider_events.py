@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from server.funding.charge_rows import ChargeRow, ChargeState
 from server.funding.charging import Charging
-from server.funding.providers import EventRefused, PaymentEvent, Payments
+from server.funding.providers import EventRefused, PaymentEvent, Payments, Reversal
+from server.funding.reversing import Reversing
 from server.ledger import LedgerError
 from server.notices.outbox import note_event
 from server.storage.sql.database import Database
@@ -32,6 +33,7 @@ class PaymentEvents:
     database: Database
     payments: Payments
     charging: Charging
+    reversing: Reversing
     now_ms: Callable[[], int]
 
     async def take(self, posted: Posted) -> Reply:
@@ -42,6 +44,9 @@ class PaymentEvents:
             _log.warning("An event of the payment provider is refused: %s", error)
             return Reply(_REFUSED, "not believed")
         try:
+            if isinstance(event.result, Reversal):
+                await self._reverse(event, event.result)
+                return Reply(_TAKEN)
             charge = await self.database.write(lambda c: self._note(c, event))
             if charge is not None and charge.state is ChargeState.CHARGED:
                 await self.charging.credit(charge)
@@ -51,8 +56,15 @@ class PaymentEvents:
             return Reply(_AGAIN, "try again")
         return Reply(_TAKEN)
 
+    async def _reverse(self, event: PaymentEvent, reversal: Reversal) -> None:
+        """Write down what was taken back, and do the first step of it; a keeper does the others."""
+        charge_id = await self.database.write(lambda c: self.reversing.told(c, event, reversal))
+        if charge_id is not None:
+            await self.reversing.advance(charge_id)
+
     def _note(self, connection: Connection, event: PaymentEvent) -> ChargeRow | None:
-        if not event.charge_id:
+        if not event.charge_id or event.result is None or isinstance(event.result, Reversal):
+            _log.info("An event of the payment provider is of no use here: %s", event.event_id)
             return None
         if not note_event(connection, _SOURCE, event.event_id, now_ms=self.now_ms()):
             return None

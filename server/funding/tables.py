@@ -102,8 +102,36 @@ CHARGES = Table(
     Column("create_ms", BigInteger, nullable=False),
     Column("finish_ms", BigInteger, nullable=False),
     Column("archived", Boolean, nullable=False),
+    # What the provider took back of it so far, and what of that was spent already.
+    Column("reversed_micros", BigInteger, nullable=False, server_default="0"),
+    Column("shortfall_micros", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("tenant_id", "crossing", "attempt"),
     Index("ix_charges_state", "state"),
     Index("ix_charges_archived", "archived", "state"),
     Index("ix_charges_tenant_id", "tenant_id", "create_ms"),
+    Index("ix_charges_reference", "provider_reference"),
+)
+
+# What providers told of money that they took back, or gave to us again; see `reversals`.
+PAYMENT_REVERSALS = Table(
+    "payment_reversals",
+    METADATA,
+    Column("event_id", String(64), primary_key=True),
+    # Of which charge: by its own id, or by what the provider calls it; one of them may be empty.
+    Column("charge_id", String(64), nullable=False),
+    Column("provider_reference", String(255), nullable=False),
+    # refunded, refund_failed, taken or given_back.
+    Column("kind", String(16), nullable=False),
+    # Which refund, dispute or reversal; the provider's name for it.
+    Column("name", String(255), nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    # When it was so, by the provider; and when we heard of it.
+    Column("time_ms", BigInteger, nullable=False),
+    Column("note_ms", BigInteger, nullable=False),
+    # Whether the credits are as all that was told of the charge says.
+    Column("settled", Boolean, nullable=False),
+    Index("ix_payment_reversals_charge_id", "charge_id"),
+    Index("ix_payment_reversals_reference", "provider_reference"),
+    Index("ix_payment_reversals_settled", "settled", "note_ms"),
 )

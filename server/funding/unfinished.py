@@ -45,6 +45,8 @@ class MoneyFigures:
 
     # Charges under way, by state.
     charges: Counter[str] = field(default_factory=Counter)
+    # Charges of which the provider took back more than was left of their credits.
+    short: int = 0
     # Requests that were accepted and are not in the ledger yet.
     waiting: int = 0
     # Requests and charges that a store had lost, and that were put in again.
@@ -65,6 +67,11 @@ class MoneyFigures:
             "callgate_funding_requests_waiting",
             "Requests for money to move that were accepted and are not done yet.",
             value=self.waiting,
+        )
+        yield GaugeMetricFamily(
+            "callgate_charges_short",
+            "Charges that were taken back when their credits had been spent: somebody owes them.",
+            value=self.short,
         )
         yield CounterMetricFamily(
             "callgate_money_put_in_again",
@@ -101,7 +108,8 @@ class Finishing:
             with passing_over(charge.charge_id):
                 await self._confirm_charge(charge)
 
-        self.figures.charges, self.figures.waiting = await self.database.read(count_money)
+        counted = await self.database.read(count_money)
+        self.figures.charges, self.figures.waiting, self.figures.short = counted
 
     async def expire_lots(self) -> None:
         """Let lots that are due expire, also of accounts that nobody asks anything of."""
@@ -156,10 +164,12 @@ def _is_archived(connection: Connection, request: FundingRequest) -> bool:
     assert request.state is RequestState.APPLIED
     tenant_id, body = request.tenant_id, request.body
     match request.kind:
-        case Kind.TOP_UP:
+        case Kind.TOP_UP | Kind.RESTORATION:
             return lots_archived(connection, {(tenant_id, body["lot_id"])}) == 1
         case Kind.DEBIT:
             return movements_archived(connection, {(tenant_id, body["debit_id"])}) == 1
+        case Kind.REVERSAL:
+            return movements_archived(connection, {(tenant_id, body["taking_id"])}) == 1
         case Kind.REFUND:
             refunds = {(tenant_id, refund_id) for refund_id, _, _ in body["parts"]}
             return movements_archived(connection, refunds) == len(refunds)
@@ -196,11 +206,16 @@ def _stands(connection: Connection, request: FundingRequest) -> bool:
     return bool(found == wanted)
 
 
-def count_money(connection: Connection) -> tuple[Counter[str], int]:
-    """Count charges under way by their state, and requests that wait."""
+def count_money(connection: Connection) -> tuple[Counter[str], int, int]:
+    """Count charges under way by their state, requests that wait, and charges that are short."""
     charges = select(CHARGES.c.state, func.count()).where(CHARGES.c.state.in_(IN_FLIGHT))
     found = connection.execute(charges.group_by(CHARGES.c.state))
     waiting = select(func.count()).where(
         ~FUNDING_REQUESTS.c.archived, FUNDING_REQUESTS.c.state == RequestState.ACCEPTED.value
     )
-    return Counter({row[0]: row[1] for row in found}), connection.scalar(waiting) or 0
+    short = select(func.count()).where(CHARGES.c.shortfall_micros > 0)
+    return (
+        Counter({row[0]: row[1] for row in found}),
+        connection.scalar(waiting) or 0,
+        connection.scalar(short) or 0,
+    )

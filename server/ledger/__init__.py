@@ -40,6 +40,7 @@ from server.ledger.requests import (
     Question,
     Refund,
     ReserveRequest,
+    TakeBack,
     TopUp,
     Use,
     fingerprint,
@@ -111,6 +112,14 @@ class Ledger(Protocol):
         Safe to repeat. Raises `LotUnknown`, `AccountUnknown`.
         """
 
+    async def take_back(self, taking: TakeBack) -> int:
+        """Void what a provider took back of a lot's price; say how much was there, in micros.
+
+        Once per taking id: the same again gets the same answer. It is set apart in a voided lot:
+        what no running call holds goes at once, the rest as it comes back. Raises `LotUnknown`,
+        `RequestReused`, `AccountUnknown`.
+        """
+
     async def debit(self, debit: DirectDebit) -> None:
         """Take money that no call holds, once per debit id: all of it or nothing.
 
@@ -175,6 +184,7 @@ __all__ = [
     "ReserveRequest",
     "Segment",
     "Superseded",
+    "TakeBack",
     "TopUp",
     "Use",
     "fingerprint",

@@ -21,6 +21,7 @@ from server.ledger.requests import (
     Question,
     Refund,
     ReserveRequest,
+    TakeBack,
     TopUp,
     looking,
 )
@@ -184,6 +185,14 @@ class RedisLedger:
         """Take a lot out of use."""
         await self._money("void_lot", tenant_id, lot_id)
 
+    async def take_back(self, taking: TakeBack) -> int:
+        """Void what a provider took back of a lot's price; say how much was there."""
+        wire.require_money(taking.micros)
+        reply = await self._money(
+            "take_back", taking.tenant_id, taking.taking_id, taking.micros, taking.lot_id
+        )
+        return int(reply[1])
+
     async def debit(self, debit: DirectDebit) -> None:
         """Take money that no call holds, once per debit id: all of it or nothing."""
         wire.require_money(debit.micros)
@@ -208,13 +217,14 @@ class RedisLedger:
         wire.require_whole(credit_limit_micros=micros)
         await self._money("set_limit", tenant_id, micros, "" if asked_ms is None else asked_ms)
 
-    async def _money(self, function: str, tenant_id: str, *more: Argument) -> None:
+    async def _money(self, function: str, tenant_id: str, *more: Argument) -> Any:
         reply = await self._call(
             function,
             keys.keys_of(tenant_id).all(),
             (self._now_ms(), _nonce(), keys.tenant_name(tenant_id), *more),
         )
         raise_trouble(reply, tenant_id)
+        return reply
 
     async def read_balance(self, tenant_id: str) -> Balance:
         """Read one account. Raises `AccountUnknown`."""

@@ -164,6 +164,21 @@ class Refund:
     micros: int
 
 
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Money that whoever paid for a lot got back from the payment provider."""
+
+    tenant_id: str
+    taking_id: str
+    lot_id: str
+    micros: int
+
+    @property
+    def apart_id(self) -> str:
+        """The lot that what was found is moved to, voided, until no running call holds it."""
+        return f"taken:{self.taking_id}"
+
+
 def fingerprint(fields: Iterable[tuple[str, str]]) -> str:
     """Stand for the content of a question: its named, normalised fields in a fixed order.
 

@@ -66,5 +66,17 @@ def _facts(kind: NoticeKind, settings: NoticeSettings, now_ms: int) -> Facts:
             "lots": 1,
             "balance_micros": 38 * _UNIT,
         },
+        NoticeKind.PAYMENT_REVERSED: {
+            "charge_id": "5d41402abc4b2a76b9719d91",
+            "amount_micros": 50 * _UNIT,
+            "reversed_micros": 50 * _UNIT,
+            "shortfall_micros": 12 * _UNIT,
+        },
+        NoticeKind.PAYMENT_RESTORED: {
+            "charge_id": "5d41402abc4b2a76b9719d91",
+            "amount_micros": 50 * _UNIT,
+            "reversed_micros": 0,
+            "shortfall_micros": 0,
+        },
     }
     return examples[kind]

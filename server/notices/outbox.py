@@ -36,6 +36,8 @@ class NoticeKind(StrEnum):
     POOL_100 = "pool_100"
     CREDITS_EXPIRING = "credits_expiring"
     CREDITS_EXPIRED = "credits_expired"
+    PAYMENT_REVERSED = "payment_reversed"
+    PAYMENT_RESTORED = "payment_restored"
 
 
 class NoticeState(StrEnum):

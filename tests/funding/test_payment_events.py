@@ -44,7 +44,11 @@ async def shop(till: Till) -> AsyncIterator[Shop]:
         http = OutgoingHttp(["127.0.0.1"])
         till = dataclasses.replace(till, payments=Billing(billing.url, KEY, http, clock.now_ms))
         events = PaymentEvents(
-            till.house.archive.database, till.payments, till.charging, clock.now_ms
+            till.house.archive.database,
+            till.payments,
+            till.charging,
+            till.reversing,
+            clock.now_ms,
         )
         listener = HttpListener(Address("127.0.0.1", 0), CollectorRegistry(), {PATH: events.take})
         port = await listener.start()

@@ -9,6 +9,7 @@ import pytest
 from server.funding.auto_recharge import Burst
 from server.funding.charge_rows import ChargeState
 from server.funding.funding_rows import Candidate
+from server.funding.providers import Charged, Declined, Pending
 from server.funding.providers.simulated import Rehearsal
 from server.ledger import DirectDebit
 from tills import DAY_MS, HOUR_MS, KEY, UNIT, Till, a_top_up
@@ -265,6 +266,7 @@ async def test_a_difficult_provider_takes_once_and_is_credited_once(
     for _, body in till.payments.events:
         headers = KEY.sign("again", body, now_ms=till.house.clock.now_ms())
         event = till.payments.read_event(body, headers, till.house.clock.now_ms())
+        assert isinstance(event.result, Charged | Declined | Pending)
         await till.charging.told(event.charge_id, event.result)
     await till.work()
 

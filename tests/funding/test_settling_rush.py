@@ -56,7 +56,9 @@ async def listening(till: Till, billing: PaymentServer) -> AsyncIterator[Till]:
     clock = till.house.clock
     payments = Billing(billing.url, KEY, OutgoingHttp(["127.0.0.1"]), clock.now_ms)
     till = dataclasses.replace(till, payments=payments)
-    events = PaymentEvents(till.house.archive.database, payments, till.charging, clock.now_ms)
+    events = PaymentEvents(
+        till.house.archive.database, payments, till.charging, till.reversing, clock.now_ms
+    )
     listener = HttpListener(Address("127.0.0.1", 0), CollectorRegistry(), {PATH: events.take})
     billing.events_url = f"http://127.0.0.1:{await listener.start()}{PATH}"
     try:

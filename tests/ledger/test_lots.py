@@ -12,6 +12,7 @@ from server.ledger import (
     Refund,
     RefundTooLarge,
     RequestReused,
+    TakeBack,
     TopUp,
 )
 
@@ -119,6 +120,45 @@ async def test_a_lot_nobody_bought_cannot_be_voided(ledger: Ledger) -> None:
 
     with pytest.raises(LotUnknown):
         await ledger.void_lot("contoso", "lot-9")
+
+
+async def test_what_a_provider_took_back_leaves_the_lot_once(ledger: Ledger) -> None:
+    await ledger.open_account(an_account(None))
+    await ledger.top_up(lot("lot-1", 100))
+    await ledger.reserve(ask("call-1", 1, by_the_second(), want=40))
+
+    taken = [await ledger.take_back(TakeBack("contoso", "r-1", "lot-1", 90)) for _ in range(2)]
+    held = await ledger.read_balance("contoso")
+    await ledger.release(a_question("call-1", 2))
+    released = await ledger.read_balance("contoso")
+
+    assert taken == [90, 90]
+    assert (held.available_micros, held.reserved_micros, held.voided_micros) == (0, 40, 60)
+    assert (released.available_micros, released.voided_micros) == (10, 90)
+
+
+async def test_what_was_spent_of_a_lot_is_not_there_to_be_taken_back(ledger: Ledger) -> None:
+    await ledger.open_account(an_account(None))
+    await ledger.top_up(lot("lot-1", 100))
+    await ledger.top_up(lot("lot-2", 50, MUCH_LATER_MS))
+    await ledger.debit(DirectDebit("contoso", "debit-1", 70))
+
+    part = await ledger.take_back(TakeBack("contoso", "r-1", "lot-1", 20))
+    rest = await ledger.take_back(TakeBack("contoso", "r-2", "lot-1", 80))
+    nothing = await ledger.take_back(TakeBack("contoso", "r-3", "lot-1", 10))
+
+    assert (part, rest, nothing) == (20, 10, 0)
+    assert (await ledger.read_balance("contoso")).available_micros == 50
+
+
+async def test_a_taking_back_stands_for_one_amount_of_one_lot(ledger: Ledger) -> None:
+    await ledger.open_account(an_account(100))
+    await ledger.take_back(TakeBack("contoso", "r-1", "opening:contoso", 20))
+
+    with pytest.raises(RequestReused):
+        await ledger.take_back(TakeBack("contoso", "r-1", "opening:contoso", 21))
+    with pytest.raises(LotUnknown):
+        await ledger.take_back(TakeBack("contoso", "r-2", "lot-9", 20))
 
 
 async def test_a_debit_is_made_once(ledger: Ledger) -> None:

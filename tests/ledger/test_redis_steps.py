@@ -27,7 +27,7 @@ from policy.decision import Reason
 from policy.facts import Rate
 from policy.rating import affordable_seconds, price_micros
 from records import LINES, damage_line
-from server.ledger import DirectDebit, LedgerDamaged, LedgerError, Refund, TopUp
+from server.ledger import DirectDebit, LedgerDamaged, LedgerError, Refund, TakeBack, TopUp
 from server.ledger.keys import call_key, keys_of, pool_field
 from server.ledger.library import SOURCES, library_code
 from server.ledger.redis_ledger import RedisLedger
@@ -56,6 +56,9 @@ VERBS: dict[str, Verb] = {
     "release": lambda ledger: ledger.release(a_question("call-1", 2)),
     "top up": lambda ledger: ledger.top_up(TopUp("contoso", "lot-2", 50, YEAR_2100_MS)),
     "void": lambda ledger: ledger.void_lot("contoso", "opening:contoso"),
+    "take back": lambda ledger: ledger.take_back(
+        TakeBack("contoso", "reversal-1", "opening:contoso", 5)
+    ),
     "debit": lambda ledger: ledger.debit(DirectDebit("contoso", "debit-1", 50)),
     "refund": lambda ledger: ledger.refund(Refund("contoso", "refund-1", "opening:contoso", 5)),
     "freeze": lambda ledger: ledger.freeze("contoso", frozen=True, asked_ms=9),

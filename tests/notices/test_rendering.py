@@ -30,6 +30,8 @@ FACTS: dict[NoticeKind, dict[str, Any]] = {
     NoticeKind.POOL_100: {"used_seconds": 60_000, "size_seconds": 60_000},
     NoticeKind.CREDITS_EXPIRING: {"left_micros": 12_000_000, "expire_ms": TIME_MS + 86_400_000},
     NoticeKind.CREDITS_EXPIRED: {"expired_micros": 12_000_000, "lots": 1},
+    NoticeKind.PAYMENT_REVERSED: {"amount_micros": 1, "reversed_micros": 1, "shortfall_micros": 0},
+    NoticeKind.PAYMENT_RESTORED: {"amount_micros": 1, "reversed_micros": 0, "shortfall_micros": 0},
 }
 POOL = {"pool_id": "US:MCOPSTN1", "counter": "domestic", "period": "2027-01"}
 

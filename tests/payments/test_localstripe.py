@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from server.funding.providers import Charge, Charged, Declined
+from payment_servers import STRIPE_SECRET, stripe_event
+from server.funding.providers import Charge, Charged, Declined, Reversal, ReversalKind
 from server.funding.providers.stripe_payments import StripePayments
 
 KEY = "sk_test_12345"
+NOW_MS = 1_800_000_000_000
 
 
 @pytest.fixture
@@ -97,3 +99,34 @@ async def test_stripe_is_never_asked_for_what_it_could_not_take() -> None:
 
     assert isinstance(half_a_shilling, Declined)
     assert half_a_shilling.code == "amount_unpayable"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_a_refund_at_stripe_is_told_by_its_total_in_stripe_s_own_units(
+    stripe_url: str,
+) -> None:
+    """75,000 shillings are charged as 7,500,000; 1,000,000 and 2,000,000 of them are refunded."""
+    import stripe
+
+    payments = StripePayments(KEY, STRIPE_SECRET, stripe_url)
+    customer = await asyncio.to_thread(a_customer, stripe_url, "4242424242424242")
+    paid = await payments.charge(Charge("charge-1", "contoso", 75_000_000_000, "UGX", customer))
+    assert isinstance(paid, Charged)
+
+    def refund_twice() -> dict[str, Any]:
+        client = stripe.StripeClient(KEY, base_addresses={"api": stripe_url})
+        for amount in (1_000_000, 2_000_000):
+            client.v1.refunds.create(params={"payment_intent": paid.reference, "amount": amount})
+        charges = client.v1.charges.list(params={"customer": customer.partition(":")[0]})
+        return charges.data[0].to_dict()
+
+    charge = await asyncio.to_thread(refund_twice)
+    headers, body = stripe_event(
+        "charge.refunded", charge, event_id="evt_1", now_ms=NOW_MS, created=NOW_MS // 1_000
+    )
+    event = payments.read_event(body, headers, NOW_MS)
+
+    assert event.reference == paid.reference
+    assert event.result == Reversal(
+        ReversalKind.REFUNDED, charge["id"], 30_000_000_000, "UGX", NOW_MS
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from server.funding.providers import (
     EventRefused,
     Payments,
     PaymentsUnavailable,
+    Reversal,
+    ReversalKind,
 )
 from server.funding.providers.billing import Billing, event_body
 from server.funding.providers.simulated import Rehearsal
@@ -172,3 +175,44 @@ async def test_billing_in_a_private_network_is_not_asked_unless_it_is_listed() -
             await unlisted.charge(Charge("c", "contoso", MICROS, "USD", "pays"))
 
         assert billing.taken == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [("reversed", ReversalKind.TAKEN), ("restored", ReversalKind.GIVEN_BACK)]
+)
+@pytest.mark.parametrize("provider", [_rehearsal, _billing], indirect=True)
+async def test_billing_tells_of_money_that_was_taken_back(
+    provider: Provider, status: str, kind: ReversalKind
+) -> None:
+    told = Reversal(kind, "dispute-1", MICROS, "USD")
+    body = event_body("charge-1", told)
+
+    event = provider.payments.read_event(body, KEY.sign("evt", body, now_ms=NOW_MS), NOW_MS)
+
+    assert json.loads(body) == {
+        "charge_id": "charge-1",
+        "status": status,
+        "reversal_id": "dispute-1",
+        "amount_minor": 2_000,
+        "currency": "USD",
+    }
+    assert (event.charge_id, event.result) == ("charge-1", told)
+
+
+@pytest.mark.parametrize("provider", [_rehearsal, _billing], indirect=True)
+async def test_what_billing_tells_of_other_things_is_of_no_charge(provider: Provider) -> None:
+    body = json.dumps({"status": "invoiced", "invoice": 7}).encode()
+
+    event = provider.payments.read_event(body, KEY.sign("evt", body, now_ms=NOW_MS), NOW_MS)
+
+    assert (event.charge_id, event.result) == ("", None)
+
+
+async def test_a_rehearsed_payer_takes_the_money_back() -> None:
+    payments = Rehearsal(KEY, now_ms=NOW_MS)
+
+    await payments.charge(Charge("charge-1", "contoso", MICROS, "USD", "takes-back"))
+    ((headers, body),) = payments.events
+
+    told = payments.read_event(body, headers, NOW_MS).result
+    assert told == Reversal(ReversalKind.TAKEN, "dispute", MICROS, "USD")

@@ -20,6 +20,7 @@ from server.ledger import (
     Question,
     Refund,
     ReserveRequest,
+    TakeBack,
     TopUp,
 )
 from server.ledger.keys import partition_of
@@ -72,6 +73,7 @@ class History:
             (self._other_facts, 2),
             (self._top_up, 5),
             (self._void, 2),
+            (self._take_back, 3),
             (self._debit, 4),
             (self._refund, 4),
             (self._freeze, 1),
@@ -176,6 +178,16 @@ class History:
         tenant = self.random.choice(TENANTS)
         lot = self.random.choice((*LOTS, f"opening:{tenant}"))
         return f"void {tenant} {lot}", lambda ledger: ledger.void_lot(tenant, lot)
+
+    def _take_back(self) -> tuple[str, Step]:
+        tenant = self.random.choice(TENANTS)
+        taking = TakeBack(
+            tenant,
+            f"reversal-{self.random.randint(1, 9)}",
+            self.random.choice((*LOTS, f"opening:{tenant}")),
+            self.random.choice((10, 60, 300)),
+        )
+        return f"{taking}", lambda ledger: ledger.take_back(taking)
 
     def _debit(self) -> tuple[str, Step]:
         debit = DirectDebit(

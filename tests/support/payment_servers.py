@@ -166,10 +166,16 @@ def intent_of(charge_id: str, micros: int, currency: str, **changes: Any) -> dic
 
 
 def stripe_event(
-    kind: str, about: Mapping[str, Any], *, event_id: str, now_ms: int
+    kind: str, about: Mapping[str, Any], *, event_id: str, now_ms: int, created: int = 0
 ) -> tuple[dict[str, str], bytes]:
     """Build an event and its signature as Stripe makes them."""
-    told = {"id": event_id, "object": "event", "type": kind, "data": {"object": about}}
+    told = {
+        "id": event_id,
+        "object": "event",
+        "type": kind,
+        "created": created,
+        "data": {"object": about},
+    }
     body = json.dumps(told).encode()
     timestamp = now_ms // _MS
     signed = f"{timestamp}.".encode() + body

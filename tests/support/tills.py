@@ -19,6 +19,7 @@ from server.funding.providers.simulated import Rehearsal
 from server.funding.purchase_rules import PurchaseRules, require_purchase
 from server.funding.request_rows import FundingRequest
 from server.funding.requests import Asked, FundingRequests
+from server.funding.reversing import Reversing
 from server.funding.unfinished import Finishing
 from server.ledger import DirectDebit, TopUp
 from server.notices.tables import NOTICES
@@ -81,6 +82,12 @@ class Till:
             self.house.clock.now_ms,
         )
 
+    @property
+    def reversing(self) -> Reversing:
+        return Reversing(
+            self.house.archive.database, self.funding_requests, self.house.clock.now_ms
+        )
+
     async def set_up(self, **changes: Any) -> None:
         """Write how the tenant buys credits: recharges of 20 below 10, unless told otherwise."""
         values = {
@@ -124,6 +131,7 @@ class Till:
         """Archive what waits, then do one round of all duties."""
         await drained(self.house)
         await self.recharging.work()
+        await self.reversing.work()
         await self.finishing.work()
         await drained(self.house)
 

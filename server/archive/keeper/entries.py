@@ -20,6 +20,7 @@ from server.archive import (
     Entry,
     LotAdded,
     LotsTaken,
+    LotTakenBack,
     LotVoided,
     PartitionReopened,
     PurseUse,
@@ -202,6 +203,13 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], Change]] = {
     ),
     "lot_voided": lambda fields: LotVoided(fields["lot"]),
     "lots_expired": lambda fields: LotsTaken(_lots_taken(fields["lots"])),
+    "taken_back": lambda fields: LotTakenBack(
+        fields["id"],
+        int(fields["micros"]),
+        fields["lot"],
+        int(fields["found"]),
+        fields["apart"],
+    ),
     "debited": lambda fields: DirectDebit(
         fields["id"], int(fields["micros"]), _lots_paid(fields["lots"])
     ),

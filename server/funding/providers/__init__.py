@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from server.funding.providers.minor_units import ISO_4217, Counting
@@ -59,6 +60,34 @@ class Pending:
 Result = Charged | Declined | Pending
 
 
+class ReversalKind(StrEnum):
+    """What an event says of money that was taken."""
+
+    # So much was refunded by then, of all refunds together.
+    REFUNDED = "refunded"
+    # One refund came to nothing.
+    REFUND_FAILED = "refund_failed"
+    # So much is taken by the dispute or reversal of this name; the most that was told counts.
+    TAKEN = "taken"
+    # That one is over, and the money is ours again.
+    GIVEN_BACK = "given_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """Money that was taken and is taken back, or comes to us again after all.
+
+    `name` tells one refund, dispute or reversal of a charge from another. `time_ms` is when it was
+    so by the provider, 0 where it does not say.
+    """
+
+    kind: ReversalKind
+    name: str
+    micros: int
+    currency: str
+    time_ms: int = 0
+
+
 def unpayable(charge: Charge, counting: Counting) -> Declined | None:
     """Decline what a provider could not even be asked for; None where it can be."""
     instead = counting.objection(charge.micros, charge.currency)
@@ -67,11 +96,16 @@ def unpayable(charge: Charge, counting: Counting) -> Declined | None:
 
 @dataclass(frozen=True, slots=True)
 class PaymentEvent:
-    """What a provider told by itself. `charge_id` is empty where it is not about a charge."""
+    """What a provider told by itself.
+
+    `charge_id` is empty where the event does not name it; `reference` is then what the provider
+    calls the charge. No result: the event is of a kind that we do not know, or of no charge.
+    """
 
     event_id: str
     charge_id: str
-    result: Result
+    result: Result | Reversal | None
+    reference: str = ""
 
 
 class Payments(Protocol):
@@ -105,5 +139,7 @@ __all__ = [
     "PaymentsUnavailable",
     "Pending",
     "Result",
+    "Reversal",
+    "ReversalKind",
     "unpayable",
 ]

@@ -3,7 +3,8 @@
 Asked: POST of JSON with charge_id, tenant_id, amount_minor, currency, customer; the header
 `Idempotency-Key` is the charge's id, and the post is signed as events are. Answered: JSON with
 `status` "charged", "declined" or "pending", and `reference`, `amount_minor`, `currency`, or `code`
-and `text`. An event's body is the same with `charge_id`.
+and `text`. An event's body is the same with `charge_id`; one of "reversed" or "restored" tells of
+money that was taken back, or came in again, by `reversal_id`, `amount_minor` and `currency`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from server.funding.providers import (
     PaymentsUnavailable,
     Pending,
     Result,
+    Reversal,
+    ReversalKind,
     unpayable,
 )
 from server.funding.providers.minor_units import ISO_4217
@@ -40,6 +43,8 @@ _CODE_CHARACTERS = 64
 _TEXT_CHARACTERS = 255
 # What says that it was understood and will stay so: a plain no.
 _PAYMENT_REQUIRED = 402
+_REVERSALS = {"reversed": ReversalKind.TAKEN, "restored": ReversalKind.GIVEN_BACK}
+_EVENTS = frozenset({"charged", "declined", "pending", *_REVERSALS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +92,17 @@ def read_billing_event(
     try:
         event_id = key.verify(headers, body, now_ms=now_ms)
         told = json.loads(body)
-        return PaymentEvent(event_id, _text(told, "charge_id"), _read_result(told))
+        if told["status"] not in _EVENTS:
+            return PaymentEvent(event_id, "", None)
+        read = _read_reversal if told["status"] in _REVERSALS else _read_result
+        return PaymentEvent(event_id, _text(told, "charge_id"), read(told))
     except SignatureWrong as error:
         raise EventRefused(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         raise EventRefused(f"the event cannot be read: {error!r}") from error
 
 
-def event_body(charge_id: str, result: Result) -> bytes:
+def event_body(charge_id: str, result: Result | Reversal) -> bytes:
     """Write what an event says, as an operator's billing does."""
     told: dict[str, Any] = {"charge_id": charge_id}
     match result:
@@ -109,6 +117,13 @@ def event_body(charge_id: str, result: Result) -> bytes:
             told |= {"status": "declined", "code": result.code, "text": result.text}
         case Pending():
             told |= {"status": "pending", "reference": result.reference}
+        case Reversal():
+            told |= {
+                "status": "restored" if result.kind is ReversalKind.GIVEN_BACK else "reversed",
+                "reversal_id": result.name,
+                "amount_minor": ISO_4217.units(result.micros, result.currency),
+                "currency": result.currency,
+            }
     return json.dumps(told).encode()
 
 
@@ -127,10 +142,7 @@ def _charge_body(charge: Charge) -> bytes:
 def _read_result(told: Any) -> Result:
     match told["status"]:
         case "charged":
-            currency, amount = _text(told, "currency"), told["amount_minor"]
-            if type(amount) is not int or amount <= 0:
-                raise ValueError(f"amount_minor is {amount!r}")
-            return Charged(_text(told, "reference"), ISO_4217.micros(amount, currency), currency)
+            return Charged(_text(told, "reference"), *_read_amount(told))
         case "declined":
             return Declined(
                 _text(told, "code")[:_CODE_CHARACTERS],
@@ -140,6 +152,18 @@ def _read_result(told: Any) -> Result:
             return Pending(str(told.get("reference", ""))[:_TEXT_CHARACTERS])
         case other:
             raise ValueError(f"status is {other!r}")
+
+
+def _read_reversal(told: Any) -> Reversal:
+    name = _text(told, "reversal_id")[:_TEXT_CHARACTERS]
+    return Reversal(_REVERSALS[told["status"]], name, *_read_amount(told))
+
+
+def _read_amount(told: Any) -> tuple[int, str]:
+    currency, amount = _text(told, "currency"), told["amount_minor"]
+    if type(amount) is not int or amount <= 0:
+        raise ValueError(f"amount_minor is {amount!r}")
+    return ISO_4217.micros(amount, currency), currency
 
 
 def _text(told: Any, name: str) -> str:

@@ -22,6 +22,8 @@ from server.funding.providers import (
     PaymentsUnavailable,
     Pending,
     Result,
+    Reversal,
+    ReversalKind,
     unpayable,
 )
 from server.funding.providers.billing import event_body, read_billing_event
@@ -44,6 +46,8 @@ class Behaviour(StrEnum):
     TWICE = "twice"
     # Events come before the answer, the later one first.
     OUT_OF_ORDER = "out-of-order"
+    # Pays, and takes all of it back later.
+    TAKES_BACK = "takes-back"
 
 
 @dataclass(slots=True)
@@ -90,9 +94,12 @@ class Rehearsal(Payments):
             case Behaviour.OUT_OF_ORDER:
                 self._tell(charge, _charged(charge))
                 self._tell(charge, Pending(_charged(charge).reference))
+            case Behaviour.TAKES_BACK:
+                reversal = Reversal(ReversalKind.TAKEN, "dispute", charge.micros, charge.currency)
+                self._tell(charge, reversal)
         return _charged(charge)
 
-    def _tell(self, charge: Charge, result: Result, *, times: int = 1) -> None:
+    def _tell(self, charge: Charge, result: Result | Reversal, *, times: int = 1) -> None:
         body = event_body(charge.charge_id, result)
         event_id = f"evt-{charge.charge_id}-{type(result).__name__}"
         headers = self.key.sign(event_id, body, now_ms=self.now_ms)

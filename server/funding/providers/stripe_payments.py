@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ from server.funding.providers import (
     PaymentsUnavailable,
     Pending,
     Result,
+    Reversal,
+    ReversalKind,
     unpayable,
 )
 from server.funding.providers.minor_units import STRIPE, Counting
@@ -131,18 +133,67 @@ def _result_of(intent: Any) -> Result:
 
 def _event_of(event: Any) -> PaymentEvent:
     kind, about = str(event["type"]), event["data"]["object"]
-    event_id = str(event["id"])
-    if not kind.startswith(_ABOUT_CHARGES):
-        return PaymentEvent(event_id, "", Pending())
-    charge_id = str((about["metadata"] or {}).get(_CHARGE_ID, ""))
+    event_id, time_ms = str(event["id"]), int(event.get("created") or 0) * _MS
+    if kind.startswith(_ABOUT_CHARGES):
+        charge_id = str((about.get("metadata") or {}).get(_CHARGE_ID, ""))
+        return PaymentEvent(event_id, charge_id, _told_of_intent(kind, about))
+    read = _REVERSALS.get(kind)
+    reversal = read(kind, about, time_ms) if read is not None else None
+    if reversal is None:
+        return PaymentEvent(event_id, "", None)
+    # A charge has the metadata of its intent; refunds and disputes have their own.
+    charge_id = str((about.get("metadata") or {}).get(_CHARGE_ID, ""))
+    return PaymentEvent(event_id, charge_id, reversal, str(about.get("payment_intent") or ""))
+
+
+def _told_of_intent(kind: str, intent: Any) -> Result:
     if kind == "payment_intent.payment_failed":
-        error = about.get("last_payment_error") or {}
-        return PaymentEvent(
-            event_id, charge_id, Declined(error.get("code") or "failed", error.get("message") or "")
-        )
-    if kind != "payment_intent.succeeded":
-        return PaymentEvent(event_id, charge_id, Pending(str(about["id"])))
-    return PaymentEvent(event_id, charge_id, _result_of(about))
+        error = intent.get("last_payment_error") or {}
+        return Declined(error.get("code") or "failed", error.get("message") or "")
+    if kind == "payment_intent.succeeded":
+        return _result_of(intent)
+    return Pending(str(intent["id"]))
+
+
+def _refunded(_: str, charge: Any, time_ms: int) -> Reversal | None:
+    """Read a charge of which something was refunded: it tells the total so far."""
+    return _reversal(ReversalKind.REFUNDED, charge, time_ms, amount="amount_refunded")
+
+
+def _refund_failed(_: str, refund: Any, time_ms: int) -> Reversal | None:
+    if str(refund["status"]) not in {"failed", "canceled"}:
+        return None
+    return _reversal(ReversalKind.REFUND_FAILED, refund, time_ms)
+
+
+def _disputed(kind: str, dispute: Any, time_ms: int) -> Reversal | None:
+    """Read a dispute: the bank takes the money when it opens, and gives it back if it is won."""
+    status = str(dispute["status"])
+    if status in {"won", "prevented"} or kind == "charge.dispute.funds_reinstated":
+        return _reversal(ReversalKind.GIVEN_BACK, dispute, time_ms)
+    if status.startswith("warning_") and kind != "charge.dispute.funds_withdrawn":
+        # An inquiry takes nothing.
+        return None
+    return _reversal(ReversalKind.TAKEN, dispute, time_ms)
+
+
+def _reversal(kind: ReversalKind, about: Any, time_ms: int, *, amount: str = "amount") -> Reversal:
+    currency = str(about["currency"]).upper()
+    micros = STRIPE.micros(int(about[amount]), currency)
+    return Reversal(kind, str(about["id"]), micros, currency, time_ms)
+
+
+_REVERSALS: Mapping[str, Callable[[str, Any, int], Reversal | None]] = {
+    "charge.refunded": _refunded,
+    "charge.refund.updated": _refund_failed,
+    "refund.failed": _refund_failed,
+    "refund.updated": _refund_failed,
+    "charge.dispute.created": _disputed,
+    "charge.dispute.updated": _disputed,
+    "charge.dispute.closed": _disputed,
+    "charge.dispute.funds_withdrawn": _disputed,
+    "charge.dispute.funds_reinstated": _disputed,
+}
 
 
 def _require_fresh(signature: str, now_ms: int) -> None:

@@ -55,6 +55,47 @@ local function void_lot(keys, args)
   return { 'OK' }
 end
 
+-- take_back: void what a provider took back of a lot's price, once per id, as far as it is there;
+-- what running calls hold of it goes as they give it back.
+--   KEYS   accounts, expiry, journal
+--   ARGV   now_ms, nonce, tenant, id, micros, lot id
+--   reply  OK, micros that were there | NO_LOT | REUSED | NO_ACCOUNT
+local function take_back(keys, args)
+  if not call then bind() end
+  local what = format('taken %d %s', whole(args[5], 'micros'), args[6])
+  local plan, known, reply = open_money(keys, args)
+  if not plan then return reply end
+  if known then
+    if sub(known, 1, #what + 1) ~= what .. ' ' then return { 'REUSED' } end
+    return { 'OK', sub(known, #what + 2) }
+  end
+  local acct, part, tenant = plan.acct, plan.part, plan.acct.tenant
+  if not match(call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[6]) or '', '^lot ') then
+    return { 'NO_LOT' }
+  end
+  local lot = find_lot(acct, args[6])
+  local usable = lot and not lot.voided and lot.expire_ms > part.asked_ms
+  local found = usable and min(lot.left, whole(args[5], 'micros')) or 0
+  local apart_id = 'taken:' .. args[4]
+  plan.known = { 'known/' .. tenant .. '/' .. args[4], what .. ' ' .. digits(found) }
+  if found > 0 then
+    local apart = { id = apart_id, expire_ms = LONG_DUE_MS, bought_ms = part.now_ms,
+      left = found, voided = true }
+    lot.left = lot.left - found
+    acct.lots[#acct.lots + 1] = apart
+    sort_lots(acct.lots)
+    acct.lots_due_ms = LONG_DUE_MS
+    plan.known[3], plan.known[4] = 'known/' .. tenant .. '/' .. apart_id,
+      format('lot %d %d voided', found, LONG_DUE_MS)
+  end
+  note(part, 'taken_back', args[2], 'tenant=' .. tenant .. '\nid=' .. args[4] .. '\nmicros='
+    .. args[5] .. '\nlot=' .. args[6] .. '\nfound=' .. digits(found) .. '\napart=' .. apart_id
+    .. money_lines(acct))
+  expire_lots(keys, acct, part, args[2] .. 'v')
+  commit(keys, plan)
+  return { 'OK', digits(found) }
+end
+
 -- debit: take money that no call holds, once per debit id: all of it or nothing.
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, debit id, micros, overdraft_micros; '': never below zero, whatever
@@ -190,6 +231,7 @@ end
 redis.register_function('callgate_v1_set_limit', set_limit)
 redis.register_function('callgate_v1_top_up', top_up)
 redis.register_function('callgate_v1_void_lot', void_lot)
+redis.register_function('callgate_v1_take_back', take_back)
 redis.register_function('callgate_v1_debit', debit)
 redis.register_function('callgate_v1_refund', refund)
 redis.register_function('callgate_v1_freeze', freeze)

@@ -36,6 +36,7 @@ from server.ledger.requests import (
     Question,
     Refund,
     ReserveRequest,
+    TakeBack,
     TopUp,
     looking,
 )
@@ -187,6 +188,19 @@ class MemoryLedger:
             raise LotUnknown
         if step.void(lot_id):
             self._commit(step)
+
+    async def take_back(self, taking: TakeBack) -> int:
+        """Void what a provider took back of a lot's price; say how much was there."""
+        wire.require_money(taking.micros)
+        what = ("taken", str(taking.micros), taking.lot_id)
+        step = self._open_money(taking.tenant_id, taking.taking_id, what)
+        if step is None:
+            return int(self._accounts[taking.tenant_id].known[taking.taking_id][-1])
+        if step.account.known.get(taking.lot_id, ("",))[0] != "lot":
+            raise LotUnknown
+        found = step.take_back(taking)
+        self._commit(step)
+        return found
 
     async def debit(self, debit: DirectDebit) -> None:
         """Take money that no call holds, once per debit id: all of it or nothing."""

@@ -21,6 +21,7 @@ from server.ledger.requests import (
     Question,
     Refund,
     ReserveRequest,
+    TakeBack,
     paid_as_it_began,
 )
 
@@ -99,6 +100,23 @@ class Step:
         self.note("lot_voided")
         self.take_from_due_lots()
         return True
+
+    def take_back(self, taking: TakeBack) -> int:
+        """Set apart what is there of a lot, voided; say how much that is."""
+        account, lot = self.account, self.account.lots.get(taking.lot_id)
+        usable = lot is not None and not lot.voided and lot.expire_ms > self.asked_ms
+        found = min(lot.left_micros, taking.micros) if lot is not None and usable else 0
+        if lot is not None and found > 0:
+            lot.left_micros -= found
+            account.lots[taking.apart_id] = Lot(
+                taking.apart_id, LONG_DUE_MS, self.now_ms, found, voided=True
+            )
+            account.known[taking.apart_id] = ("lot", str(found), str(LONG_DUE_MS), "voided")
+        what = ("taken", str(taking.micros), taking.lot_id, str(found))
+        account.known[taking.taking_id] = what
+        self.note("taken_back")
+        self.take_from_due_lots()
+        return found
 
     def debit(self, debit_id: str, micros: int) -> None:
         """Take money that no call holds."""

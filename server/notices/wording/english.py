@@ -83,6 +83,36 @@ ENGLISH = Language(
             ("{expired} of the credits of {tenant} were not used in time and have expired.",),
             (("Expired", "expired"), _BALANCE, _WHEN),
         ),
+        "payment_reversed": Wording(
+            "{tenant}: {reversed} of a payment were taken back",
+            (
+                "Of a payment of {amount} for the credits of {tenant}, {reversed} were taken back "
+                "by a refund or a dispute. What was left of its credits is void.",
+                "What had been spent already is listed below as still to be paid. After a dispute "
+                "automatic recharge is off until its settings are saved again.",
+            ),
+            (
+                ("Payment", "charge_id"),
+                ("Amount", "amount"),
+                ("Taken back", "reversed"),
+                ("Spent already", "shortfall"),
+                _WHEN,
+            ),
+        ),
+        "payment_restored": Wording(
+            "{tenant}: a payment that was taken back came in again",
+            (
+                "Money that was taken back of a payment of {amount} came in again; the credits of "
+                "{tenant} have it.",
+            ),
+            (
+                ("Payment", "charge_id"),
+                ("Amount", "amount"),
+                ("Taken back still", "reversed"),
+                ("Spent already", "shortfall"),
+                _WHEN,
+            ),
+        ),
     },
     reasons={
         "card_declined": "the card was declined",

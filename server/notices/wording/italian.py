@@ -85,6 +85,38 @@ ITALIAN = Language(
             ("Crediti di {tenant} per {expired} non sono stati usati in tempo e sono scaduti.",),
             (("Scaduti", "expired"), _BALANCE, _WHEN),
         ),
+        "payment_reversed": Wording(
+            "{tenant}: {reversed} di un pagamento sono stati ripresi",
+            (
+                "Di un pagamento di {amount} per i crediti di {tenant}, {reversed} sono stati "
+                "ripresi con un rimborso o una contestazione. Ciò che restava dei suoi crediti è "
+                "annullato.",
+                "Ciò che era già stato speso è indicato qui sotto come ancora da pagare. Dopo una "
+                "contestazione la ricarica automatica è disattivata finché le sue impostazioni "
+                "non vengono salvate di nuovo.",
+            ),
+            (
+                ("Pagamento", "charge_id"),
+                ("Importo", "amount"),
+                ("Ripreso", "reversed"),
+                ("Già speso", "shortfall"),
+                _WHEN,
+            ),
+        ),
+        "payment_restored": Wording(
+            "{tenant}: un pagamento ripreso è stato riaccreditato",
+            (
+                "Il denaro ripreso di un pagamento di {amount} è tornato; è di nuovo nei crediti "
+                "di {tenant}.",
+            ),
+            (
+                ("Pagamento", "charge_id"),
+                ("Importo", "amount"),
+                ("Ancora ripreso", "reversed"),
+                ("Già speso", "shortfall"),
+                _WHEN,
+            ),
+        ),
     },
     reasons={
         "card_declined": "la carta è stata rifiutata",

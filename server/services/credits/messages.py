@@ -66,6 +66,9 @@ def set_charge(told: pb.Charge, charge: ChargeRow) -> None:
     told.provider_reference = charge.provider_reference
     set_time(told.create_time, charge.create_ms)
     told.crossing, told.attempt = charge.crossing or 0, charge.attempt or 0
+    if charge.reversed_micros:
+        set_money(told.reversed, charge.reversed_micros, charge.currency)
+        set_money(told.shortfall, charge.shortfall_micros, charge.currency)
 
 
 def set_funding(funding: pb.Funding, row: FundingRow, currency: str) -> None:
