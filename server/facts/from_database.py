@@ -11,8 +11,8 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -36,6 +36,8 @@ PAGE_ROWS = 1_000
 # Each about a millisecond of the loop.
 ITEMS_PER_SLICE = 100
 PAUSE_SECONDS = 0.001
+# Tenants that are announced, and copied, at once.
+TENANTS_AT_ONCE = 32
 # More changes than this at once are announced a little later, when all processes have built them.
 FEW_CHANGES = 2_000
 # A digest that is not found is looked for again after this long at the earliest.
@@ -90,6 +92,8 @@ class ArchivedTenants:
         self._on_problem = on_problem
         self._tables: CatalogueFiles | None = None
         self._known: dict[str, _Known] = {}
+        # Tenants taken into use from the copy in the store.
+        self._borrowed: set[str] = set()
         self._seen = 0
         self._reading = asyncio.Lock()
         self._wanted = asyncio.Event()
@@ -142,17 +146,21 @@ class ArchivedTenants:
         if self._hot is None:
             return False
         try:
-            async for hot in self._hot.read():
-                builder = TenantBuilder(hot.tenant_id, hot.head, self.tables)
-                for count, (kind, item_id, body) in enumerate(hot.items, 1):
-                    builder.take(ItemKind(kind), item_id, body)
-                    if count % ITEMS_PER_SLICE == 0:
-                        await asyncio.sleep(PAUSE_SECONDS)
-                with suppress(InvalidFacts):
-                    self._in_use.borrow(builder.finish(hot.revision).tenant)
+            async for hot in self._hot.read(self._borrowed):
+                self._borrowed.add(hot.tenant_id)
+                with self._alone(hot.tenant_id):
+                    self._in_use.borrow((await self._build(hot)).tenant)
         except StoreUnavailable:
             return False
         return True
+
+    async def _build(self, hot: HotTenant) -> Built:
+        builder = TenantBuilder(hot.tenant_id, hot.head, self.tables)
+        for count, (kind, item_id, body) in enumerate(hot.items, 1):
+            builder.take(ItemKind(kind), item_id, body)
+            if count % ITEMS_PER_SLICE == 0:
+                await asyncio.sleep(PAUSE_SECONDS)
+        return builder.finish(hot.revision)
 
     async def _copy(self, row: TenantRow, builder: TenantBuilder, base: Built | None) -> None:
         """Copy what changed, unless another process has; or all of it, where that does not fit."""
@@ -203,7 +211,8 @@ class ArchivedTenants:
                             partial(rows.tenants_since, revision=revision)
                         )
                     for row in changed:
-                        await self._take(row)
+                        with self._alone(row.tenant_id):
+                            await self._take(row)
                 self._seen = revision
                 # What was built stays; the collector need not walk over it again and again.
                 gc.freeze()
@@ -215,30 +224,41 @@ class ArchivedTenants:
 
     async def _take_all(self, tenants: list[TenantRow]) -> None:
         """Read everything at once, where nothing is known yet: tenants may be many."""
-        builders = {
-            row.tenant_id: TenantBuilder(row.tenant_id, row.body, self.tables)
-            for row in tenants
-            if not row.deleted
-        }
+        builders: dict[str, TenantBuilder] = {}
+        for row in tenants:
+            with self._alone(row.tenant_id):
+                if not row.deleted:
+                    builders[row.tenant_id] = TenantBuilder(row.tenant_id, row.body, self.tables)
+        await self._fill(builders)
+        since = max((row.revision for row in tenants), default=0)
+        later = await self.database.read(partial(rows.tenants_since, revision=since))
+        changed = {row.tenant_id for row in later}
+        # What changed while it was read is read by itself.
+        ready = [row for row in tenants if row.tenant_id in builders.keys() - changed]
+        for start in range(0, len(ready), TENANTS_AT_ONCE):
+            await asyncio.gather(
+                *(
+                    self._finish(row, builders.pop(row.tenant_id), base=None)
+                    for row in ready[start : start + TENANTS_AT_ONCE]
+                )
+            )
+
+    async def _fill(self, builders: dict[str, TenantBuilder]) -> None:
+        """Read every item there is; builders that break are taken out."""
         after = ("", "", "")
         while True:
             page = await self.database.read(partial(rows.every_item, after=after, limit=PAGE_ROWS))
             for count, item in enumerate(page, 1):
-                if item.tenant_id in builders:
-                    builder = builders[item.tenant_id]
-                    builder.take(ItemKind(item.kind), item.item_id, item.body)
+                builder = builders.pop(item.tenant_id, None)
+                if builder is not None:
+                    with self._alone(item.tenant_id):
+                        builder.take(ItemKind(item.kind), item.item_id, item.body)
+                        builders[item.tenant_id] = builder
                 if count % ITEMS_PER_SLICE == 0:
                     await asyncio.sleep(PAUSE_SECONDS)
             if len(page) < PAGE_ROWS:
-                break
+                return
             after = (page[-1].tenant_id, page[-1].kind, page[-1].item_id)
-        since = max((row.revision for row in tenants), default=0)
-        later = await self.database.read(partial(rows.tenants_since, revision=since))
-        changed = {row.tenant_id for row in later}
-        for row in tenants:
-            # What changed while it was read is read by itself.
-            if row.tenant_id in builders and row.tenant_id not in changed:
-                await self._finish(row, builders.pop(row.tenant_id), base=None)
 
     async def _take(self, row: TenantRow) -> None:
         assert self._in_use is not None
@@ -257,13 +277,13 @@ class ArchivedTenants:
 
     async def _finish(self, row: TenantRow, builder: TenantBuilder, *, base: Built | None) -> None:
         """Announce a tenant that was read and take it into use, at once or a little later."""
+        with self._alone(row.tenant_id):
+            await self._take_into_use(row, builder, builder.finish(row.revision), base=base)
+
+    async def _take_into_use(
+        self, row: TenantRow, builder: TenantBuilder, built: Built, *, base: Built | None
+    ) -> None:
         assert self._in_use is not None
-        try:
-            built = builder.finish(row.revision)
-        except InvalidFacts as error:
-            self._on_problem()
-            _log.error("Tenant %s was left as it was: %s", row.tenant_id, error)
-            return
         known = self._known.get(row.tenant_id)
         if known is not None and known.later is not None:
             known.later.cancel()
@@ -275,6 +295,20 @@ class ArchivedTenants:
         else:
             taken.told = await self._in_use.replace(built.tenant)
         await self._copy(row, builder, base)
+
+    @contextmanager
+    def _alone(self, tenant_id: str) -> Iterator[None]:
+        """Leave a tenant as it was where it cannot be read or built; others go on."""
+        try:
+            yield
+        except ArchiveUnavailable:
+            raise
+        except InvalidFacts as error:
+            self._on_problem()
+            _log.error("Tenant %s was left as it was: %s", tenant_id, error)
+        except Exception:  # noqa: BLE001 -- It is told, and others go on.
+            self._on_problem()
+            _log.exception("Tenant %s was left as it was: it broke its reading.", tenant_id)
 
     async def _read(self, row: TenantRow, builder: TenantBuilder, base: Built | None) -> TenantRow:
         """Read a tenant as it stands in the archive, pausing after each slice; say as of when."""
@@ -317,9 +351,12 @@ class ArchivedTenants:
     async def _tell_again(self) -> None:
         """Announce what could not be announced."""
         assert self._in_use is not None
-        for known in list(self._known.values()):
-            if not known.told and known.later is None:
-                known.told = await self._in_use.replace(known.built.tenant)
+        untold = [one for one in self._known.values() if not one.told and one.later is None]
+        for start in range(0, len(untold), TENANTS_AT_ONCE):
+            piece = untold[start : start + TENANTS_AT_ONCE]
+            told = await asyncio.gather(*(self._in_use.replace(one.built.tenant) for one in piece))
+            for known, is_told in zip(piece, told, strict=True):
+                known.told = is_told
 
 
 def _changes(connection: Connection, since: int) -> tuple[int, list[TenantRow]]:

@@ -8,7 +8,7 @@ harm.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from server.storage.redis import Store, StoreUnavailable
@@ -72,23 +72,42 @@ class HotCopy:
         except StoreUnavailable as error:
             _log.debug("The copy of %s stays for now: %s", tenant_id, error)
 
-    async def read(self) -> AsyncIterator[HotTenant]:
-        """Yield every tenant there is a copy of, whole or not. Raises `StoreUnavailable`."""
+    async def read(self, known: Container[str] = ()) -> AsyncIterator[HotTenant]:
+        """Yield every tenant there is a copy of, whole or not, but for those that are known.
+
+        Raises `StoreUnavailable`.
+
+        That is raised at the end where only some of them could not be read.
+        """
+        trouble: StoreUnavailable | None = None
         for name in sorted(await self._store.command("SMEMBERS", HOT_TENANTS)):
-            tenant_id = name.decode()
-            fields: dict[str, str] = {}
-            cursor = b"0"
-            while True:
-                cursor, found = await self._store.command(
-                    "HSCAN", hot_tenant_key(tenant_id), cursor, "COUNT", FIELDS_A_COMMAND
-                )
-                texts = [part.decode() for part in found]
-                fields.update(zip(texts[::2], texts[1::2], strict=True))
-                if cursor == b"0":
-                    break
-            head, revision = fields.pop(_HEAD, None), fields.pop(_REVISION, None)
-            if head is not None and revision is not None:
-                yield HotTenant(tenant_id, head, int(revision), sorted(map(_item, fields.items())))
+            if name.decode() in known:
+                continue
+            try:
+                found = await self._read_one(name.decode())
+            except StoreUnavailable as error:
+                trouble = error
+            else:
+                if found is not None:
+                    yield found
+        if trouble is not None:
+            raise trouble
+
+    async def _read_one(self, tenant_id: str) -> HotTenant | None:
+        fields: dict[str, str] = {}
+        cursor = b"0"
+        while True:
+            cursor, found = await self._store.command(
+                "HSCAN", hot_tenant_key(tenant_id), cursor, "COUNT", FIELDS_A_COMMAND
+            )
+            texts = [part.decode() for part in found]
+            fields.update(zip(texts[::2], texts[1::2], strict=True))
+            if cursor == b"0":
+                break
+        head, revision = fields.pop(_HEAD, None), fields.pop(_REVISION, None)
+        if head is None or revision is None:
+            return None
+        return HotTenant(tenant_id, head, int(revision), sorted(map(_item, fields.items())))
 
     async def _write_items(self, key: str, items: Iterable[Item]) -> None:
         come, gone = [], []

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from server.facts.from_database import ArchivedTenants
 
 POLL_SECONDS = 2.0
+# Tenants that are announced at once.
+TENANTS_AT_ONCE = 32
 
 _log = logging.getLogger(__name__)
 
@@ -206,13 +208,13 @@ class FactsInUse:
         if found.catalogue is not None:
             discarded.append(self.current.catalogue)
             self._current = Snapshot(found.catalogue, directory)
-        behind = tuple(
-            [
-                tenant.tenant_id
-                for tenant in found.tenants
-                if not await self._replace(tenant, discarded)
-            ]
-        )
+        behind: tuple[str, ...] = ()
+        for start in range(0, len(found.tenants), TENANTS_AT_ONCE):
+            piece = found.tenants[start : start + TENANTS_AT_ONCE]
+            taken = await asyncio.gather(*(self._replace(each, discarded) for each in piece))
+            behind += tuple(
+                each.tenant_id for each, done in zip(piece, taken, strict=True) if not done
+            )
         removed: tuple[str, ...] = ()
         if self.archived is None:
             removed = tuple(sorted(directory.tenants.keys() - found.tenant_ids))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from server.ledger import (
     DirectDebit,
     FundsMissing,
     Ledger,
-    LedgerError,
     LedgerUnavailable,
     LotDue,
     LotUnknown,
@@ -29,8 +27,6 @@ from server.ledger import (
 
 # The ledger answers in a thousandth of this.
 LEDGER_SECONDS = 2.0
-
-_log = logging.getLogger(__name__)
 
 
 class Kind(StrEnum):
@@ -63,17 +59,6 @@ def is_setting(kind: str) -> bool:
 def settings_like(kind: str) -> tuple[str, ...]:
     """Name the kinds of settings that supersede one of this kind, and are superseded by it."""
     return FREEZING_KINDS if kind in FREEZING_KINDS else LIMITING_KINDS
-
-
-@contextmanager
-def passing_over(what: str) -> Iterator[None]:
-    """Let one account in trouble hold nobody else's money up; a store that is away does."""
-    try:
-        yield
-    except LedgerUnavailable:
-        raise
-    except LedgerError as error:
-        _log.error("%s is passed over: %r", what, error)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ one, decides nothing on what is past.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from server.funding.applying import in_time, passing_over
+from server.funding.applying import in_time
 from server.funding.charge_rows import (
     RECHARGE,
     ChargeRow,
@@ -35,9 +36,10 @@ from server.funding.funding_rows import (
     recharge_candidates,
     save_funding,
 )
+from server.funding.passing import Round
 from server.funding.purchase_rules import PurchaseRules, closing_charge_micros, require_purchase
 from server.funding.request_rows import pending_top_ups
-from server.ledger import AccountUnknown, Balance
+from server.ledger import AccountUnknown, Balance, LedgerError
 from server.notices import outbox
 from server.notices.outbox import NoticeKind
 from server.storage.sql.database import Database
@@ -47,6 +49,9 @@ _MS = 1_000
 _CHARGE_ID_BYTES = 12
 # Charges that a keeper takes on at once: one slow provider holds no other tenant up.
 _AT_ONCE = 16
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,10 @@ class Recharging:
     async def work(self) -> None:
         """Do one round: begin what has to begin, take on what nobody works on."""
         now_ms = self.now_ms()
-        for candidate in await self.database.read(lambda c: recharge_candidates(c, now_ms)):
-            with passing_over(candidate.tenant_id):
+        round_ = Round()
+        candidates = await self.database.read(lambda c: recharge_candidates(c, now_ms))
+        for candidate in round_.among(candidates):
+            with round_.passing_over("A recharge", candidate.tenant_id):
                 await self.consider(candidate)
         found = await self.database.read(
             lambda c: charges_to_go_on_with(c, self.now_ms(), limit=_AT_ONCE)
@@ -79,8 +86,11 @@ class Recharging:
         await asyncio.gather(*map(self._advance, found))
 
     async def _advance(self, charge_id: str) -> None:
-        with passing_over(charge_id):
+        # It is tried again later than others, whatever its account's trouble is.
+        try:
             await self.charging.advance(charge_id)
+        except LedgerError as error:
+            _log.error("Charge %s is passed over: %r", charge_id, error)
 
     async def consider(self, candidate: Candidate) -> str | None:
         """Begin a recharge if the balance is strictly below its trigger; give its id."""

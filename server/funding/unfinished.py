@@ -12,10 +12,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy import Connection, func, select
 
 from server.archive import tables
-from server.funding.applying import FREEZING_KINDS, LIMITING_KINDS, Kind, in_time, passing_over
+from server.funding.applying import FREEZING_KINDS, LIMITING_KINDS, Kind, in_time
 from server.funding.charge_rows import IN_FLIGHT, ChargeRow, credited_not_archived, save_charge
 from server.funding.errors import FundingRefused
 from server.funding.funding_rows import due_lots
+from server.funding.passing import Round
 from server.funding.request_rows import (
     FundingRequest,
     RequestState,
@@ -92,29 +93,31 @@ class Finishing:
 
     async def work(self) -> None:
         """Do one round."""
-        now_ms = self.now_ms()
-        for request in await self.database.read(lambda c: left_behind(c, now_ms, limit=_AT_ONCE)):
-            with passing_over(request.request_id):
-                await self._finish(request)
+        now_ms, round_ = self.now_ms(), Round()
         before_ms = now_ms - SETTLED_MS
-        for request in await self.database.read(
-            lambda c: not_archived(c, before_ms, limit=_AT_ONCE)
-        ):
-            with passing_over(request.request_id):
+        left = await self.database.read(lambda c: left_behind(c, now_ms, limit=_AT_ONCE))
+        for request in round_.among(left):
+            with round_.passing_over(request.request_id, request.tenant_id):
+                await self._finish(request)
+        applied = await self.database.read(lambda c: not_archived(c, before_ms, limit=_AT_ONCE))
+        for request in round_.among(applied):
+            with round_.passing_over(request.request_id, request.tenant_id):
                 await self._confirm(request)
-        for charge in await self.database.read(
+        charges = await self.database.read(
             lambda c: credited_not_archived(c, before_ms, limit=_AT_ONCE)
-        ):
-            with passing_over(charge.charge_id):
+        )
+        for charge in round_.among(charges):
+            with round_.passing_over(charge.charge_id, charge.tenant_id):
                 await self._confirm_charge(charge)
-
         counted = await self.database.read(count_money)
         self.figures.charges, self.figures.waiting, self.figures.short = counted
 
     async def expire_lots(self) -> None:
         """Let lots that are due expire, also of accounts that nobody asks anything of."""
-        for tenant_id in await self.database.read(lambda c: due_lots(c, self.now_ms())):
-            with passing_over(tenant_id):
+        round_ = Round()
+        due = await self.database.read(lambda c: due_lots(c, self.now_ms()))
+        for tenant_id in round_.among(due, str):
+            with round_.passing_over("What is due", tenant_id):
                 async with in_time():
                     await self.ledger.read_balance(tenant_id)
 

@@ -42,19 +42,18 @@ class JournalFill:
             await asyncio.sleep(_ROUND_SECONDS)
 
     async def look(self) -> None:
-        """Look once; while the ledger is away, what was seen last counts."""
-        try:
-            partitions = list(self._partitions())
-            # All at once: one after the other they would come between the calls of a whole second.
-            full = await asyncio.gather(*map(self._is_full, partitions))
-        except LedgerUnavailable:
-            return
+        """Look once; while a partition is away, what was seen of it last counts."""
+        partitions = list(self._partitions())
+        # All at once: one after the other they would come between the calls of a whole second.
+        full = await asyncio.gather(*map(self._is_full, partitions))
         self._full = frozenset(compress(partitions, full))
 
     async def _is_full(self, partition: int) -> bool:
         try:
             # The entry by which a journal is joined to the archive is no burden.
             return await self._journal.length(partition) > self._most_entries
+        except LedgerUnavailable:
+            return partition in self._full
         except LedgerDamaged as error:
             _log.error("The journal of partition %d takes no calls: %s", partition, error)
             return True

@@ -89,7 +89,7 @@ class NoticeRegister:
         while self._noted:
             piece = dict(list(self._noted.items())[:_PIECE])
             try:
-                await self._database.write(partial(write_settings, wanted=piece))
+                await self._write(piece)
             except ArchiveUnavailable as error:
                 _log.debug("Notice settings wait for the archive: %s", error)
                 return
@@ -99,6 +99,19 @@ class NoticeRegister:
                 for tenant_id, settings in self._noted.items()
                 if piece.get(tenant_id) != settings
             }
+
+    async def _write(self, piece: dict[str, NoticeSettings]) -> None:
+        """Write a piece; what cannot be written of one tenant stops no other one."""
+        try:
+            await self._database.write(partial(write_settings, wanted=piece))
+        except ArchiveUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 -- It is told; the others are written.
+            if len(piece) > 1:
+                for tenant_id, settings in piece.items():
+                    await self._write({tenant_id: settings})
+            else:
+                _log.error("Notice settings of %s cannot be written: %r", *piece, error)
 
     async def _migrate(self) -> None:
         while True:

@@ -44,6 +44,7 @@ from server.notices.smtp import (
 )
 from server.notices.webhook import event_body, tenant_key
 from server.storage.sql.database import Database
+from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.http import OutgoingFailed, OutgoingHttp, UrlRefused
 
 # A claim holds this long; longer than one mail or webhook can take.
@@ -122,7 +123,8 @@ class Sender:
             try:
                 async with self.postman.round() as round_:
                     while left:
-                        await _to_its_end(self._send_mail(round_, left[0], token))
+                        sending = self._send_mail(round_, left[0], token)
+                        await _to_its_end(self._for_itself(left[0], token, sending))
                         left.pop(0)
             except MailServerAway as away:
                 if not self._mail_is_away:
@@ -136,10 +138,25 @@ class Sender:
         """Post the webhooks that are due, several at once, until none is left."""
         while claimed := await self._claim(Channel.WEBHOOK, WEBHOOKS_AT_ONCE):
             token, deliveries = claimed
-            posts = [self._send_webhook(delivery, token) for delivery in deliveries]
+            posts = [
+                self._for_itself(delivery, token, self._send_webhook(delivery, token))
+                for delivery in deliveries
+            ]
             for trouble in await asyncio.gather(*posts, return_exceptions=True):
                 if trouble is not None:
                     raise trouble
+
+    async def _for_itself(
+        self, delivery: Delivery, token: str, sending: Coroutine[None, None, None]
+    ) -> None:
+        """Send one; what nobody foresaw about it is told, and keeps no other one waiting."""
+        try:
+            await sending
+        except (ArchiveUnavailable, MailServerAway):
+            raise
+        except Exception as error:  # noqa: BLE001 -- It is told, and others go on.
+            _log.exception("Notice %s of %s broke.", delivery.notice_id, delivery.tenant_id)
+            await self._postpone(delivery, token, repr(error))
 
     async def _claim(self, channel: Channel, limit: int) -> tuple[str, list[Delivery]] | None:
         now_ms = self.now_ms()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Table, update
 
 from callgate.v1 import directory_pb2 as pb
 from directories import (
@@ -23,6 +24,7 @@ from server.access import find_tenant_by_id
 from server.access.errors import TenantForbidden
 from server.facts import FactsFolders, FactsInUse
 from server.facts import from_database as following
+from server.facts.directory.tables import DIRECTORY_ITEMS, DIRECTORY_TENANTS
 from server.facts.errors import FactsBehind
 from server.facts.from_database import ArchivedTenants
 from server.storage.sql.database import Database
@@ -239,3 +241,27 @@ async def test_many_changes_at_once_are_at_hand_before_they_are_told(
     assert told_at_once == before
     assert process.ledger["contoso"] == process.tenant().digest
     assert set(process.tenant().users) == {"adele", "bob", "carl"}
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        (DIRECTORY_ITEMS, {"kind": "a kind of a newer release"}),
+        (DIRECTORY_ITEMS, {"body": "no JSON"}),
+        (DIRECTORY_TENANTS, {"body": "no JSON"}),
+    ],
+)
+async def test_a_tenant_that_cannot_be_read_leaves_all_others_in_use(
+    directory: ArchivedDirectory, files: FactFiles, table: Table, change: dict[str, str]
+) -> None:
+    await directory.create_tenant(a_tenant_message("fabrikam"))
+    await directory.database.write(
+        lambda c: c.execute(update(table).where(table.c.tenant_id == "contoso").values(change))
+    )
+    process = Process(directory.database, files, {})
+
+    await process.archived.catch_up()
+
+    assert process.archived.complete.is_set()
+    assert process.tenant("fabrikam").tenant_id == "fabrikam"
+    assert process.problems >= 1

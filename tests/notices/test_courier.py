@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection
 
 from couriers import BILLING, PostRoom, post_room, sqlite_file, work
 from mail_sinks import MailSink, mail_sink, text_of
+from server.notices import sender as sender_module
 from server.notices.deliveries import Channel
 from server.notices.outbox import NoticeKind
 from server.notices.preferences import NoticeSettings
 from server.notices.recipients import UNKNOWN_TENANT_MS
+from server.notices.rendering import Told
 from server.notices.sender import LEASE_MS
-from server.notices.smtp import STEP_SECONDS
+from server.notices.smtp import STEP_SECONDS, mail_of
 from server.notices.tables import NOTICES
 from server.storage.sql.database import SQLITE_FILE, Database
 
@@ -376,3 +379,22 @@ async def test_what_happened_first_is_told_first(room: PostRoom, sink: MailSink)
 
     told = [mail["Subject"].split("(")[1] for mail in sink.mails]
     assert told == ["3.00 USD)", "1.00 USD)", "2.00 USD)"]
+
+
+async def test_a_notice_that_breaks_keeps_no_other_one_waiting(
+    room: PostRoom, sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await room.settle_on(BOTH)
+    await room.happen()
+    write = mail_of
+
+    def breaks(told: Told, **more: Any) -> EmailMessage:
+        if told.target == BILLING:
+            raise KeyError("a fact of one tenant")
+        return write(told, **more)
+
+    monkeypatch.setattr(sender_module, "mail_of", breaks)
+    await work(room.courier())
+
+    assert [mail["To"] for mail in sink.mails] == ["it@contoso.test"]
+    assert "a fact of one tenant" in (await room.rows())[0]["trouble"]

@@ -33,6 +33,9 @@ _EXPIRE_CALLS = 100
 _SWEEP_ROUND_SECONDS = 3_600.0
 # A partition that the archive does not know is looked for this often.
 _DISCOVERY_ROUND_SECONDS = 30.0
+_AWAY_ROUND_SECONDS = 0.5
+# After a bug, which else would fill the log.
+_BROKEN_PAUSE_SECONDS = 5.0
 _HOLDER_BYTES = 8
 
 _log = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ _log = logging.getLogger(__name__)
 class KeeperDuty:
     """One more thing to do, while this keeper leads. A store or archive that is away ends a round.
 
-    Whatever else it raises is a bug, and ends the keeper.
+    Whatever else it raises is a bug, and ends the round too.
     """
 
     work: Callable[[], Awaitable[None]]
@@ -61,6 +64,8 @@ class Keeper:
         self._sweep = Sweep(parts.keeping, parts.now_ms)
         self._holder = secrets.token_hex(_HOLDER_BYTES)
         self._positions: dict[int, Position | None] = {}
+        # Partitions that did not answer, looked at again now and then: nobody waits behind them.
+        self._away: set[int] = set()
         # Whether what is known of the archive is known to be old.
         self._overtaken = False
         self.figures = figures
@@ -74,6 +79,7 @@ class Keeper:
             self._forever(self._while_leading(self._drain_known), _DRAIN_PAUSE_SECONDS),
             self._forever(self._while_leading(self.expire), _EXPIRE_ROUND_SECONDS),
             self._forever(self._while_leading(self.sweep), _SWEEP_ROUND_SECONDS),
+            self._forever(self.look_for_away, _AWAY_ROUND_SECONDS),
             *(
                 self._forever(self._while_leading(each.work), each.pause_seconds)
                 for each in self._more
@@ -96,11 +102,20 @@ class Keeper:
         for duty in self._more:
             await duty.work()
         await self._drain_known()
+        if self._away:
+            await self.look_for_away()
+            raise LedgerUnavailable("a part of the store is away")
         return self._positions != before
 
     async def hold_lease(self) -> None:
         """Take the lease, or hold it for longer."""
-        leads = await self.parts.keeping.hold_lease(self._holder, LEASE_MS)
+        try:
+            leads = await self.parts.keeping.hold_lease(self._holder, LEASE_MS)
+        except LedgerUnavailable as error:
+            # Other primaries may answer; that another keeper works as well harms nothing.
+            if not self.figures.leads:
+                _log.warning("This keeper works without the lease, which is away: %s", error)
+            leads = True
         if leads and not self.figures.leads:
             _log.info("This keeper works now.")
             self.figures.leads = True
@@ -109,7 +124,7 @@ class Keeper:
 
     async def discover(self) -> None:
         """Find partitions that the archive does not know of yet."""
-        for partition in await self.parts.journal.partitions():
+        for partition in await self.parts.journal.partitions_within_reach():
             self._positions.setdefault(partition, None)
 
     async def drain(self) -> None:
@@ -120,7 +135,7 @@ class Keeper:
     async def _drain_known(self) -> None:
         if self._overtaken:
             await self.read_positions()
-        busy = sorted(self._positions)
+        busy = self._within_reach()
         for _ in range(_MOST_PASSES):
             # A batch each in turn: one that is never drained to its end keeps no other one waiting.
             busy = [partition for partition in busy if await self._drain_one(partition)]
@@ -130,9 +145,11 @@ class Keeper:
 
     async def expire(self) -> None:
         """Give back what lapsed."""
-        for partition in sorted(self._positions):
+        for partition in self._within_reach():
             try:
                 given_back = await self.parts.ledger.expire(partition, _EXPIRE_CALLS)
+            except LedgerUnavailable as error:
+                self._note_away(partition, error)
             except LedgerDamaged as error:
                 _log.error("Nothing lapses in partition %d: %s", partition, error)
             else:
@@ -140,7 +157,13 @@ class Keeper:
 
     async def sweep(self) -> None:
         """Forget tallies that are long over."""
-        await self._sweep.sweep(sorted(self._positions))
+        for partition in self._within_reach():
+            try:
+                await self._sweep.sweep([partition])
+            except LedgerUnavailable as error:
+                self._note_away(partition, error)
+            except LedgerDamaged as error:
+                _log.error("Nothing is swept in partition %d: %s", partition, error)
 
     async def read_positions(self) -> None:
         """Read where the archive stands: partitions that others opened are among them."""
@@ -158,6 +181,13 @@ class Keeper:
 
         Says whether more is waiting than a batch took.
         """
+        try:
+            return await self._drain_or_note(partition)
+        except LedgerUnavailable as error:
+            self._note_away(partition, error)
+            return False
+
+    async def _drain_or_note(self, partition: int) -> bool:
         try:
             more = await self._drain_batch(partition)
             self.figures.note_trouble(partition, "")
@@ -196,6 +226,27 @@ class Keeper:
         waiting = await self.parts.journal.length(partition) - bool(position)
         self.figures.note_waiting(partition, waiting, found[0].time_ms if found else None)
 
+    def _within_reach(self) -> list[int]:
+        return sorted(self._positions.keys() - self._away)
+
+    def _note_away(self, partition: int, error: LedgerUnavailable) -> None:
+        if not self._away:
+            _log.error("Partitions of the store do not answer, partition %d: %s", partition, error)
+        self._away.add(partition)
+
+    async def look_for_away(self) -> None:
+        """Look which of the partitions that were away answer again, at all of them at once."""
+        away = sorted(self._away)
+        looks = (self.parts.journal.length(partition) for partition in away)
+        found = await asyncio.gather(*looks, return_exceptions=True)
+        self._away.difference_update(
+            partition
+            for partition, length in zip(away, found, strict=True)
+            if not isinstance(length, LedgerUnavailable)
+        )
+        if away and not self._away:
+            _log.info("Every partition of the store answers.")
+
     def _while_leading(self, duty: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         async def work() -> None:
             if self.figures.leads:
@@ -209,11 +260,14 @@ class Keeper:
             await asyncio.sleep(pause_seconds)
 
     async def round(self, duty: Callable[[], Awaitable[None]]) -> None:
-        """Do a duty once; a store or an archive that is away ends it early."""
+        """Do a duty once; a store or an archive that is away ends it early, and so does a bug."""
         try:
             await duty()
         except (LedgerUnavailable, ArchiveUnavailable, LedgerDamaged) as error:
             _log.debug("A round ended early: %s", error)
+        except Exception:  # noqa: BLE001 -- What others wait for goes on.
+            _log.exception("A duty broke, and begins anew.")
+            await asyncio.sleep(_BROKEN_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

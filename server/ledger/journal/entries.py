@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from server.ledger.errors import LedgerDamaged
+from server.ledger.errors import LedgerDamaged, LedgerUnavailable
 from server.ledger.keys import PARTITIONS, partition_keys
 from server.ledger.store_calls import named_trouble
 from server.storage.redis import Store
@@ -81,12 +82,19 @@ class JournalReader:
 
     async def partitions(self) -> list[int]:
         """List the partitions that have a journal."""
+        return [each for each in range(PARTITIONS) if await self._exists(each)]
+
+    async def partitions_within_reach(self) -> list[int]:
+        """List those of them whose primary answers."""
+        found = await asyncio.gather(*map(self._exists, range(PARTITIONS)), return_exceptions=True)
+        for exists in found:
+            if isinstance(exists, BaseException) and not isinstance(exists, LedgerUnavailable):
+                raise exists
+        return [partition for partition, exists in enumerate(found) if exists is True]
+
+    async def _exists(self, partition: int) -> bool:
         async with named_trouble():
-            found = [
-                await self._store.command("EXISTS", partition_keys(partition).journal)
-                for partition in range(PARTITIONS)
-            ]
-        return [partition for partition, exists in enumerate(found) if exists]
+            return bool(await self._store.command("EXISTS", partition_keys(partition).journal))
 
 
 def _read_entry(row: Sequence[Any]) -> JournalEntry:

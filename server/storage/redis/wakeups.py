@@ -19,6 +19,8 @@ from server.storage.redis.routes import slot_of
 # What is told where any channel may have had a message that nobody heard.
 EVERY_CHANNEL = ""
 RETRY_SECONDS = 1.0
+# Where a primary was away, all are listened on anew after this time.
+LISTEN_AGAIN_SECONDS = 10.0
 # Between two looks at a connection on which there is something to hear: who listens hears each
 # channel once, however often it was told. The first message after silence is heard at once.
 REST_SECONDS = 0.02
@@ -63,9 +65,15 @@ class WakeUps:
         """Listen until something fails, on the nodes as they are now."""
         nodes: list[_Node] = []
         try:
-            for primary in await self._entrance.primaries():
-                writer = await self._entrance.open_stream(primary.address)
-                nodes.append(_Node(writer, primary.slots, heard))
+            primaries = await self._entrance.primaries()
+            for primary in primaries:
+                # One that is away is heard of later, and keeps nobody from hearing the others.
+                with contextlib.suppress(StoreUnavailable):
+                    writer = await self._entrance.open_stream(primary.address)
+                    nodes.append(_Node(writer, primary.slots, heard))
+            if not nodes:
+                raise StoreUnavailable("no primary lets anybody listen")
+            again_seconds = None if len(nodes) == len(primaries) else LISTEN_AGAIN_SECONDS
             while not any(node.has_ended for node in nodes):
                 self._changed.clear()
                 for node in nodes:
@@ -77,7 +85,11 @@ class WakeUps:
                         await self._changed.wait()
                     continue
                 heard(EVERY_CHANNEL)
-                await self._changed.wait()
+                try:
+                    async with asyncio.timeout(again_seconds):
+                        await self._changed.wait()
+                except TimeoutError as late:
+                    raise StoreUnavailable("a primary was away") from late
         finally:
             for node in nodes:
                 node.close()
