@@ -205,22 +205,21 @@ def _as_it_is(_: Engine, transport: TransportServer) -> TransportServer:
     return transport
 
 
-def _nothing_more(_: Engine, __: TransportServer) -> list[str]:
-    return []
+def _nothing_more(_: Engine, __: TransportServer) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
 class Making:
     """How stores and clocks are made, what stands around the transport, what else is served.
 
-    `clock` is given how far clocks may differ, in seconds. `more_services` registers services and
-    returns their full names.
+    `clock` is given how far clocks may differ, in seconds. `more_services` registers others.
     """
 
     store: Callable[[str], Store] = Store
     clock: Callable[[Store, int], StoreClock] = StoreClock
     around: Callable[[Engine, TransportServer], TransportServer] = _as_it_is
-    more_services: Callable[[Engine, TransportServer], list[str]] = _nothing_more
+    more_services: Callable[[Engine, TransportServer], None] = _nothing_more
 
 
 PLAIN = Making()

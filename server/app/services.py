@@ -8,10 +8,17 @@ from typing import cast
 
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
-from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from callgate.v1 import (
+    access_pb2_grpc,
+    credits_pb2_grpc,
+    debits_pb2_grpc,
+    directory_pb2_grpc,
+    notices_pb2_grpc,
+    server_info_pb2_grpc,
+)
 from callgate.v1 import server_info_pb2 as pb
 from server.app.access import guard
 from server.app.calls import CallServices, assemble_verbs
@@ -20,22 +27,23 @@ from server.app.money import make_money_in
 from server.app.notices import webhook_key_of
 from server.calls.fast_path import FastPath
 from server.calls.handlers import CallHandlers
-from server.services.access.service import SERVICE as ACCESS
 from server.services.access.service import Identities
-from server.services.authorization import SERVICE as AUTHORIZATION
 from server.services.authorization import Authorization
 from server.services.bridge_stream import Control, Following
 from server.services.bridge_stream.stream import MAX_UNANSWERED
-from server.services.credits import SERVICE as CREDITS
-from server.services.credits import CreditParts, Credits
-from server.services.debits.service import SERVICE as DEBITS
+from server.services.credits import (
+    CreditParts,
+    FundingSettings,
+    Looking,
+    Movements,
+    Purchases,
+)
+from server.services.debits.service import CODECS as DEBIT_CODECS
 from server.services.debits.service import Debits
-from server.services.directory import SERVICE as DIRECTORY
 from server.services.directory import DirectoryService
 from server.services.directory.transfer import Transfer
-from server.services.notices.service import SERVICE as NOTICES
 from server.services.notices.service import Notices
-from server.services.server_info import SERVICE as SERVER_INFO
+from server.services.registration import serve
 from server.services.server_info import ServerInfo
 from server.settings import Settings
 from server.storage.sql.audit import AuditTrail
@@ -43,23 +51,22 @@ from server.storage.sql.database import archive_url
 from server.transport import TransportOptions, TransportServer, available_transports
 
 
-def register_access(engine: Engine, transport: TransportServer) -> str:
-    """Register it; returns its full name."""
+def register_access(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
     settings = engine.settings
     # Where nobody is asked for an identity yet, and nobody else can come, the first one is made.
     is_to_begin = not settings.identities and settings.listen.is_loopback
-    Identities(
+    identities = Identities(
         archive=engine.archive,
         keeper=engine.identities,
         now_ms=engine.now_ms,
         are_kept=ARCHIVE in settings.identities or is_to_begin,
-        metrics=engine.metrics,
-    ).register(transport)
-    return ACCESS
+    )
+    serve(access_pb2_grpc.add_AccessServiceServicer_to_server, transport, identities)
 
 
-def register_authorization(engine: Engine, transport: TransportServer) -> str:
-    """Register it; returns its full name."""
+def register_authorization(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
     verbs = _verbs(engine)
     quick = FastPath(verbs.authorizer, engine.ledger, verbs.advice)
     control = Control(
@@ -68,12 +75,11 @@ def register_authorization(engine: Engine, transport: TransportServer) -> str:
         Following(engine.watching.tailer, engine.rooms, verbs.authorizer, verbs.advice),
         quick,
     )
-    Authorization(verbs, control, quick, engine.metrics).register(transport)
-    return AUTHORIZATION
+    Authorization(verbs, control, quick, engine.metrics.count_failure, transport).register()
 
 
-def register_credits(engine: Engine, transport: TransportServer) -> str:
-    """Register it; returns its full name."""
+def register_credits(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
     database = engine.archive.database
     money = make_money_in(engine.settings, database, engine.ledger, now_ms=engine.now_ms)
     parts = CreditParts(
@@ -84,57 +90,54 @@ def register_credits(engine: Engine, transport: TransportServer) -> str:
         rules=money.rules,
         now_ms=engine.now_ms,
     )
-    Credits(parts, engine.metrics).register(transport)
-    return CREDITS
+    kinds = (Looking, Movements, Purchases, FundingSettings)
+    servicers = [kind(parts) for kind in kinds]
+    serve(credits_pb2_grpc.add_CreditServiceServicer_to_server, transport, *servicers)
 
 
-def register_debits(engine: Engine, transport: TransportServer) -> str:
-    """Register it; returns its full name."""
-    Debits(engine.watching, engine.facts, engine.opening, engine.metrics).register(transport)
-    return DEBITS
+def register_debits(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
+    debits = Debits(engine.watching, engine.facts, engine.opening, transport)
+    add = debits_pb2_grpc.add_DebitServiceServicer_to_server
+    serve(add, transport, debits, codecs=DEBIT_CODECS)
 
 
-def register_directory(engine: Engine, transport: TransportServer) -> str:
-    """Register it; returns its full name."""
+def register_directory(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
     settings, source = engine.settings, engine.directory
     url = archive_url(settings.archive_url, settings.data_folder)
-    DirectoryService(
-        source,
-        engine.facts,
-        AuditTrail(engine.now_ms),
-        Transfer(source, url, settings.catalogue_folder, engine.now_ms),
-        engine.metrics,
-    ).register(transport)
-    return DIRECTORY
+    directory = DirectoryService(source, engine.facts, AuditTrail(engine.now_ms))
+    transfer = Transfer(source, url, settings.catalogue_folder, engine.now_ms)
+    add = directory_pb2_grpc.add_DirectoryServiceServicer_to_server
+    serve(add, transport, directory, directory.of_kinds(), transfer)
 
 
-def register_notices(engine: Engine, transport: TransportServer) -> str:
-    """Register it; returns its full name."""
-    Notices(
+def register_notices(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
+    notices = Notices(
         archive=engine.archive,
         facts=engine.facts,
         audit=AuditTrail(engine.now_ms),
         now_ms=engine.now_ms,
         webhook_key=lambda: webhook_key_of(engine.settings),
-        metrics=engine.metrics,
-    ).register(transport)
-    return NOTICES
+    )
+    serve(notices_pb2_grpc.add_NoticeServiceServicer_to_server, transport, notices)
 
 
-def register_server_info(engine: Engine, transport: TransportServer) -> str:
-    """Register it; returns its full name."""
+def register_server_info(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
     told = server_info(
         engine.settings,
         transport_options(engine.settings),
         transport=transport.name,
         available=available_transports(),
     )
-    ServerInfo(told, engine.metrics).register(transport)
-    return SERVER_INFO
+    add = server_info_pb2_grpc.add_ServerInfoServiceServicer_to_server
+    serve(add, transport, ServerInfo(told))
 
 
-# Each registers one service and returns its full name.
-_SERVICES: tuple[Callable[[Engine, TransportServer], str], ...] = (
+# Each registers one service.
+_SERVICES: tuple[Callable[[Engine, TransportServer], None], ...] = (
     register_authorization,
     register_credits,
     register_debits,
@@ -148,19 +151,19 @@ _SERVICES: tuple[Callable[[Engine, TransportServer], str], ...] = (
 def register_services(
     engine: Engine,
     transport: TransportServer,
-    register_more: Callable[[Engine, TransportServer], list[str]],
+    register_more: Callable[[Engine, TransportServer], None],
 ) -> None:
     """Register every service behind the door, health and reflection included.
 
     Raises `KeyError` where a method has no row in the table of roles.
     """
     guarded = guard(engine, transport)
-    names = [register(engine, guarded) for register in _SERVICES]
-    names += register_more(engine, guarded)
+    for register in (*_SERVICES, register_more):
+        register(engine, guarded)
     # Both transports offer what generated code asks of grpcio's own server.
     grpcio_like = cast("grpc.aio.Server", guarded)
     health_pb2_grpc.add_HealthServicer_to_server(engine.told, grpcio_like)
-    names += [grpc_health.SERVICE_NAME, reflection.SERVICE_NAME]
+    names = (*guarded.services, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, grpcio_like)
 
 

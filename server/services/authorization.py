@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from google.protobuf.message import DecodeError
 from typing_extensions import override
 
 from callgate.v1 import authorization_pb2 as pb
+from callgate.v1.authorization_pb2_grpc import add_AuthorizationServiceServicer_to_server
 from policy.emergency import is_beyond_emergency
 from server.calls.fast_path import FastPath, PendingReserve
 from server.calls.handlers import CallHandlers
@@ -24,17 +25,20 @@ from server.calls.messages.lenient import (
     serialize_answers,
     serialize_control,
 )
-from server.observability.metrics import Metrics
 from server.services.bridge_stream import Control
 from server.services.errors import Method, ending_of
-from server.services.methods import Unary, serve_unary
+from server.services.registration import Codec, serve
 from server.transport import OfferedCall, TransportServer
 from server.transport.contract import Context
 
-SERVICE = pb.DESCRIPTOR.services_by_name["AuthorizationService"].full_name
-
-Q = TypeVar("Q")
-A = TypeVar("A")
+_SERVICE = pb.DESCRIPTOR.services_by_name["AuthorizationService"].full_name
+# An emergency is read from broken messages too, and usual answers are kept as bytes.
+_CODECS = {
+    "AuthorizeCall": Codec(parse_question, serialize_answer),
+    "AuthorizeCalls": Codec(parse_legs, serialize_answers),
+    "ControlCalls": Codec(parse_control, serialize_control),
+    "GetEmergencyNumbers": Codec(pb.GetEmergencyNumbersRequest.FromString, bytes),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,15 @@ class Authorization:
     verbs: CallHandlers
     control: Control
     quick: FastPath
-    metrics: Metrics
+    count_failure: Callable[[str], None]
+    transport: TransportServer
+
+    def register(self) -> None:
+        """Serve all of it; questions that are like one before are taken before their servicer."""
+        add = add_AuthorizationServiceServicer_to_server
+        serve(add, self.transport, self, _InTime(self.verbs), codecs=_CODECS)
+        self.transport.offer_first(_SERVICE, "AuthorizeCall", self.authorize_early)
+        self.transport.offer_first(_SERVICE, "GetEmergencyNumbers", self.list_numbers_early)
 
     async def get_emergency_numbers(
         self, request: pb.GetEmergencyNumbersRequest, _context: Context
@@ -52,51 +64,11 @@ class Authorization:
         """List emergency numbers, from memory alone."""
         return self.verbs.door.list_numbers(limits.location(request.location))
 
-    def register(self, target: TransportServer) -> None:
-        """Serve all of it."""
-        verbs = self.verbs
-        methods = {
-            "AuthorizeCall": Unary(_timed(verbs.authorize_call), parse_question, serialize_answer),
-            "AuthorizeCalls": Unary(
-                _timed(verbs.authorize_calls),
-                parse_legs,
-                serialize_answers,
-            ),
-            "ExtendCall": Unary(
-                _timed(verbs.extend_call),
-                pb.ExtendCallRequest.FromString,
-                pb.ExtendCallResponse.SerializeToString,
-            ),
-            "SettleCall": Unary(
-                _timed(verbs.settle_call),
-                pb.SettleCallRequest.FromString,
-                pb.SettleCallResponse.SerializeToString,
-            ),
-            "ReleaseCall": Unary(
-                _timed(verbs.release_call),
-                pb.ReleaseCallRequest.FromString,
-                pb.ReleaseCallResponse.SerializeToString,
-            ),
-            "ListCalls": Unary(
-                _timed(verbs.list_calls),
-                pb.ListCallsRequest.FromString,
-                pb.ListCallsResponse.SerializeToString,
-            ),
-            "GetEmergencyNumbers": Unary(
-                self.get_emergency_numbers,
-                pb.GetEmergencyNumbersRequest.FromString,
-                bytes,
-            ),
-        }
-        streams = {
-            "ControlCalls": Unary(self._control_calls(target), parse_control, serialize_control)
-        }
-        count = self.metrics.count_failure
-        serve_unary(target, SERVICE, methods, count_failure=count, streams=streams)
-        target.offer_first(SERVICE, "AuthorizeCall", self._authorize_early)
-        target.offer_first(SERVICE, "GetEmergencyNumbers", self._list_numbers_early)
+    async def control_calls(self, _requests: Any, context: Context) -> None:
+        """Serve a bridge's stream; its requests are read from the context, one by one."""
+        await self.control.serve(context, lambda tell: self.transport.on_move(context, tell))
 
-    def _authorize_early(self, offered: OfferedCall) -> bool:
+    def authorize_early(self, offered: OfferedCall) -> bool:
         """Take a question that is like one before."""
         try:
             request = pb.AuthorizeCallRequest.FromString(offered.message)
@@ -108,13 +80,13 @@ class Authorization:
             if emergency is not None:
                 offered.answer(serialize_answer(emergency))
                 return True
-        asking = UnaryAsking(offered, self.metrics.count_failure)
+        asking = UnaryAsking(offered, self.count_failure)
         if self.verbs.load.sheds(request):
             asking.fail(Overloaded())
             return True
         return self.quick.ask(request, asking)
 
-    def _list_numbers_early(self, offered: OfferedCall) -> bool:
+    def list_numbers_early(self, offered: OfferedCall) -> bool:
         """Answer from what is kept, without a servicer."""
         try:
             request = pb.GetEmergencyNumbersRequest.FromString(offered.message)
@@ -123,14 +95,6 @@ class Authorization:
             return False
         offered.answer(self.verbs.door.list_numbers(location))
         return True
-
-    def _control_calls(self, target: TransportServer) -> Method[Any, None]:
-        """Serve bridges' streams; the requests are read from the context, one by one."""
-
-        async def control_calls(_requests: Any, context: Context) -> None:
-            await self.control.serve(context, lambda tell: target.on_move(context, tell))
-
-        return control_calls
 
 
 class UnaryAsking(PendingReserve):
@@ -161,10 +125,16 @@ class UnaryAsking(PendingReserve):
         self._offered.abort(*ending_of(error, self._count_failure))
 
 
-def _timed(verb: Callable[[Q, float | None], Awaitable[A]]) -> Method[Q, A]:
-    """Give a verb what is left of the caller's deadline."""
+class _InTime:
+    """The verbs, each given what is left of its caller's deadline."""
 
-    async def method(request: Q, context: Context) -> A:
-        return await verb(request, context.time_remaining())
+    def __init__(self, verbs: CallHandlers) -> None:
+        self._verbs = verbs
 
-    return method
+    def __getattr__(self, name: str) -> Method[Any, Any]:
+        verb = getattr(self._verbs, name)
+
+        async def method(request: Any, context: Context) -> Any:
+            return await verb(request, context.time_remaining())
+
+        return method

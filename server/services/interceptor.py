@@ -1,8 +1,8 @@
-"""A transport with the door before every method: whatever is served is asked who asks."""
+"""What stands before every method: who asks, what they may, and what becomes of a failure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from typing_extensions import override
@@ -12,10 +12,13 @@ from server.access.errors import IdentityEnded, IdentityUnknown, RoleMissing
 from server.access.open_streams import OpenStreams
 from server.access.principal import admitted, set_current
 from server.access.roles import Rule, rule_of
-from server.services.errors import abort
+from server.services.errors import abort, answering_failures
 from server.transport import Early, OfferedCall, TransportServer
 from server.transport.contract import Context
 from server.transport.wrapping import Handler, WrappedServer, behaviour_of, with_behaviour
+
+# Those of other packages, health and reflection, tell their callers themselves what failed.
+_OURS = "callgate."
 
 _Serving = Callable[[Any, Context], Any]
 
@@ -24,7 +27,8 @@ class Interceptor(WrappedServer):
     """Serves on another transport, each method behind the door.
 
     A method without a row in the table of roles is refused when it is added: `KeyError`. Without a
-    door (`None`) nobody is asked for anything, and methods are added as they are.
+    door (`None`) nobody is asked for anything. What a method of ours raises becomes the status of
+    the table of errors, and is counted.
     """
 
     def __init__(
@@ -39,14 +43,27 @@ class Interceptor(WrappedServer):
         self._door = door
         self._streams = streams
         self._count_failure = count_failure
+        # The full names of what was added.
+        self.services: list[str] = []
+
+    @override
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, Handler]
+    ) -> None:
+        """Add the methods of a service."""
+        super().add_registered_method_handlers(service_name, method_handlers)
+        self.services.append(service_name)
 
     @override
     def wrap(self, handler: Handler, service: str, method: str) -> Handler:
         """Put the door before a method. Raises `KeyError` where it has no rule."""
         rule = rule_of(service, method)
+        behaviour = behaviour_of(handler)
+        if service.startswith(_OURS):
+            behaviour = answering_failures(behaviour, self._count_failure)
+            handler = with_behaviour(handler, behaviour)
         if self._door is None or rule.open_to_all:
             return handler
-        behaviour = behaviour_of(handler)
         if handler.request_streaming or handler.response_streaming:
             return with_behaviour(handler, self._stream(self._door, rule, behaviour))
         return with_behaviour(handler, self._unary(self._door, rule, behaviour))

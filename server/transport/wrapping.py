@@ -136,6 +136,18 @@ def behaviour_of(handler: Handler) -> Any:
 
 def with_behaviour(handler: Handler, behaviour: Any) -> Handler:
     """Make a handler of the same kind and messages with another method."""
+    return _made_like(
+        handler, behaviour, (handler.request_deserializer, handler.response_serializer)
+    )
+
+
+def with_codec(handler: Handler, parse: Any, serialize: Any) -> Handler:
+    """Make a handler of the same kind and method that reads and writes messages another way."""
+    return _made_like(handler, behaviour_of(handler), (parse, serialize))
+
+
+def _made_like(handler: Handler, behaviour: Any, codec: tuple[Any, Any]) -> Handler:
+    parse, serialize = codec
     makers = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -145,6 +157,6 @@ def with_behaviour(handler: Handler, behaviour: Any) -> Handler:
     make = makers[handler.request_streaming, handler.response_streaming]
     return make(
         behaviour,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
+        request_deserializer=parse,
+        response_serializer=serialize,
     )

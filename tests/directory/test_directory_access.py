@@ -17,7 +17,6 @@ from server.access import Principal, admitted
 from server.access.errors import RoleMissing, TenantForbidden
 from server.access.roles import Role
 from server.facts.catalogue import CatalogueFiles
-from server.observability.metrics import Metrics
 from server.services.directory.service import DirectoryService
 from server.storage.sql.audit import AuditTrail
 from switchboards import FixedFacts
@@ -51,7 +50,7 @@ async def service(directory: ArchivedDirectory) -> DirectoryService:
     source = cast("Any", InDatabase(directory))
     facts = cast("Any", FixedFacts())
     audit = AuditTrail(lambda: TIME_MS)
-    return DirectoryService(source, facts, audit, cast("Any", None), Metrics())
+    return DirectoryService(source, facts, audit)
 
 
 def an_update(*paths: str, **fields: Any) -> pb.UpdateTenantRequest:

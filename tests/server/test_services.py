@@ -1,52 +1,68 @@
-"""Every method of the contract is served, and by its own name."""
+"""Every method of the contract is served, by its own name and its own way of reading messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
-from unittest.mock import Mock
 
 import grpc
 import pytest
 
-from callgate.v1 import authorization_pb2, credits_pb2, server_info_pb2
-from server.observability.metrics import Metrics
-from server.services.authorization import Authorization
-from server.services.credits import Credits
+from callgate.v1.debits_pb2 import WatchDebitsRequest
+from callgate.v1.debits_pb2_grpc import add_DebitServiceServicer_to_server
+from callgate.v1.server_info_pb2 import GetServerInfoResponse
+from callgate.v1.server_info_pb2_grpc import add_ServerInfoServiceServicer_to_server
+from server.services.debits.service import CODECS
+from server.services.registration import serve
 from server.services.server_info import ServerInfo
-from server.transport import Early, TransportServer
+from server.transport import TransportServer
 
 
 class Registrations:
     """A server that only remembers what was added to it."""
 
+    name = "memory"
+
     def __init__(self) -> None:
-        self.methods: dict[str, set[str]] = {}
+        self.methods: dict[str, Any] = {}
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Leave it: the other way adds the same."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        self.methods[service] = set(handlers)
-
-    def offer_first(self, service: str, name: str, early: Early) -> None:
-        assert name in self.methods[service]
+        self.methods |= {f"{service}/{name}": handler for name, handler in handlers.items()}
 
 
-@pytest.mark.parametrize(
-    ("servicer", "descriptor"),
-    [
-        (Authorization, authorization_pb2.DESCRIPTOR.services_by_name["AuthorizationService"]),
-        (Credits, credits_pb2.DESCRIPTOR.services_by_name["CreditService"]),
-        (ServerInfo, server_info_pb2.DESCRIPTOR.services_by_name["ServerInfoService"]),
-    ],
-)
-def test_every_method_of_a_service_is_served(servicer: type[Any], descriptor: Any) -> None:
+class Watching:
+    async def watch_debits(self, request: WatchDebitsRequest, context: Any) -> None:
+        """Watch nothing."""
+
+
+def test_an_rpc_is_answered_by_the_method_of_its_name() -> None:
+    registrations, servicer = Registrations(), ServerInfo(GetServerInfoResponse())
+
+    target = cast("TransportServer", registrations)
+    serve(add_ServerInfoServiceServicer_to_server, target, object(), servicer)
+
+    (path, handler), *others = registrations.methods.items()
+    assert (path, others) == ("callgate.v1.ServerInfoService/GetServerInfo", [])
+    assert handler.unary_unary == servicer.get_server_info
+    assert handler.response_serializer(GetServerInfoResponse(workers=2)) == b"\x18\x02"
+
+
+def test_an_rpc_that_nobody_answers_is_named_before_anything_is_served() -> None:
+    target = cast("TransportServer", Registrations())
+
+    with pytest.raises(AttributeError, match=r"get_server_info.*GetServerInfo"):
+        serve(add_ServerInfoServiceServicer_to_server, target, Watching())
+
+
+def test_a_method_may_write_bytes() -> None:
     registrations = Registrations()
-    parts = dict.fromkeys(servicer.__slots__, Mock()) | {"metrics": Metrics()}
 
-    servicer(**parts).register(cast("TransportServer", registrations))
+    target = cast("TransportServer", registrations)
+    serve(add_DebitServiceServicer_to_server, target, Watching(), codecs=CODECS)
 
-    assert registrations.methods == {
-        descriptor.full_name: {method.name for method in descriptor.methods}
-    }
+    handler = registrations.methods["callgate.v1.DebitService/WatchDebits"]
+    assert handler.response_serializer is None
+    assert handler.request_deserializer(b"") == WatchDebitsRequest()

@@ -23,6 +23,7 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from ledgers import ManualClock
 from policy.facts import Catalogue, Tenant
+from server.access.open_streams import OpenStreams
 from server.app.calls import CallServices, assemble_verbs
 from server.archive import Archive, ArchivedCall, SoughtCall
 from server.calls.fast_path import FastPath
@@ -43,6 +44,7 @@ from server.observability.records import Records
 from server.services.authorization import Authorization
 from server.services.bridge_stream import Control, Following, Standings
 from server.services.bridge_stream.newest import NewestStreams
+from server.services.interceptor import Interceptor
 from server.settings import Settings
 from server.storage.redis import Store, WakeUps
 from server.transport import TransportName, TransportOptions, TransportServer, make_server
@@ -151,7 +153,9 @@ class Switchboard:
         following = Following(tailer, RoomReader(self.store), verbs.authorizer, verbs.advice)
         quick = FastPath(verbs.authorizer, self.ledger, verbs.advice)
         control = Control(verbs, standings, following, quick)
-        Authorization(verbs, control, quick, metrics).register(inner)
+        count = metrics.count_failure
+        guarded = Interceptor(inner, None, OpenStreams(), count_failure=count)
+        Authorization(verbs, control, quick, count, guarded).register()
         port = inner.add_insecure_port("127.0.0.1:0")
         await inner.start()
         served = Served(f"127.0.0.1:{port}", inner, verbs, standings)

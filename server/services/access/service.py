@@ -21,14 +21,9 @@ from server.access.roles import Role
 from server.archive import Archive
 from server.calls.messages import fields as limits
 from server.calls.messages.fields import InvalidRequest
-from server.observability.metrics import Metrics
 from server.services.access import messages as wire
-from server.services.methods import Unary, serve_unary
 from server.storage.sql.audit import AuditTrail, read_trail
-from server.transport import TransportServer
 from server.transport.contract import Context
-
-SERVICE = pb.DESCRIPTOR.services_by_name["AccessService"].full_name
 
 # Old tokens are dropped once they are over; so many may be good at a time.
 MAX_TOKENS = 10
@@ -46,7 +41,6 @@ class Identities:
     keeper: IdentitiesInUse
     now_ms: Callable[[], int]
     are_kept: bool
-    metrics: Metrics
 
     async def create_token(
         self, request: pb.CreateTokenRequest, _context: Context
@@ -140,37 +134,6 @@ class Identities:
             entries=[wire.audit_entry(one) for one in entries[:size]],
             next_page_token=str(entries[size - 1].audit_id) if len(entries) > size else "",
         )
-
-    def register(self, target: TransportServer) -> None:
-        """Serve all of it."""
-        methods = {
-            "CreateToken": Unary(
-                self.create_token,
-                pb.CreateTokenRequest.FromString,
-                pb.CreateTokenResponse.SerializeToString,
-            ),
-            "RotateToken": Unary(
-                self.rotate_token,
-                pb.RotateTokenRequest.FromString,
-                pb.RotateTokenResponse.SerializeToString,
-            ),
-            "RevokeToken": Unary(
-                self.revoke_token,
-                pb.RevokeTokenRequest.FromString,
-                pb.RevokeTokenResponse.SerializeToString,
-            ),
-            "ListIdentities": Unary(
-                self.list_identities,
-                pb.ListIdentitiesRequest.FromString,
-                pb.ListIdentitiesResponse.SerializeToString,
-            ),
-            "ListAuditEntries": Unary(
-                self.list_audit_entries,
-                pb.ListAuditEntriesRequest.FromString,
-                pb.ListAuditEntriesResponse.SerializeToString,
-            ),
-        }
-        serve_unary(target, SERVICE, methods, count_failure=self.metrics.count_failure)
 
     @property
     def _store(self) -> IdentityStore:

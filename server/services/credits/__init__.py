@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from server.services.credits.service import SERVICE, Credits
+from server.services.credits.movements import Movements
+from server.services.credits.purchases import Purchases
+from server.services.credits.reads import Looking
+from server.services.credits.recharge_settings import FundingSettings
 from server.services.credits.shared import CreditParts
 
-__all__ = ["SERVICE", "CreditParts", "Credits"]
+__all__ = ["CreditParts", "FundingSettings", "Looking", "Movements", "Purchases"]

@@ -75,21 +75,21 @@ class Movements:
         done = await self.parts.ask(asked, context.time_remaining())
         return funding.refund_parts(done.body, tenant.currency)
 
-    async def freeze(
+    async def freeze_account(
         self, request: pb.FreezeAccountRequest, context: Context
     ) -> pb.FreezeAccountResponse:
         """Grant nothing more."""
         await self._set_frozen(request, context, frozen=True)
         return pb.FreezeAccountResponse()
 
-    async def unfreeze(
+    async def unfreeze_account(
         self, request: pb.UnfreezeAccountRequest, context: Context
     ) -> pb.UnfreezeAccountResponse:
         """Grant again, unless the account is closed."""
         await self._set_frozen(request, context, frozen=False)
         return pb.UnfreezeAccountResponse()
 
-    async def close(
+    async def close_account(
         self, request: pb.CloseAccountRequest, context: Context
     ) -> pb.CloseAccountResponse:
         """Grant nothing more, and take nothing in, for good."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import grpc
-
 from callgate.v1 import debits_pb2 as pb
 from server.access import find_tenant_by_id
 from server.calls.messages import fields as limits
@@ -14,16 +12,16 @@ from server.facts import FactsInUse
 from server.ledger import AccountUnknown
 from server.ledger.errors import AccountMissing
 from server.ledger.journal import TailerStopped
-from server.observability.metrics import Metrics
 from server.services.cursor import read_cursor
 from server.services.debits.stream import Stream, Wanted, Watching, Wire
-from server.services.errors import answering_failures
+from server.services.registration import Codec
 from server.transport import TransportServer
 from server.transport.contract import Context
 
-__all__ = ["SERVICE", "AccountMissing", "Debits", "Watching"]
+__all__ = ["CODECS", "AccountMissing", "Debits", "Watching"]
 
-SERVICE = pb.DESCRIPTOR.services_by_name["DebitService"].full_name
+# What is told to many readers is written once, by the stream.
+CODECS = {"WatchDebits": Codec(pb.WatchDebitsRequest.FromString, None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +31,9 @@ class Debits:
     watching: Watching
     facts: FactsInUse
     opening: Opening
-    metrics: Metrics
+    transport: TransportServer
 
-    async def watch_debits(
-        self, request: pb.WatchDebitsRequest, context: Context, transport: TransportServer
-    ) -> None:
+    async def watch_debits(self, request: pb.WatchDebitsRequest, context: Context) -> None:
         """Stream a tenant's entries, or those of one of its calls, until somebody ends it."""
         tenant_id = limits.tenant_id(request.tenant_id)
         wanted = Wanted(tenant_id, limits.call_id(request.call_id) if request.call_id else "")
@@ -45,9 +41,9 @@ class Debits:
         find_tenant_by_id(tenant_id, self.facts.current.directory)
         await self.opening.hurry(tenant_id)
         follower = self.watching.tailer.follower(f"{tenant_id} for {context.peer()}")
-        transport.on_move(context, lambda: follower.end(TailerStopped()))
-        transport.expect_shared(context)
-        wire = Wire(context.write, transport.share)
+        self.transport.on_move(context, lambda: follower.end(TailerStopped()))
+        self.transport.expect_shared(context)
+        wire = Wire(context.write, self.transport.share)
         stream = Stream(self.watching, follower, wanted, wire=wire)
         try:
             await stream.run(cursor, from_beginning=request.from_beginning)
@@ -58,20 +54,3 @@ class Debits:
             await stream.send_checkpoint()
         finally:
             follower.leave()
-
-    def register(self, target: TransportServer) -> None:
-        """Serve all of it."""
-
-        async def watch_debits(request: pb.WatchDebitsRequest, context: Context) -> None:
-            await self.watch_debits(request, context, target)
-
-        handler: grpc.RpcMethodHandler[pb.WatchDebitsRequest, bytes] = (
-            grpc.unary_stream_rpc_method_handler(
-                answering_failures(watch_debits, self.metrics.count_failure),
-                request_deserializer=pb.WatchDebitsRequest.FromString,
-            )
-        )
-        methods = {"WatchDebits": handler}
-        # Either transport takes one of the two and leaves the other alone.
-        target.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
-        target.add_registered_method_handlers(SERVICE, methods)

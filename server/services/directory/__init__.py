@@ -1,5 +1,5 @@
 """The DirectoryService: who may call and what with, read and changed over gRPC."""
 
-from server.services.directory.service import SERVICE, DirectoryService
+from server.services.directory.service import DirectoryService
 
-__all__ = ["SERVICE", "DirectoryService"]
+__all__ = ["DirectoryService"]

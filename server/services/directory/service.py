@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
-import grpc
 from sqlalchemy import Connection
 
 from callgate.v1 import directory_pb2 as pb
@@ -21,19 +21,12 @@ from server.facts import FactsInUse
 from server.facts.directory.bodies import ItemKind
 from server.facts.directory.rows import Shelf
 from server.facts.directory.sections import ID_PATTERN, ID_WORDS
-from server.observability.metrics import Metrics
 from server.services.directory.changes import Changes, Wanted
 from server.services.directory.messages import ITEMS, TENANT, Shape, mask_of
 from server.services.directory.reads import Look, licences_response, restrictions_response
 from server.services.directory.source import Source
-from server.services.directory.transfer import Transfer
-from server.services.errors import answering_failures
-from server.services.methods import Unary, serve_unary
 from server.storage.sql.audit import AuditTrail
-from server.transport import TransportServer
 from server.transport.contract import Context
-
-SERVICE = pb.DESCRIPTOR.services_by_name["DirectoryService"].full_name
 
 # What administrators of a tenant may change of it; the rest is an operator's.
 POLICIES = frozenset(
@@ -45,7 +38,6 @@ POLICIES = frozenset(
 _ITEM_ID = re.compile(ID_PATTERN)
 
 Result = TypeVar("Result")
-Method = Callable[[Any, Context], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +47,6 @@ class DirectoryService:
     source: Source
     facts: FactsInUse
     audit: AuditTrail
-    transfer: Transfer
-    metrics: Metrics
 
     # --- Tenants ------------------------------------------------------------------------------
 
@@ -137,37 +127,21 @@ class DirectoryService:
         """List the restrictions of the catalogue."""
         return restrictions_response(await self.source.tables())
 
-    def register(self, target: TransportServer) -> None:
-        """Serve all of it."""
-        methods: dict[str, Method] = {
-            "ListLicences": self.list_licences,
-            "ListRestrictions": self.list_restrictions,
-            "GetTenant": self.get_tenant,
-            "ListTenants": self.list_tenants,
-            "CreateTenant": self.create_tenant,
-            "UpdateTenant": self.update_tenant,
-            "DeleteTenant": self.delete_tenant,
-        }
-        for kind, shape in ITEMS.items():
-            methods |= {
-                f"Get{shape.name}": partial(self.get_item, kind),
-                f"List{shape.name}s": partial(self.list_items, kind),
-                f"Create{shape.name}": partial(self.create_item, kind),
-                f"Update{shape.name}": partial(self.update_item, kind),
-                f"Delete{shape.name}": partial(self.delete_item, kind),
+    def of_kinds(self) -> object:
+        """Name the methods of each kind of item: `get_user`, `list_users`, ..."""
+        return SimpleNamespace(
+            **{
+                name: partial(method, kind)
+                for kind, shape in ITEMS.items()
+                for name, method in {
+                    f"get_{shape.field}": self.get_item,
+                    f"list_{shape.field}s": self.list_items,
+                    f"create_{shape.field}": self.create_item,
+                    f"update_{shape.field}": self.update_item,
+                    f"delete_{shape.field}": self.delete_item,
+                }.items()
             }
-        served = {name: _unary(name, method) for name, method in methods.items()}
-        streams = {"ImportDirectory": _unary("ImportDirectory", self.transfer.import_directory)}
-        count = self.metrics.count_failure
-        serve_unary(target, SERVICE, served, count_failure=count, streams=streams)
-        export: grpc.RpcMethodHandler[Any, Any] = grpc.unary_stream_rpc_method_handler(
-            answering_failures(self.transfer.export_directory, count),
-            request_deserializer=pb.ExportDirectoryRequest.FromString,
-            response_serializer=pb.ExportDirectoryResponse.SerializeToString,
         )
-        handlers = {"ExportDirectory": export}
-        target.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        target.add_registered_method_handlers(SERVICE, handlers)
 
     # --- What all of them need ----------------------------------------------------------------
 
@@ -195,12 +169,6 @@ class DirectoryService:
         tenant = self.facts.current.directory.tenants.get(tenant_id)
         found = tenant.service_numbers.get(number) if tenant is not None else None
         return found is not None and found.toll_free
-
-
-def _unary(name: str, method: Method) -> Unary:
-    request = getattr(pb, f"{name}Request")
-    response = getattr(pb, f"{name}Response")
-    return Unary(method, request.FromString, response.SerializeToString)
 
 
 def _message(name: str, **fields: Any) -> Any:

@@ -17,14 +17,9 @@ from server.notices.history import ListedNotice, list_notices, resend
 from server.notices.preferences import settings_of
 from server.notices.rendering import render
 from server.notices.webhook import event_body, tenant_key
-from server.observability.metrics import Metrics
-from server.services.methods import Unary, serve_unary
 from server.services.notices import messages as wire
 from server.storage.sql.audit import Audited, AuditTrail
-from server.transport import TransportServer
 from server.transport.contract import Context
-
-SERVICE = pb.DESCRIPTOR.services_by_name["NoticeService"].full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +31,6 @@ class Notices:
     audit: AuditTrail
     now_ms: Callable[[], int]
     webhook_key: Callable[[], bytes]
-    metrics: Metrics
 
     async def list_notices(
         self, request: pb.ListNoticesRequest, _context: Context
@@ -106,29 +100,3 @@ class Notices:
         """Check a tenant that the caller may ask about. Raises `TenantForbidden`."""
         tenant_id = limits.tenant_id(asked)
         return find_tenant_by_id(tenant_id, self.facts.current.directory).tenant_id
-
-    def register(self, target: TransportServer) -> None:
-        """Serve all of it."""
-        methods = {
-            "ListNotices": Unary(
-                self.list_notices,
-                pb.ListNoticesRequest.FromString,
-                pb.ListNoticesResponse.SerializeToString,
-            ),
-            "PreviewNotice": Unary(
-                self.preview_notice,
-                pb.PreviewNoticeRequest.FromString,
-                pb.PreviewNoticeResponse.SerializeToString,
-            ),
-            "ResendNotice": Unary(
-                self.resend_notice,
-                pb.ResendNoticeRequest.FromString,
-                pb.ResendNoticeResponse.SerializeToString,
-            ),
-            "GetWebhookKey": Unary(
-                self.get_webhook_key,
-                pb.GetWebhookKeyRequest.FromString,
-                pb.GetWebhookKeyResponse.SerializeToString,
-            ),
-        }
-        serve_unary(target, SERVICE, methods, count_failure=self.metrics.count_failure)

@@ -13,19 +13,21 @@ from pathlib import Path
 
 import uvloop
 
+from callgate.v1.harness_pb2_grpc import add_HarnessServiceServicer_to_server
 from server.app.background import go_on
 from server.app.engine import Engine, Making
 from server.app.keeper import joined_keeper
 from server.app.process import CANNOT_START, EXIT_CANNOT_START
 from server.app.running import running_engine
 from server.archive.keeper.keeper import Keeper
+from server.services.registration import serve
 from server.settings import Settings
 from server.storage.redis import Store
 from server.testing.harness.clock import MovedClock, Shift
 from server.testing.harness.faults import Faults, FaultyPayments, FaultyStore
 from server.testing.harness.recording import RecordedServer, Recording
 from server.testing.harness.scenario import with_scenario
-from server.testing.harness.service import SERVICE, Harness
+from server.testing.harness.service import Harness
 from server.transport import TransportServer
 
 RECORDING_FILE = "recording.jsonl"
@@ -122,7 +124,7 @@ class _Parts:
         self.recorded = RecordedServer(transport, Recording(path, engine.now_ms))
         return self.recorded
 
-    def _serve(self, engine: Engine, transport: TransportServer) -> list[str]:
+    def _serve(self, engine: Engine, transport: TransportServer) -> None:
         assert self.recorded is not None, "the transport is wrapped before services are registered"
         harness = Harness(
             shift=self.shift,
@@ -131,10 +133,8 @@ class _Parts:
             settle_down=self._settle_down,
             store=self.stores[0],
             cut_streams=self.recorded.cut_streams,
-            metrics=engine.metrics,
         )
-        harness.register(transport)
-        return [SERVICE]
+        serve(add_HarnessServiceServicer_to_server, transport, harness)
 
     def close(self) -> None:
         """Close the recording."""

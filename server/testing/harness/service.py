@@ -9,15 +9,10 @@ from dataclasses import dataclass
 
 from callgate.v1 import harness_pb2 as pb
 from server.calls.messages.fields import InvalidRequest
-from server.observability.metrics import Metrics
-from server.services.methods import Unary, serve_unary
 from server.storage.redis import Store
 from server.testing.harness.clock import Shift
 from server.testing.harness.faults import Faults
-from server.transport import TransportServer
 from server.transport.contract import Context
-
-SERVICE = pb.DESCRIPTOR.services_by_name["HarnessService"].full_name
 
 MOST_ADVANCE_SECONDS = 10 * 366 * 86_400
 MOST_DELAY_SECONDS = 60.0
@@ -39,7 +34,6 @@ class Harness:
     # The store itself, for what goes wrong in it.
     store: Store
     cut_streams: Callable[[], None]
-    metrics: Metrics
 
     async def advance_clock(
         self, request: pb.AdvanceClockRequest, _context: Context
@@ -88,27 +82,6 @@ class Harness:
 
     async def _need_replicas(self, count: int) -> None:
         await self.store.every_node("CONFIG", "SET", "min-replicas-to-write", count)
-
-    def register(self, target: TransportServer) -> None:
-        """Serve all of it."""
-        methods = {
-            "AdvanceClock": Unary(
-                self.advance_clock,
-                pb.AdvanceClockRequest.FromString,
-                pb.AdvanceClockResponse.SerializeToString,
-            ),
-            "SetFault": Unary(
-                self.set_fault,
-                pb.SetFaultRequest.FromString,
-                pb.SetFaultResponse.SerializeToString,
-            ),
-            "ClearFaults": Unary(
-                self.clear_faults,
-                pb.ClearFaultsRequest.FromString,
-                pb.ClearFaultsResponse.SerializeToString,
-            ),
-        }
-        serve_unary(target, SERVICE, methods, count_failure=self.metrics.count_failure)
 
 
 def _span_ms(request: pb.AdvanceClockRequest) -> int:
