@@ -77,14 +77,14 @@ async def test_money_held_by_a_call_outlives_its_lot_until_it_comes_back(
 ) -> None:
     ledger, clock = under_test.ledger, under_test.clock
     await ledger.open_account(an_account(100, expire_ms=START_MS + 60_000))
-    await ledger.reserve(ask("call-1", 1, by_the_second(), want=70))
+    await ledger.reserve(ask("call-1", 1, by_the_second(), want=60))
     clock.pass_seconds(60)
 
     due = await ledger.read_balance("contoso")
     await ledger.settle(a_question("call-1", 2), 50)
     settled = await ledger.read_balance("contoso")
 
-    assert (due.available_micros, due.reserved_micros, due.expired_micros) == (0, 70, 30)
+    assert (due.available_micros, due.reserved_micros, due.expired_micros) == (0, 60, 40)
     assert (settled.available_micros, settled.expired_micros) == (0, 50)
     assert settled.debited_micros == 50
 

@@ -155,6 +155,8 @@ end
 local function plan_grant(plan, question, c, forced)
   local acct = plan.acct
   local reason, shortfall
+  -- What is granted ends with the money that pays it; what was talked does not.
+  acct.ends_from_ms = lots_end(acct, plan.part, question.wanted) and plan.part.asked_ms or nil
   if forced then
     reason, shortfall = forced.reason, forced.shortfall
   else
@@ -168,7 +170,9 @@ local function plan_grant(plan, question, c, forced)
     plan.short = plan.short or (question.refusal == '' and not acct.frozen)
   end
   local paid = c.debit > 0 and pay_from_lots(acct, c.debit) or ''
+  c.debit = 0
   local answer, expire_ms = answer_text(c, acct, plan.part, reason, shortfall)
+  acct.ends_from_ms = nil
   -- What was granted before may yet be settled, though nothing was reported so far.
   local over = (c.used > 0 or question.live or not c.is_new) and 'ended' or 'refused'
   local state = reason == 0 and 'live' or over
@@ -209,7 +213,7 @@ end
 -- Plan all legs. Returns the reply, and the plan if there is one to commit. `values` are those of
 -- the only leg's account, where they were read before.
 local function plan_reserve(keys, args, forced, values)
-  local legs, asked, replies, deep, unknown = {}, {}, {}, false, false
+  local legs, asked, replies, deep, unknown, wanted = {}, {}, {}, false, false, 0
   for i = 1, (#args - HEAD_ARGUMENTS) / LEG_ARGUMENTS do
     local leg = read_leg(keys, args, i)
     if not leg then return { 'OTHER' } end
@@ -226,6 +230,7 @@ local function plan_reserve(keys, args, forced, values)
         asked[#asked + 1] = { purses = (leg.call.terms or leg.call).purses, counted = leg.counted }
       end
       deep, unknown = deep or leg.announced ~= '', unknown or leg.unknown
+      wanted = max(wanted, leg.wanted)
     end
   end
   if #asked == 0 then return answers_of(replies) end
@@ -236,6 +241,7 @@ local function plan_reserve(keys, args, forced, values)
   if acct.digest ~= args[3] then return { 'STALE', acct.digest } end
   if unknown then return { 'NO_CALL' } end
   expire_lots(keys, acct, part, legs[1].decision)
+  if not acct.lots and lots_end(acct, part, wanted) then read_lots(keys, acct) end
   local plan = new_plan(acct, part)
   for i, leg in ipairs(legs) do
     replies[i] = replies[i] or plan_leg(plan, leg, forced)

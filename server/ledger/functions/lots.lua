@@ -1,13 +1,16 @@
 -- Lots: what money is taken from, oldest first.
 
+-- Read totals and lots of an account that was loaded without them.
+local function read_lots(keys, acct)
+  local values = call('HMGET', keys[1], 'totals/' .. acct.tenant, 'lots/' .. acct.tenant)
+  deepen(acct, values[1], values[2])
+end
+
 -- Take from lots that are due what no running call holds.
 local function expire_lots(keys, acct, part, nonce)
   if acct.lots_due_ms == 0 or acct.lots_due_ms > part.asked_ms
     or (acct.available or 0) <= 0 then return end
-  if not acct.lots then
-    local values = call('HMGET', keys[1], 'totals/' .. acct.tenant, 'lots/' .. acct.tenant)
-    deepen(acct, values[1], values[2])
-  end
+  if not acct.lots then read_lots(keys, acct) end
   local moved = {}
   for _, lot in ipairs(acct.lots) do
     local micros = min(lot.left, acct.available)
@@ -21,6 +24,18 @@ local function expire_lots(keys, acct, part, nonce)
   if #moved == 0 then return end
   note(part, 'lots_expired', nonce .. 'x', 'tenant=' .. acct.tenant .. '\nlots='
     .. concat(moved, '\30') .. money_lines(acct))
+end
+
+-- Say whether a lot expires while a grant of so many seconds may last, in whole increments.
+local function lots_end(acct, part, wanted)
+  local due_ms = acct.lots_due_ms
+  if acct.lots then
+    due_ms = 0
+    for i = #acct.lots, 1, -1 do
+      if acct.lots[i].left > 0 then due_ms = acct.lots[i].expire_ms end
+    end
+  end
+  return due_ms > 0 and due_ms <= part.asked_ms + (wanted + MAX_INCREMENT_SECONDS) * 1000
 end
 
 -- Take debited money out of the lots, oldest first; what no lot has is owed to the next one.

@@ -104,12 +104,14 @@ local function price_wanted(purse, wanted)
 end
 
 -- Take from credits that are plenty. Returns whether they are.
-local function take_credits(alike, wanted)
+local function take_credits(alike, wanted, asked_ms)
   local purse, account = alike.first, alike.account
   local available = account.available
   if purse.limit or alike.purses.has.P or not available then return false end
   local price = price_wanted(purse, wanted)
   if not price or (purse.positive and available <= 0) then return false end
+  local reach_ms = (wanted + MAX_INCREMENT_SECONDS) * 1000
+  if account.due_ms > 0 and account.due_ms <= asked_ms + reach_ms then return false end
   if not purse.post_paid and available + purse.overdraft < price.plenty then return false end
   local reserved = account.reserved + price.held
   available = available - price.held
@@ -189,7 +191,7 @@ end
 local function reserve_at_once(keys, args, alike)
   local values, line = call('HMGET', keys[1], unpack(alike.names)), line_of(keys[1])
   local account, now, wanted = alike.account, args[1], args[6] + 0
-  local now_ms = now + 0
+  local now_ms, asked_ms = now + 0, now + 0
   if not read_line(line, values[1]) or not read_account(account, values[2], values[3])
     or account.digest ~= alike.digest then return nil, values end
   local lots_are_due = account.due_ms > 0 and account.due_ms <= now_ms
@@ -200,7 +202,7 @@ local function reserve_at_once(keys, args, alike)
   if alike.first.kind == 'P' then
     taken = taken and take_minutes(alike, values, wanted)
   else
-    taken = taken and take_credits(alike, wanted)
+    taken = taken and take_credits(alike, wanted, asked_ms)
   end
   return taken and grant_first(keys, args, alike, line, now, now_ms) or nil, values
 end

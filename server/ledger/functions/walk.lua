@@ -40,6 +40,26 @@ local function spendable(purse, acct)
   return by_balance, by_limit
 end
 
+-- Say how many of these seconds credits pay before money expires that none follows: what a lot loses
+-- then pays nothing after it, and a lot's last increment ends with the lot.
+local function lasting(purse, c, acct, had, seconds)
+  local gone, below_zero = 0 - c.debit, max(purse.overdraft, acct.limit)
+  for _, lot in ipairs(acct.lots) do
+    local lasts_s = c.used + floor_div(max(0, lot.expire_ms - acct.ends_from_ms), 1000)
+    local until_s = max(0, lasts_s - c.to)
+    if until_s >= seconds then break end
+    gone = gone + lot.left
+    local fee = c.to == 0 and until_s == 0 and purse.fee or 0
+    local left = acct.available - max(0, min(gone, acct.available)) + below_zero - fee
+    local bought = price_micros(purse, had + until_s)
+    local paid = affordable_seconds(purse, bought + max(0, left),
+      had + seconds + MAX_INCREMENT_SECONDS)
+    if price_micros(purse, paid) <= bought then paid = had + until_s end
+    seconds = min(seconds, paid - had)
+  end
+  return seconds
+end
+
 -- Say how many seconds a purse can give this call, no more than those that cover `limit`.
 local function room(purse, index, c, acct, limit)
   if purse.gone then return 0 end
@@ -50,7 +70,9 @@ local function room(purse, index, c, acct, limit)
   local money = min(spendable(purse, acct)) - (c.to == 0 and purse.fee or 0)
   limit = min(limit, purse.priceable - had)
   if money < 0 or limit <= 0 then return 0 end
-  return affordable_seconds(purse, money + price_micros(purse, had), had + limit) - had
+  local seconds = affordable_seconds(purse, money + price_micros(purse, had), had + limit) - had
+  if not acct.ends_from_ms or purse.post_paid or purse.per_minute == 0 then return seconds end
+  return lasting(purse, c, acct, had, seconds)
 end
 
 -- Take seconds from one purse for the end of the call.

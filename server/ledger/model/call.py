@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from policy.decision import CreditsPurse, FreePurse, PoolPurse, Purse, Reason
-from policy.rating import affordable_seconds, price_micros
+from policy.rating import MAX_INCREMENT_SECONDS, affordable_seconds, price_micros
 from server.ledger.answers import Answer, Segment
 from server.ledger.errors import RequestReused
 from server.ledger.keys import expiry_member, pool_field, spend_field
@@ -96,9 +96,11 @@ class ModelCall:
 class Purses:
     """One call and its account, for as long as one step looks at them."""
 
-    def __init__(self, account: Account, call: ModelCall) -> None:
+    def __init__(self, account: Account, call: ModelCall, ends_from_ms: int | None = None) -> None:
+        """Look at a call; with `ends_from_ms` nothing is given beyond the expiry of its money."""
         self._account = account
         self._call = call
+        self._ends_from_ms = ends_from_ms
 
     def walk(self, wanted: int) -> None:
         """Take from each purse in its order what there is of the seconds still wanted."""
@@ -186,7 +188,31 @@ class Purses:
             return 0
         bounded = price_micros(purse.rate, had + limit) if money == math.inf else int(money)
         total = bounded + price_micros(purse.rate, had)
-        return affordable_seconds(purse.rate, total, had + limit) - had
+        seconds = affordable_seconds(purse.rate, total, had + limit) - had
+        if self._ends_from_ms is None or purse.post_paid or not purse.rate.micros_per_minute:
+            return seconds
+        return self._lasting(purse, had, seconds, now_ms=self._ends_from_ms)
+
+    def _lasting(self, purse: CreditsPurse, had: int, seconds: int, *, now_ms: int) -> int:
+        # How many of these seconds are paid before money expires that none follows.
+        call, account, rate = self._call, self._account, purse.rate
+        available, gone = account.available_micros or 0, -call.debit_micros
+        below_zero = max(purse.overdraft_micros, account.credit_limit_micros)
+        for lot in account.oldest_lots():
+            lasts = call.used_seconds + max(0, lot.expire_ms - now_ms) // _MS_PER_SECOND
+            until = max(0, lasts - call.to_second)
+            if until >= seconds:
+                break
+            gone += lot.left_micros
+            left = available - max(0, min(gone, available)) + below_zero
+            left -= 0 if until else self._fee(purse)
+            bought = price_micros(rate, had + until)
+            most = had + seconds + MAX_INCREMENT_SECONDS
+            paid = affordable_seconds(rate, bought + max(0, left), most)
+            if price_micros(rate, paid) <= bought:
+                paid = had + until
+            seconds = min(seconds, paid - had)
+        return seconds
 
     def _pool_room(self, purse: PoolPurse) -> int:
         sizes = {counter.name: counter.size_seconds for counter in purse.counters}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from policy.decision import Reason
+from policy.rating import MAX_INCREMENT_SECONDS
 from server.ledger.answers import Answer
 from server.ledger.errors import CallUnknown
 from server.ledger.keys import running_field
@@ -76,6 +77,8 @@ class Step:
         self.short = False
         # By which terms the call that is asked about goes on, and how it was paid until then.
         self._as_granted: tuple[Terms, ModelCall] | None = None
+        # When a lot expires while what is granted may last: from when on that is counted.
+        self._ends_from_ms: int | None = None
         self.refused: tuple[Reason, int] | None = None
 
     def note(self, kind: str) -> None:
@@ -261,6 +264,7 @@ class Step:
         One that was running by an earlier grant ends as it was granted: its use is yet to be paid.
         """
         purses = Purses(self.account, call)
+        self._ends_from_ms = self.asked_ms if self._lots_end(wish.want_seconds) else None
         reason, shortfall = wish.forced or self._try(call, wish)
         if reason is not None:
             purses.give_back()
@@ -311,7 +315,7 @@ class Step:
         if self.account.frozen:
             return Reason.ACCOUNT_FROZEN, 0
         objection = self._objection(call, wish)
-        purses = Purses(self.account, call)
+        purses = Purses(self.account, call, self._ends_from_ms)
         if self._grants_are_small:
             wanted = min(wish.want_seconds, wish.floor_seconds)
         else:
@@ -325,6 +329,11 @@ class Step:
             return objection, 0
         return reason, shortfall
 
+    def _lots_end(self, wanted: int) -> bool:
+        lots = self.account.oldest_lots()
+        reach_ms = (wanted + MAX_INCREMENT_SECONDS) * 1_000
+        return bool(lots) and lots[0].expire_ms <= self.asked_ms + reach_ms
+
     def _objection(self, call: ModelCall, wish: Wish) -> Reason | None:
         running = self.account.running[call.counted]
         if call.counted and wish.running_limit is not None and running >= wish.running_limit:
@@ -335,7 +344,7 @@ class Step:
         self, question: Question, call: ModelCall, why_not: tuple[Reason | None, int]
     ) -> None:
         reason, shortfall = why_not
-        purses = Purses(self.account, call)
+        purses = Purses(self.account, call, self._ends_from_ms)
         self._pay(call)
         live = call.state == "live"
         validity_ms = call.validity_ms() if live else 0
