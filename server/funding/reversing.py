@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, select
 
 from server.archive import tables
-from server.funding.applying import Kind, passing_over
+from server.funding.applying import Kind
 from server.funding.charge_rows import (
     ChargeRow,
     ChargeState,
@@ -24,6 +24,7 @@ from server.funding.charge_rows import (
 )
 from server.funding.errors import FundingBusy, FundingReused
 from server.funding.funding_rows import hold_funding, save_funding
+from server.funding.passing import Round
 from server.funding.providers import PaymentEvent, Reversal, ReversalKind
 from server.funding.request_rows import (
     FundingRequest,
@@ -83,8 +84,9 @@ class Reversing:
 
     async def work(self) -> None:
         """Do one round."""
+        round_ = Round()
         for charge_id in await self.database.read(lambda c: charges_to_reverse(c, limit=_AT_ONCE)):
-            with passing_over(charge_id):
+            with round_.passing_over("What was taken back", charge_id):
                 await self.advance(charge_id)
 
     async def tidy(self) -> None:
