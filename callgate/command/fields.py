@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import click
@@ -62,7 +61,7 @@ def _set(message: Any, field: Any, text: str) -> None:
         if field.is_repeated:
             getattr(message, field.name).extend(part for part in text.split(",") if part)
         elif field.message_type is not None:
-            getattr(message, field.name).micros = int(Decimal(text) * _MICROS)
+            getattr(message, field.name).micros = words.micros_of(text)
         elif field.enum_type is not None:
             setattr(message, field.name, _number(field.enum_type, text))
         elif field.type == field.TYPE_BOOL:
@@ -70,7 +69,7 @@ def _set(message: Any, field: Any, text: str) -> None:
         else:
             is_text = field.type == field.TYPE_STRING
             setattr(message, field.name, text if is_text else int(text))
-    except (KeyError, ValueError, InvalidOperation) as error:
+    except (KeyError, ValueError) as error:
         raise click.UsageError(f"{field.name}={text}: give {_wanted(field)}") from error
 
 

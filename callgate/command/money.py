@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -25,7 +25,6 @@ from callgate.v1 import credits_pb2 as pb
 from callgate.v1.money_pb2 import Money
 
 _MICROS_PER_UNIT = 1_000_000
-_MOST_MICROS = 2**53
 _ID_BYTES = 8
 
 Command = Callable[..., Any]
@@ -41,13 +40,9 @@ class Amount(click.ParamType[Decimal]):
     ) -> Decimal:
         """Read it exactly: at most six decimals."""
         try:
-            amount = Decimal(str(value))
-        except InvalidOperation:
-            amount = Decimal(-1)
-        micros = amount * _MICROS_PER_UNIT
-        if not (micros.is_finite() and 0 <= micros < _MOST_MICROS and micros == int(micros)):
+            return Decimal(words.micros_of(str(value))) / _MICROS_PER_UNIT
+        except ValueError:
             self.fail(f"{value!r} is no amount: give it as 25 or 12.50", param, ctx)
-        return amount
 
 
 tenant_option = click.option("--tenant", metavar="T", required=True, help="The tenant.")

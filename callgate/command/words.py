@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -12,15 +13,37 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.money_pb2 import Money
 
 _MICROS_PER_UNIT = 1_000_000
-_MIN_DECIMALS = 2
+_MOST_MICROS = 2**53
+_AMOUNT = re.compile(r"[0-9]{1,16}(\.[0-9]{1,6})?")
+_DECIMALS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
+    **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
 
 
 def money(amount: Money) -> str:
-    """Write an amount exactly: "0.012 USD", "1,250.00 EUR"."""
+    """Write an amount exactly: "0.012 USD", "1,250.00 EUR", "3,000 JPY"."""
     units = Decimal(amount.micros) / _MICROS_PER_UNIT
     whole, _, fraction = f"{units:,.6f}".partition(".")
-    decimals = fraction.rstrip("0").ljust(_MIN_DECIMALS, "0")
-    return f"{whole}.{decimals} {amount.currency_code}"
+    decimals = fraction.rstrip("0").ljust(decimals_of(amount.currency_code), "0")
+    return f"{whole}{'.' if decimals else ''}{decimals} {amount.currency_code}"
+
+
+def micros_of(text: str) -> int:
+    """Read an amount as a person writes it: "25", "12.50". Raises `ValueError`."""
+    if not _AMOUNT.fullmatch(text):
+        raise ValueError(text)
+    micros = int(Decimal(text) * _MICROS_PER_UNIT)
+    if micros >= _MOST_MICROS:
+        raise ValueError(text)
+    return micros
+
+
+def decimals_of(currency: str) -> int:
+    """Say how many decimals ISO 4217 gives a currency; two to one that it does not know."""
+    return _DECIMALS.get(currency, 2)
 
 
 def minutes(duration: Duration) -> str:

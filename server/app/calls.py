@@ -8,6 +8,7 @@ from functools import partial
 
 from callgate.v1 import authorization_pb2 as pb
 from policy.cause_codes import SUGGESTIONS
+from server.app.money import rules_of
 from server.calls.announced import Announcing, FindArchived
 from server.calls.authorize import Authorizer
 from server.calls.emergency import EmergencyDoor
@@ -124,4 +125,5 @@ def advice_of(settings: Settings) -> Advice:
         final_action=_FINAL_ACTIONS[settings.final_action],
         redirect_to=settings.redirect_to if redirects else "",
         suggestions=suggestions,
+        purchase_micros=rules_of(settings).purchase_micros,
     )

@@ -12,6 +12,7 @@ from server.funding.auto_recharge import Burst, Recharging
 from server.funding.charging import BackOff, Charging
 from server.funding.provider_events import PaymentEvents
 from server.funding.providers import Payments
+from server.funding.providers.minor_units import ISO_4217, STRIPE
 from server.funding.purchase_rules import LEAST_UNITS, PurchaseRules
 from server.funding.requests import FundingRequests
 from server.funding.reversing import Reversing
@@ -104,6 +105,7 @@ def rules_of(settings: Settings) -> PurchaseRules:
         least_micros=settings.minimum_funding_units * MICROS_PER_UNIT,
         max_balance_micros=most * MICROS_PER_UNIT if most else None,
         lot_days=settings.lot_days,
+        counting=STRIPE if settings.payments is Provider.STRIPE else ISO_4217,
         least_micros_of={
             currency: units * MICROS_PER_UNIT
             for currency, units in {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from policy.money import MICROS_PER_UNIT, written
 from server.funding.errors import FundingRefused, Why
 from server.funding.funding_rows import FundingRow
+from server.funding.providers.minor_units import ISO_4217, Counting
 
 # What 20 units of dollars or euros are about worth, where a currency's unit is worth far less.
 LEAST_UNITS: Mapping[str, int] = {
@@ -60,17 +61,25 @@ class PurchaseRules:
 
     `least_micros` is what is bought at once at least, in a currency that `least_micros_of` does
     not have. `max_balance_micros` is what a balance may be after a purchase unless a tenant has a
-    limit of its own; None is no limit. A lot lives for `lot_days`.
+    limit of its own; None is no limit. A lot lives for `lot_days`. `counting` is how the provider
+    counts that charges are asked of.
     """
 
     least_micros: int = 20 * MICROS_PER_UNIT
     max_balance_micros: int | None = None
     lot_days: int = 365
     least_micros_of: Mapping[str, int] = field(default_factory=dict)
+    counting: Counting = ISO_4217
 
     def least(self, currency: str) -> int:
         """Say what is bought at once at least, in micros."""
         return self.least_micros_of.get(currency, self.least_micros)
+
+    def purchase_micros(self, gap_micros: int, currency: str) -> int:
+        """Say how much to buy to close a gap: what may be bought and charged, rounded up."""
+        wanted = max(gap_micros, self.least(currency), self.counting.least_micros(currency))
+        step = self.counting.step_micros(currency)
+        return -(-wanted // step) * step  # Rounds up.
 
     def most_balance(self, funding: FundingRow) -> int | None:
         """Say what a balance may be after a purchase, in micros; None is no limit."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from string import ascii_uppercase
+
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from callgate.command import words
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.money_pb2 import Money
+from policy.money import decimals_of
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,37 @@ from callgate.v1.money_pb2 import Money
 )
 def test_money_is_written_exactly(micros: int, text: str) -> None:
     assert words.money(Money(micros=micros, currency_code="EUR")) == text
+
+
+@pytest.mark.parametrize(
+    ("micros", "currency", "text"),
+    [
+        (3_000_000_000, "JPY", "3,000 JPY"),
+        (75_000_000_000, "UGX", "75,000 UGX"),
+        (82_800, "JPY", "0.0828 JPY"),
+        (5_120_000, "KWD", "5.120 KWD"),
+        (-20_000_000, "ISK", "-20 ISK"),
+        (20_000_000, "MGA", "20.00 MGA"),
+        (1_000_000, "CLF", "1.0000 CLF"),
+    ],
+)
+def test_money_has_the_decimals_of_its_currency(micros: int, currency: str, text: str) -> None:
+    assert words.money(Money(micros=micros, currency_code=currency)) == text
+
+
+def test_client_and_engine_agree_on_the_decimals_of_every_currency() -> None:
+    """The client's package has a table of its own: it holds nothing of the engine."""
+    currencies = ["".join(letters) for letters in itertools.product(ascii_uppercase, repeat=3)]
+
+    assert {c: words.decimals_of(c) for c in currencies} == {c: decimals_of(c) for c in currencies}
+
+
+@pytest.mark.parametrize(
+    "text", ["1e3", "1E3", "+5", "-5", "5.", ".5", "1_000", "1,000", "NaN", "٣", " 5", "0.0000001"]
+)
+def test_an_amount_is_digits_and_nothing_that_only_a_program_reads(text: str) -> None:
+    with pytest.raises(ValueError):
+        words.micros_of(text)
 
 
 @pytest.mark.parametrize(

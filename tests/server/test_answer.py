@@ -192,3 +192,13 @@ def test_an_explained_refusal_names_its_remedy() -> None:
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_the_same_number_on_the_wire(reason: Reason) -> None:
     assert int(pb.Reason.Value(f"REASON_{reason.name}")) == int(reason)
+
+
+def test_the_remedy_of_missing_credits_is_a_purchase_that_is_allowed() -> None:
+    admission = admit(a_call(), FACTS, NOW_MS)
+    answer = an_answer(admission, reason=Reason.CREDITS_EXHAUSTED)
+    short = answer._replace(shortfall_micros=82_800, explanation=explanation_bytes((), ""))
+
+    refusal = rendered(short, ADVICE).refusal
+
+    assert refusal.remedy == "Top up at least 20.00 USD."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from callgate.v1 import authorization_pb2 as pb
@@ -18,3 +18,5 @@ class Advice:
     final_action: pb.FinalAction.ValueType
     redirect_to: str
     suggestions: Mapping[Reason, Suggestion]
+    # The least purchase that closes a gap: micros and currency -> micros.
+    purchase_micros: Callable[[int, str], int]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from callgate.v1 import authorization_pb2 as pb
 from policy.decision import Check
 from policy.facts import CallKind
+from policy.money import written
 from policy.payer import TRAITS
 from server.calls.messages.advice import Advice
 from server.calls.messages.parts import (
@@ -18,8 +19,6 @@ from server.calls.messages.parts import (
 )
 from server.ledger import Answer
 from server.ledger.decision_context import DecisionContext
-
-_MICROS_PER_UNIT = 1_000_000
 
 
 def explanation_bytes(checks: tuple[Check, ...], remedy: str) -> bytes:
@@ -102,8 +101,8 @@ def _ledger_check(answer: Answer, context: DecisionContext, advice: Advice) -> p
 def _remedy(answer: Answer, context: DecisionContext, advice: Advice) -> str:
     """Say what would turn the ledger's no into a yes; the rules say it of theirs."""
     if answer.shortfall_micros > 0:
-        units, micros = divmod(answer.shortfall_micros, _MICROS_PER_UNIT)
-        return f"Top up at least {units}.{micros:06d} {context.currency}."
+        least = advice.purchase_micros(answer.shortfall_micros, context.currency)
+        return f"Top up at least {written(least, context.currency)} {context.currency}."
     assert answer.reason is not None
     return advice.suggestions[answer.reason].remedy
 

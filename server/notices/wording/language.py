@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-_MICROS_PER_UNIT = 1_000_000
-_MIN_DECIMALS = 2
+from policy.money import written
+
 _SECONDS_PER_MINUTE = 60
 
 
@@ -37,10 +36,11 @@ class Language:
     footer: str
 
     def money(self, micros: int, currency: str) -> str:
-        """Write an amount exactly: "1,250.00 USD", "1.250,00 EUR"."""
-        whole, _, fraction = f"{Decimal(micros) / _MICROS_PER_UNIT:,.6f}".partition(".")
-        decimals = fraction.rstrip("0").ljust(_MIN_DECIMALS, "0")
-        return f"{whole.replace(',', self.thousands)}{self.decimal}{decimals} {currency}"
+        """Write an amount exactly: "1,250.00 USD", "1.250,00 EUR", "3,000 JPY"."""
+        whole, point, decimals = written(micros, currency).partition(".")
+        grouped = f"{int(whole):,}".replace(",", self.thousands)
+        sign = "-" if micros < 0 and not grouped.startswith("-") else ""
+        return f"{sign}{grouped}{point and self.decimal}{decimals} {currency}"
 
     def minutes(self, seconds: int) -> str:
         """Write whole minutes, the begun one counted."""

@@ -8,10 +8,10 @@ from typing import Any
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.credits_pb2 import GetBalanceResponse
 from callgate.v1.money_pb2 import Money
+from policy.money import written
 
 Words = Mapping[str, Any]
 
-_MICROS = 1_000_000
 _ERROR = "error"
 _GRANTING = frozenset(
     {
@@ -112,10 +112,8 @@ def purse_words(purse: pb.Purse) -> str:
 
 
 def money_words(money: Money) -> str:
-    """Write an amount with two decimals, or as many as it needs."""
-    whole, rest = divmod(abs(money.micros), _MICROS)
-    digits = f"{rest:06d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if money.micros < 0 else ''}{whole}.{digits}"
+    """Write an amount with the decimals of its currency, or as many as it needs."""
+    return written(money.micros, money.currency_code)
 
 
 def _outcome(answer: pb.AuthorizeCallResponse | pb.ExtendCallResponse) -> dict[str, Any]:
