@@ -1,4 +1,4 @@
-"""Who asks, and whose facts and money a question may touch.
+"""Who asks, and whose facts and money a question may touch: identities, roles, tenants.
 
 The authenticator (`server.access.authenticator`) says of each RPC who asks, before its method
 runs; `current` is the answer. Whatever is read or changed of a tenant is found by `find_tenant` or

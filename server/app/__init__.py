@@ -1,10 +1,8 @@
-"""The one place where the parts of the engine are built, joined, started and stopped.
+"""Composition: the parts of engine and keeper are built, joined, started and stopped here.
 
-`parts` says what an engine is made of, `building` makes it, `storing` opens what it stands on,
-`duties` are what goes on beside questions, `services` are what it answers (one module each),
-`serving` opens the port, `figures` the page of metrics, `running` joins all of these, and
-`process` is the process around them. A new part is a module of its own here, and a line or two in
-those that join.
+`engine` says what an engine is made of and makes it, `calls` and `services` what it answers,
+`background` what goes on beside questions, `serving` opens the port, `http_page` the page of
+metrics, `running` joins all of these, and `process` is the process around them.
 """
 
 from server.app.engine import Engine

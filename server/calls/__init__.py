@@ -1,1 +1,1 @@
-"""The life of a call: each verb from question to answer, whichever way the question came."""
+"""The life of a call, from question to answer: facts, rules, one step of the ledger."""

@@ -1,4 +1,4 @@
-"""The facts in use: read at the start, kept in memory, read anew off the loop, taken in slices."""
+"""What decisions are made from: catalogue and directory, in memory, followed as they change."""
 
 from server.facts.files.problems import InvalidFacts, Problem
 from server.facts.from_files import FactsFolders, read_facts

@@ -1,4 +1,4 @@
-"""The ledger's contract: it takes from the purses, in their order, what there is.
+"""The ledger's contract: it takes from the purses, in their order, what there is, in one step.
 
 Two ledgers keep it: the one in Redis, one atomic step a verb, and the reference model it is
 compared with. Neither knows a rule; money is whole micros, time whole seconds or milliseconds.

@@ -1,1 +1,1 @@
-"""Notices: what tenants are told of their money and minutes. See docs/notices.md."""
+"""Mails and webhooks: what tenants are told of their money and minutes."""

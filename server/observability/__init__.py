@@ -1,1 +1,1 @@
-"""What an operator sees of the engine: a record of every decision, and figures over time."""
+"""What an operator sees of the engine: a record of every decision, metrics, the ledger's health."""

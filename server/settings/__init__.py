@@ -1,4 +1,4 @@
-"""The settings of the engine: one TOML file, the environment over it, every mistake told at once.
+"""What an operator may set: one TOML file, the environment over it, mistakes told all at once.
 
 A setting `deadline_ms` is that name in the file and `CALLGATE_DEADLINE_MS` in the environment.
 `docs/settings.md` is made from this module.

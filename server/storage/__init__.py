@@ -1,1 +1,1 @@
-"""The two ways to data: Redis and SQL."""
+"""The two ways to data: Redis (connections, the lane, the clock, an embedded store) and SQL."""

@@ -1,1 +1,1 @@
-"""Engines and rules under test."""
+"""Engines and rules under test: the harness of `callgate.testing`, an operator's own cases."""

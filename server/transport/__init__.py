@@ -1,4 +1,4 @@
-"""The two ways to speak gRPC, behind one seam: `nghttp2` is fast, `grpcio` is the reference.
+"""Bytes in and out: gRPC on nghttp2 or grpcio behind one seam, and HTTP.
 
 Both serve the same servicers, those of `grpc.aio`, and keep the same limits; `tests/transport`
 holds them to it. What each item of the protocol becomes is in `docs/transport.md`.
