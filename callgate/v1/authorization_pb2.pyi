@@ -1872,7 +1872,9 @@ class ControlCallsResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlItem]:
-        """Answers and pushes, at most 256 in a message."""
+        """Answers and pushes, at most 256 in a message. None in a heartbeat: where nothing happens an empty
+        message comes every few seconds (the engine's setting `heartbeat_seconds`).
+        """
 
     def __init__(
         self,

@@ -192,6 +192,9 @@ class AuthorizationServiceServicer:
         `IDENTITY_ENDED` within 5 seconds of the end of the token or certificate that it was opened with. A stream that ends costs nothing
         but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
         partial announcement never ends a call.
+
+        The response headers come at once, before the hello, and something is sent every few seconds: a
+        bridge that hears nothing for several heartbeats has lost its stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

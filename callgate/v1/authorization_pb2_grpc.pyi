@@ -115,6 +115,9 @@ class AuthorizationServiceStub:
     `IDENTITY_ENDED` within 5 seconds of the end of the token or certificate that it was opened with. A stream that ends costs nothing
     but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
     partial announcement never ends a call.
+
+    The response headers come at once, before the hello, and something is sent every few seconds: a
+    bridge that hears nothing for several heartbeats has lost its stream.
     """
     ListCalls: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ListCallsRequest, _authorization_pb2.ListCallsResponse]
     """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry.
@@ -212,6 +215,9 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     `IDENTITY_ENDED` within 5 seconds of the end of the token or certificate that it was opened with. A stream that ends costs nothing
     but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
     partial announcement never ends a call.
+
+    The response headers come at once, before the hello, and something is sent every few seconds: a
+    bridge that hears nothing for several heartbeats has lost its stream.
     """
     ListCalls: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ListCallsRequest, _authorization_pb2.ListCallsResponse]  # type: ignore[assignment]
     """Lists the running calls of one tenant, a page at a time, in no order. Changes nothing; safe to retry.
@@ -342,6 +348,9 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         `IDENTITY_ENDED` within 5 seconds of the end of the token or certificate that it was opened with. A stream that ends costs nothing
         but itself: calls stay as they are, and the bridge announces them on its next stream. An empty or
         partial announcement never ends a call.
+
+        The response headers come at once, before the hello, and something is sent every few seconds: a
+        bridge that hears nothing for several heartbeats has lost its stream.
         """
 
     @_abc_1.abstractmethod

@@ -146,7 +146,7 @@ def build_engine(
         settings.catalogue_folder, None if archived else settings.directory_folder
     )
     facts = FactsInUse(folders, announce=announce, on_report=count_report, archived=archived)
-    told = HealthService()
+    told = HealthService(settings.heartbeat_seconds)
     opening = Opening(
         ledger,
         facts,

@@ -74,6 +74,7 @@ def register_authorization(engine: Engine, transport: TransportServer) -> None:
         engine.standings,
         Following(engine.watching.tailer, engine.rooms, verbs.authorizer, verbs.advice),
         quick,
+        engine.settings.heartbeat_seconds,
     )
     Authorization(verbs, control, quick, engine.metrics.count_failure, transport).register()
 

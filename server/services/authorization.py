@@ -65,7 +65,11 @@ class Authorization:
         return self.verbs.door.list_numbers(limits.location(request.location))
 
     async def control_calls(self, _requests: Any, context: Context) -> None:
-        """Serve a bridge's stream; its requests are read from the context, one by one."""
+        """Serve a bridge's stream; its requests are read from the context, one by one.
+
+        It begins before the bridge has said anything: some clients wait for that to speak.
+        """
+        await context.send_initial_metadata(())
         await self.control.serve(context, lambda tell: self.transport.on_move(context, tell))
 
     def authorize_early(self, offered: OfferedCall) -> bool:

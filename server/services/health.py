@@ -29,7 +29,8 @@ class HealthService(health_pb2_grpc.HealthServicer):
     every change, and one that does holds up the drain for as long as that may last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat_seconds: float) -> None:
+        self._heartbeat_seconds = heartbeat_seconds
         self._statuses: dict[str, int] = {}
         self._others: dict[str, bool] = {}
         # Set, and another put in its place, at each change.
@@ -68,7 +69,10 @@ class HealthService(health_pb2_grpc.HealthServicer):
     async def Watch(
         self, request: pb.HealthCheckRequest, _context: _Context
     ) -> AsyncIterator[pb.HealthCheckResponse]:
-        """Tell the health of one service, now and at each change, until the drain."""
+        """Tell the health of one service, now and at each change, until the drain.
+
+        Where nothing changes for long it is told again, so that no proxy takes the stream for dead.
+        """
         told = None
         while True:
             changed = self._changed
@@ -80,8 +84,8 @@ class HealthService(health_pb2_grpc.HealthServicer):
                 told = status
             elif self._draining:
                 return
-            else:
-                await changed.wait()
+            elif not await _happens(changed, self._heartbeat_seconds):
+                told = None
 
     def _status_of(self, service: str) -> int | None:
         own = self._statuses.get(service)
@@ -92,6 +96,15 @@ class HealthService(health_pb2_grpc.HealthServicer):
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+async def _happens(event: asyncio.Event, within_seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(within_seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _status(serving: bool) -> int:

@@ -176,6 +176,12 @@ class Settings:
         "Who watches debits hears something at least this often; when nothing happens, a "
         "checkpoint to resume from.",
     ] = 5
+    heartbeat_seconds: Annotated[
+        int,
+        kinds.whole(1, 300),
+        "A bridge's stream, and a watch of the health, on which nothing happens gets an empty or "
+        "repeated message this often, so that no proxy takes it for dead.",
+    ] = 5
     transport: Annotated[
         Transport,
         kinds.choice(Transport),

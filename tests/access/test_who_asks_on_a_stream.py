@@ -37,6 +37,7 @@ async def test_a_question_that_the_ledger_s_reply_leads_to_is_asked_by_who_opene
             cast("Any", questions),
             Outbox(),
             standing=Standing("bridge", "sbc-1"),
+            heartbeat_seconds=60.0,
         )
     somebody_else = contextvars.Context()
 

@@ -67,7 +67,7 @@ class Watch:
         """Look at what is due, and give the estimates that are told."""
         await self.estimates.look(next(self._now))
         self._outbox.close()
-        written = b"".join(await self._outbox.take())
+        written = b"".join(await self._outbox.take() or ())
         items = pb.ControlCallsResponse.FromString(written).items
         told = [item.estimate for item in items if item.HasField("estimate")]
         return {one.call_id: one.remaining_duration.seconds for one in told}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
@@ -381,6 +383,25 @@ async def test_a_bridge_that_does_not_read_stops_being_read(
     flooding.cancel()
     await asyncio.gather(flooding, return_exceptions=True)
     slow.stream.cancel()
+
+
+@pytest.mark.parametrize("transport", ["grpcio", "nghttp2"])
+async def test_a_stream_begins_at_once_and_is_never_silent_for_long(
+    board: Switchboard, transport: Any
+) -> None:
+    async with board.serve(transport, heartbeat_seconds=0.05) as engine:
+        call = engine.stub.ControlCalls()
+        async with asyncio.timeout(5):
+            await call.initial_metadata()  # Some clients say nothing before it has come.
+            hello = pb.ControlHello(gateway_id=GATEWAY, tenant_ids=["contoso"])
+            await call.write(pb.ControlCallsRequest(hello=hello))
+            for _ in range(3):
+                assert await call.read() == pb.ControlCallsResponse()
+            await call.write(pb.ControlCallsRequest(questions=[]))
+            await call.done_writing()
+            while await call.read() is not grpc.aio.EOF:
+                continue
+        assert await call.code() is grpc.StatusCode.OK
 
 
 async def test_a_stream_to_nowhere_fails(engine: Served) -> None:

@@ -61,7 +61,7 @@ def test_merged_figures_are_in_the_form_that_prometheus_reads() -> None:
 
 
 async def test_the_ledger_serves_while_it_does_for_every_worker() -> None:
-    health, told = HealthService(), []
+    health, told = HealthService(5), []
     health.tell(LEDGER_SERVICE, serving=True)
 
     async def watch() -> None:

@@ -143,7 +143,9 @@ class Switchboard:
         return [entry.kind for entry in entries]
 
     @contextlib.asynccontextmanager
-    async def serve(self, transport: TransportName = "grpcio") -> AsyncIterator[Served]:
+    async def serve(
+        self, transport: TransportName = "grpcio", heartbeat_seconds: float = 60.0
+    ) -> AsyncIterator[Served]:
         """Serve one engine."""
         inner = make_server(transport, TransportOptions())
         verbs, metrics = self._verbs()
@@ -152,7 +154,7 @@ class Switchboard:
         standings = Standings(NewestStreams(self.store))
         following = Following(tailer, RoomReader(self.store), verbs.authorizer, verbs.advice)
         quick = FastPath(verbs.authorizer, self.ledger, verbs.advice)
-        control = Control(verbs, standings, following, quick)
+        control = Control(verbs, standings, following, quick, heartbeat_seconds)
         count = metrics.count_failure
         guarded = Interceptor(inner, None, OpenStreams(), count_failure=count)
         Authorization(verbs, control, quick, count, guarded).register()

@@ -48,15 +48,20 @@ class Outbox:
         self._closing = True
         self._filled.set()
 
-    async def take(self) -> list[bytes]:
-        """Wait for something, and take at most a message full; empty after the last.
+    def beat(self) -> None:
+        """Let a message go out although nothing may stand in it."""
+        self._filled.set()
 
-        Answers go first: somebody waits for them.
+    async def take(self) -> list[bytes] | None:
+        """Wait for something, and take at most a message full; None after the last.
+
+        Answers go first: somebody waits for them. Nothing at all is a heartbeat.
         """
         if not self._answers and not self._pushes:
             self._filled.clear()
-            if not self._closing:
-                await self._filled.wait()
+            if self._closing:
+                return None
+            await self._filled.wait()
         # One turn of the loop: what is answered in it shares the message. Nobody waits for it.
         await asyncio.sleep(0)
         items: list[bytes] = []
@@ -68,7 +73,7 @@ class Outbox:
         keys = list(islice(self._pushes, MAX_ITEMS - len(items)))
         items += [written_item(self._pushes.pop(key)) for key in keys]
         self._emptied.set()
-        return items
+        return None if self._closing and not items else items
 
     async def room(self) -> None:
         """Wait until few enough answers wait."""

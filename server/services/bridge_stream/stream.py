@@ -49,6 +49,7 @@ class Control:
     standings: Standings
     following: Following
     quick: FastPath
+    heartbeat_seconds: float
 
     async def serve(self, context: Context, on_move: Callable[[Callable[[], None]], None]) -> None:
         """Serve one stream. `on_move` is told what to call when it should go elsewhere.
@@ -75,6 +76,7 @@ class Control:
             Questions(self.verbs, self.quick, hello.gateway_id, running=running),
             outbox,
             standing=standing,
+            heartbeat_seconds=self.heartbeat_seconds,
         )
         on_move(stream.move)
         follow = Follow(self.following, hello, running, outbox=outbox)
@@ -98,12 +100,19 @@ class BridgeStream:
     """The questions of one stream, from reading to writing."""
 
     def __init__(
-        self, context: Context, questions: Questions, outbox: Outbox, *, standing: Standing
+        self,
+        context: Context,
+        questions: Questions,
+        outbox: Outbox,
+        *,
+        standing: Standing,
+        heartbeat_seconds: float,
     ) -> None:
         self._context = context
         self._questions = questions
         self._outbox = outbox
         self._standing = standing
+        self._heartbeat_seconds = heartbeat_seconds
         # None for those that need no task.
         self._unanswered: dict[int, asyncio.Task[None] | None] = {}
         self._all_answered = asyncio.Event()
@@ -111,6 +120,7 @@ class BridgeStream:
         self._opened_by = copy_context()
         self._slots = asyncio.Semaphore(MAX_UNANSWERED)
         self._moving = asyncio.Event()
+        self._written_at = asyncio.get_running_loop().time()
 
     def move(self) -> None:
         """Read no more, answer what was read, and end: the bridge is to open a new stream."""
@@ -123,7 +133,8 @@ class BridgeStream:
         pushing = asyncio.create_task(follow.run())
         replaced = asyncio.create_task(self._standing.replaced.wait())
         moving = asyncio.create_task(self._moving.wait())
-        others = (pushing, replaced, moving)
+        beating = asyncio.create_task(self._beat())
+        others = (pushing, replaced, moving, beating)
         try:
             # Pushes may end before the stream does, as the process is about to.
             await _first_of(reading, writing, replaced, moving, failing=pushing)
@@ -189,11 +200,23 @@ class BridgeStream:
         item = await self._questions.answer(question)
         self.answered(question.item_id, written_item(item))
 
+    async def _beat(self) -> None:
+        """Say something from time to time, for whatever lies between would end a silent stream."""
+        loop = asyncio.get_running_loop()
+        while True:
+            quiet_seconds = loop.time() - self._written_at
+            if quiet_seconds >= self._heartbeat_seconds:
+                self._outbox.beat()
+                quiet_seconds = 0.0
+            await asyncio.sleep(self._heartbeat_seconds - quiet_seconds)
+
     async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             items = await self._outbox.take()
-            if not items:
+            if items is None:
                 return
+            self._written_at = loop.time()
             try:
                 async with asyncio.timeout(WRITE_SECONDS):
                     await self._context.write(b"".join(items))

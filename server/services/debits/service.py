@@ -39,10 +39,11 @@ class Debits:
         wanted = Wanted(tenant_id, limits.call_id(request.call_id) if request.call_id else "")
         cursor = read_cursor(request.cursor, tenant_id) if request.cursor else None
         find_tenant_by_id(tenant_id, self.facts.current.directory)
+        self.transport.expect_shared(context)
+        await context.send_initial_metadata(())
         await self.opening.hurry(tenant_id)
         follower = self.watching.tailer.follower(f"{tenant_id} for {context.peer()}")
         self.transport.on_move(context, lambda: follower.end(TailerStopped()))
-        self.transport.expect_shared(context)
         wire = Wire(context.write, self.transport.share)
         stream = Stream(self.watching, follower, wanted, wire=wire)
         try:
