@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from policy.facts import Tenant
+from policy.lot_life import LotLife
 from server.access.in_use import IdentitiesInUse, archive_source, file_source
 from server.access.in_use import Source as IdentitySource
 from server.access.open_streams import OpenStreams
@@ -151,7 +152,7 @@ def build_engine(
         ledger,
         facts,
         clock.now_ms,
-        settings.opening_balance_days,
+        LotLife(settings.lot_months, settings.opening_balance_days or settings.lot_days),
         opened.name,
         lambda all_open: told.tell(ACCOUNTS_SERVICE, serving=all_open),
     )

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from policy.lot_life import LotLife
 from policy.money import MICROS_PER_UNIT
 from server.funding.auto_recharge import Burst, Recharging
 from server.funding.charging import BackOff, Charging
@@ -104,7 +105,7 @@ def rules_of(settings: Settings) -> PurchaseRules:
     return PurchaseRules(
         least_micros=settings.minimum_funding_units * MICROS_PER_UNIT,
         max_balance_micros=most * MICROS_PER_UNIT if most else None,
-        lot_days=settings.lot_days,
+        lot_life=LotLife(settings.lot_months, settings.lot_days),
         counting=STRIPE if settings.payments is Provider.STRIPE else ISO_4217,
         least_micros_of={
             currency: units * MICROS_PER_UNIT

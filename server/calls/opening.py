@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from policy.facts import FundingModel, Tenant
+from policy.lot_life import LotLife
 from server.facts import FactsInUse
 from server.ledger import Ledger, LedgerError, LedgerUnavailable, OpenAccount
 from server.ledger.errors import AccountMissing
@@ -26,7 +27,6 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 # Lines of one round about single accounts.
 _MOST_LINES = 10
 
-_MS_PER_DAY = 86_400_000
 _HAS_BALANCE = frozenset({FundingModel.PREPAID, FundingModel.DRAIN_THEN_POST_PAID})
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Opening:
     ledger: Ledger
     facts: FactsInUse
     now_ms: Callable[[], int]
-    opening_balance_days: int
+    opening_life: LotLife
     store_name: str
     tell: Callable[[bool], None] = lambda _: None
     # How many accounts are not open yet.
@@ -67,7 +67,7 @@ class Opening:
                 facts_digest=tenant.digest,
                 prepaid=tenant.funding_model in _HAS_BALANCE,
                 opening_balance_micros=tenant.opening_balance_micros,
-                opening_expire_ms=self.now_ms() + self.opening_balance_days * _MS_PER_DAY,
+                opening_expire_ms=self.opening_life.expire_ms(self.now_ms(), tenant.time_zone),
             )
         )
 

@@ -42,6 +42,7 @@ from server.funding.request_rows import pending_top_ups
 from server.ledger import AccountUnknown, Balance, LedgerError
 from server.notices import outbox
 from server.notices.outbox import NoticeKind
+from server.notices.preferences import NoticeSettings, read_settings
 from server.storage.sql.database import Database
 
 MS_PER_DAY = 86_400_000
@@ -136,7 +137,7 @@ class Recharging:
             ),
             currency=currency,
             payment_customer=row.payment_customer,
-            expire_ms=now_ms + self.rules.lot_days * MS_PER_DAY,
+            expire_ms=self.rules.lot_life.expire_ms(now_ms, _zone_of(connection, row.tenant_id)),
             create_ms=now_ms,
             crossing=row.crossing,
             attempt=last_attempt(connection, row.tenant_id, row.crossing) + 1,
@@ -180,6 +181,11 @@ class Recharging:
         # Told once and looked at again when it may have changed, or at once with new settings.
         row.rest_until_ms = int(refused.metadata.get("until_ms", now_ms + MS_PER_DAY))
         outbox.add(connection, charge_notice(charge, NoticeKind.RECHARGE_FAILED, row.rest_until_ms))
+
+
+def _zone_of(connection: Connection, tenant_id: str) -> str:
+    """Say in which zone a tenant is, as its facts were written down last."""
+    return read_settings(connection, {tenant_id}).get(tenant_id, NoticeSettings()).time_zone
 
 
 def _month_of(now_ms: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from policy.lot_life import LotLife
 from policy.money import MICROS_PER_UNIT, written
 from server.funding.errors import FundingRefused, Why
 from server.funding.funding_rows import FundingRow
@@ -61,13 +62,13 @@ class PurchaseRules:
 
     `least_micros` is what is bought at once at least, in a currency that `least_micros_of` does
     not have. `max_balance_micros` is what a balance may be after a purchase unless a tenant has a
-    limit of its own; None is no limit. A lot lives for `lot_days`. `counting` is how the provider
+    limit of its own; None is no limit. A lot lives for its `lot_life`. `counting` is how the provider
     counts that charges are asked of.
     """
 
     least_micros: int = 20 * MICROS_PER_UNIT
     max_balance_micros: int | None = None
-    lot_days: int = 365
+    lot_life: LotLife = field(default_factory=LotLife)
     least_micros_of: Mapping[str, int] = field(default_factory=dict)
     counting: Counting = ISO_4217
 

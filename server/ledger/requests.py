@@ -124,7 +124,7 @@ class OpenAccount:
     facts_digest: str
     prepaid: bool
     opening_balance_micros: int | None
-    # When the opening lot expires; 12 months after its purchase by default.
+    # When the opening lot expires; 12 months after it was opened first by default.
     opening_expire_ms: int
 
 

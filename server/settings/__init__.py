@@ -231,9 +231,10 @@ class Settings:
     ] = 300
     opening_balance_days: Annotated[
         int,
-        kinds.whole(1, 3_650),
-        "How long the balance written in a tenant's file is good for, from its first opening.",
-    ] = 365
+        kinds.whole(0, 3_650),
+        "How long the balance written in a tenant's file is good for, from its first opening. 0: "
+        "as long as credits that are bought.",
+    ] = 0
     charge_unknown_calls: Annotated[
         bool,
         kinds.flag(),
@@ -314,11 +315,17 @@ class Settings:
         "What a balance may be after a purchase, in whole units of its currency, where the tenant "
         "has no limit of its own. 0: no limit.",
     ] = 0
+    lot_months: Annotated[
+        int,
+        kinds.whole(1, 120),
+        "How long credits are good for, from their purchase: calendar months in the tenant's time "
+        "zone.",
+    ] = 12
     lot_days: Annotated[
         int,
-        kinds.whole(1, 3_650),
-        "How long credits are good for, from their purchase.",
-    ] = 365
+        kinds.whole(0, 3_650),
+        "The same in days, in place of months. 0: `lot_months` counts.",
+    ] = 0
     payments: Annotated[
         money.Provider,
         kinds.choice(money.Provider),

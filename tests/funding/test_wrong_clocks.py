@@ -9,6 +9,7 @@ import pytest
 
 from keepers import House, drained
 from ledgers import ManualClock
+from policy.lot_life import LotLife
 from server.archive.keeper.doctor import Difference, Doctor
 from server.funding.applying import Kind
 from server.funding.errors import FundingRefused, Why
@@ -134,7 +135,9 @@ async def test_a_transfer_that_comes_too_late_goes_back(till: Till) -> None:
 async def test_what_was_charged_and_comes_in_late_lives_as_long_from_then_on(till: Till) -> None:
     await till.set_up()
     await till.fund(UNIT)
-    short = dataclasses.replace(till, rules=dataclasses.replace(till.rules, lot_days=1))
+    short = dataclasses.replace(
+        till, rules=dataclasses.replace(till.rules, lot_life=LotLife(days=1))
+    )
     version = (await till.funding()).version
     charge_id = await short.recharging.consider(Candidate(TENANT, version))
     till.house.clock.pass_seconds(2 * DAY_MS // 1_000)

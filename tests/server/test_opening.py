@@ -13,6 +13,7 @@ from typing_extensions import override
 from facts import a_tenant
 from ledgers import ManualClock
 from policy.facts import Tenant
+from policy.lot_life import LotLife
 from server.calls.opening import Opening
 from server.facts import FactsInUse
 from server.ledger import LedgerDamaged, LedgerUnavailable, OpenAccount
@@ -53,7 +54,7 @@ class Scene:
             self.ledger,
             cast("FactsInUse", facts),
             lambda: 0,
-            30,
+            LotLife(days=30),
             "The store",
             self.told.append,
         )

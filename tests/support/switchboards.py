@@ -23,6 +23,7 @@ from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.authorization_pb2_grpc import AuthorizationServiceStub
 from ledgers import ManualClock
 from policy.facts import Catalogue, Tenant
+from policy.lot_life import LotLife
 from server.access.open_streams import OpenStreams
 from server.app.calls import CallServices, assemble_verbs
 from server.archive import Archive, ArchivedCall, SoughtCall
@@ -191,7 +192,9 @@ class Switchboard:
                 now_ms=self.clock.now_ms,
                 now_without_store_ms=self.clock.now_ms,
                 deadline_seconds=SECONDS,
-                opening=Opening(self.ledger, facts, self.clock.now_ms, 1, "The store of the test"),
+                opening=Opening(
+                    self.ledger, facts, self.clock.now_ms, LotLife(days=1), "The store of the test"
+                ),
             )
         )
         return verbs, metrics

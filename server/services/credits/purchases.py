@@ -84,9 +84,7 @@ class Purchases:
             "to_tenant_id": receiver.tenant_id,
             "currency": tenant.currency,
             "lot_id": f"transfer:{tenant.tenant_id}:{request.request_id}",
-            "expire_ms": self.parts.lot_expire_ms(
-                request.expire_time, request.HasField("expire_time")
-            ),
+            "expire_ms": self.parts.lot_expire_ms(request, receiver),
         }
         content = {
             "to_tenant_id": receiver.tenant_id,
@@ -129,9 +127,7 @@ class Purchases:
         body = {
             "lot_id": f"top_up:{request.request_id}",
             "micros": micros,
-            "expire_ms": self.parts.lot_expire_ms(
-                request.expire_time, request.HasField("expire_time")
-            ),
+            "expire_ms": self.parts.lot_expire_ms(request, tenant),
         }
         if not request.charge:
             return asked_for(tenant, request.request_id, Kind.TOP_UP, content=content, body=body)

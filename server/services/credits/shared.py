@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from callgate.v1 import credits_pb2 as pb
 from policy.facts import FundingModel, Tenant
 from server.access import current, find_tenant_by_id
 from server.access.errors import RoleMissing
@@ -17,7 +18,6 @@ from server.access.roles import Role
 from server.calls.messages import fields as limits
 from server.funding.accounts import Accounts
 from server.funding.applying import Kind
-from server.funding.auto_recharge import MS_PER_DAY
 from server.funding.charging import Charging
 from server.funding.errors import FundingRefused, Why
 from server.funding.funding_rows import FundingRow, account_currency
@@ -52,11 +52,11 @@ class CreditParts:
         known = self.accounts.facts.current.directory
         return find_tenant_by_id(limits.tenant_id(tenant_id, field), known)
 
-    def lot_expire_ms(self, wanted: Any, given: bool) -> int:
-        """Say when a new lot expires: as wanted, or after the usual time."""
-        if given:
-            return money_request.expire_ms(wanted, self.now_ms())
-        return self.now_ms() + self.rules.lot_days * MS_PER_DAY
+    def lot_expire_ms(self, request: pb.TopUpRequest | pb.TransferRequest, tenant: Tenant) -> int:
+        """Say when a new lot of a tenant expires: as wanted, or after the usual time."""
+        if request.HasField("expire_time"):
+            return money_request.expire_ms(request.expire_time, self.now_ms())
+        return self.rules.lot_life.expire_ms(self.now_ms(), tenant.time_zone)
 
     async def ask(self, asked: Asked, remaining_seconds: float | None) -> FundingRequest:
         """Ask the treasury, in time."""

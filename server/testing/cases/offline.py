@@ -17,6 +17,7 @@ from callgate.v1.credits_pb2 import GetBalanceResponse
 from policy.allowance import month
 from policy.decision import Counter, PoolPurse, Reason
 from policy.facts import Tenant
+from policy.lot_life import LotLife
 from server.app.calls import CallServices, assemble_verbs
 from server.archive import SoughtCall
 from server.calls.handlers import CallHandlers
@@ -137,8 +138,8 @@ class World:
         self._clock = clock
         self._ledger = ledger
         self._facts = facts
-        days = settings.opening_balance_days
-        self._opening = Opening(ledger, facts, clock.now_ms, days, "The stage")
+        life = LotLife(settings.lot_months, settings.opening_balance_days or settings.lot_days)
+        self._opening = Opening(ledger, facts, clock.now_ms, life, "The stage")
         self._accounts = Accounts(facts, ledger, self._opening, Deadline(_PATIENCE_SECONDS))
         self._verbs = _verbs(settings, store, clock, facts=facts, opening=self._opening)
 
