@@ -133,6 +133,8 @@ class AuthorizationServiceServicer:
         the rules now say no (a licence lost, an account frozen). Settle the call then, or ask again later
         under the next sequence. A call whose reservation had expired goes on, marked `late`. Today's
         licences, pool sizes and limits count from here on; the rate and the month of the beginning stay.
+        While nothing new can be taken on (the archive is away for long) the report is taken all the same,
+        and the grant is a last short one, `final`.
 
         NOT_FOUND `CALL_UNKNOWN`: the engine does not know this call (its store lost its tail, or it lapsed
         long ago); announce it again with AuthorizeCall and `running_call`. NOT_FOUND `CALL_ENDED`: it was

@@ -185,6 +185,8 @@ class Authorizer:
     async def _reserve(self, request: ReserveRequest, tenant_id: str) -> Answer:
         if request.dry_run or self.takes(tenant_id, request.purses):
             return await self.ledger.reserve(request)
+        if request.used_seconds:
+            return await self.ledger.reserve(request._replace(last=True))
         with repeating_only():
             return await self.ledger.reserve(request._replace(question=to_repeat(request.question)))
 

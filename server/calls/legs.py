@@ -111,6 +111,9 @@ class Legs:
         tenant_id = requests[0].question.call.tenant_id
         if authorizer.takes(tenant_id, [purse for one in requests for purse in one.purses]):
             return await ask(requests, all_or_nothing=all_or_nothing)
+        if all(one.used_seconds for one in requests):
+            last = [one._replace(last=True) for one in requests]
+            return await ask(last, all_or_nothing=all_or_nothing)
         repeats = [one._replace(question=to_repeat(one.question)) for one in requests]
         with repeating_only():
             return await ask(repeats, all_or_nothing=all_or_nothing)

@@ -13,7 +13,7 @@ from policy.facts import Facts
 from server.access import check_tenant, find_tenant_by_id
 from server.access.errors import TenantForbidden
 from server.calls.announced import Announcing
-from server.calls.authorize import Authorizer, repeating_only, to_repeat
+from server.calls.authorize import Authorizer
 from server.calls.decision_record import Reported
 from server.calls.messages.report import Report
 from server.ledger import (
@@ -116,12 +116,9 @@ class CallReports:
             if isinstance(verdict, Admission):
                 context = pack(call_context(call, verdict, facts))
                 request = request._replace(purses=verdict.purses, context=context)
-            if authorizer.takes(tenant.tenant_id, request.purses):
-                return await authorizer.ledger.extend(request)
-            with repeating_only():
-                return await authorizer.ledger.extend(
-                    request._replace(question=to_repeat(request.question))
-                )
+            # What was talked is always taken; a full journal only ends what is granted.
+            takes = authorizer.takes(tenant.tenant_id, request.purses)
+            return await authorizer.ledger.extend(request._replace(last=not takes))
 
         return await authorizer.with_facts(tenant, ask)
 

@@ -126,7 +126,8 @@ def announced_text(request: ReserveRequest) -> str:
     if request.used_seconds == 0 and not request.uses:
         return ""
     uses = sorted(f"{use.purse_index} {use.seconds} {use.micros}" for use in request.uses)
-    return f"{request.used_seconds}|{','.join(uses)}|{request.opened_id}"
+    last = "|1" if request.last else ""
+    return f"{request.used_seconds}|{','.join(uses)}|{request.opened_id}{last}"
 
 
 def read_answer(text: bytes, request: ReserveRequest | None = None) -> Answer:

@@ -154,7 +154,14 @@ class RedisLedger:
         refusal = "" if request.refusal is None else int(request.refusal)
         limit = "" if request.concurrency_limit is None else request.concurrency_limit
         today = wire.terms_text(request)
-        more = (refusal, request.want_seconds, request.floor_seconds, limit, today)
+        more = (
+            refusal,
+            request.want_seconds,
+            request.floor_seconds,
+            limit,
+            today,
+            int(request.last),
+        )
         return wire.read_answer(
             await self._report("extend", request.question, request.used_seconds, *more)
         )

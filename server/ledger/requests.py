@@ -75,7 +75,7 @@ class ReserveRequest(NamedTuple):
     `used_seconds` announces a call that already runs. Where the ledger has forgotten it, `uses` is
     what the archive says was debited for it, and `opened_id` the decision that it says began it, so
     that it stays the same call; empty where the archive knows none. With `NOT_ASKED` a call that is
-    forgotten is `CallUnknown`.
+    forgotten is `CallUnknown`. `last` is as in an `ExtendRequest`, of a call that is announced.
     """
 
     question: Question
@@ -90,6 +90,7 @@ class ReserveRequest(NamedTuple):
     used_seconds: int = 0
     uses: tuple[Use, ...] = ()
     opened_id: str = ""
+    last: bool = False
 
 
 class ExtendRequest(NamedTuple):
@@ -99,6 +100,8 @@ class ExtendRequest(NamedTuple):
     was used is debited, the rest given back. `concurrency_limit` matters where the call had lapsed.
     `purses` and `context` are what the rules say today, as in a `ReserveRequest`: they pay from
     here on, at the rate and in the month that the call began with. Without any, what may pay stays.
+    `last` where nothing more can follow for now: the grant is no longer than the floor, or what the
+    call has already, and is final; after one that was final nothing is added.
     """
 
     question: Question
@@ -109,6 +112,7 @@ class ExtendRequest(NamedTuple):
     concurrency_limit: int | None = None
     purses: tuple[Purse, ...] = ()
     context: tuple[str, ...] = ()
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callgate.v1 import authorization_pb2 as pb
 from switchboards import Served, Switchboard, authorize, extend, failure, settle
 
@@ -43,18 +45,79 @@ async def test_a_refusal_is_told_as_ever(board: Switchboard, engine: Served) -> 
     assert refused.refusal.reason == pb.REASON_USER_UNKNOWN
 
 
-async def test_a_running_call_gets_no_more_and_is_settled(
+async def test_a_running_call_gets_a_last_short_slice_and_is_settled(
     board: Switchboard, engine: Served
 ) -> None:
-    call = authorize()
+    call = authorize(seconds=60)
     await engine.stub.AuthorizeCall(call)
     board.full.add("contoso")
 
-    told = await failure(engine.stub.ExtendCall(extend(call, 2, 30)))
-    settled = await engine.stub.SettleCall(settle(call, 3, 35))
+    last = await engine.stub.ExtendCall(extend(call, 2, 30, more=300))
+    no_more = await engine.stub.ExtendCall(extend(call, 3, 60, more=300))
+    at_its_end = await engine.stub.ExtendCall(extend(call, 4, 120, more=300))
+    settled = await engine.stub.SettleCall(settle(call, 5, 125))
 
-    assert told[0] == "UNAVAILABLE"
-    assert [usage.debited.micros for usage in settled.usages] == [MINUTE]
+    grants = [answer.grant for answer in (last, no_more, at_its_end)]
+    assert [grant.granted_duration.seconds for grant in grants] == [120, 120, 120]
+    assert [grant.final for grant in grants] == [True, True, True]
+    assert [usage.debited.micros for usage in settled.usages] == [3 * MINUTE]
+
+
+async def test_a_call_that_holds_enough_is_told_that_it_is_the_last(
+    board: Switchboard, engine: Served
+) -> None:
+    call = authorize(seconds=300)
+    await engine.stub.AuthorizeCall(call)
+    board.full.add("contoso")
+
+    extended = await engine.stub.ExtendCall(extend(call, 2, 30, more=300))
+
+    assert (extended.grant.granted_duration.seconds, extended.grant.final) == (300, True)
+
+
+async def test_a_call_goes_on_when_the_archive_is_back(board: Switchboard, engine: Served) -> None:
+    call = authorize(seconds=60)
+    await engine.stub.AuthorizeCall(call)
+    board.full.add("contoso")
+    await engine.stub.ExtendCall(extend(call, 2, 30, more=300))
+    board.full.clear()
+
+    extended = await engine.stub.ExtendCall(extend(call, 3, 60, more=300))
+
+    assert (extended.grant.granted_duration.seconds, extended.grant.final) == (360, False)
+
+
+async def test_a_mere_report_is_taken(board: Switchboard, engine: Served) -> None:
+    call = authorize(seconds=120)
+    await engine.stub.AuthorizeCall(call)
+    board.full.add("contoso")
+
+    reported = await engine.stub.ExtendCall(extend(call, 2, 70, more=0))
+
+    assert (reported.grant.granted_duration.seconds, reported.grant.final) == (120, False)
+    assert (await board.money())[2] == 2 * MINUTE
+
+
+@pytest.mark.parametrize("in_legs", [False, True])
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_a_running_call_is_announced(
+    board: Switchboard, engine: Served, is_known: bool, in_legs: bool
+) -> None:
+    call = authorize(seconds=60)
+    if is_known:
+        await engine.stub.AuthorizeCall(call)
+    board.full.add("contoso")
+    announced = authorize(call_id=call.call_id, sequence=2, seconds=300)
+    announced.running_call.used_duration.seconds = 70
+
+    if in_legs:
+        legs = pb.AuthorizeCallsRequest(legs=[announced], mode=pb.LEG_MODE_ALL_OR_NOTHING)
+        (answer,) = (await engine.stub.AuthorizeCalls(legs)).answers
+    else:
+        answer = await engine.stub.AuthorizeCall(announced)
+
+    assert (answer.grant.granted_duration.seconds, answer.grant.final) == (180, True)
+    assert (await board.money())[2] == 2 * MINUTE
 
 
 async def test_a_free_call_is_taken(board: Switchboard, engine: Served) -> None:

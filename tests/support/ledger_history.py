@@ -137,6 +137,7 @@ class History:
             concurrency_limit=self.random.choice((None, 1, 3)),
             purses=purses,
             context=self._context(purses),
+            last=self.random.random() < 0.1,
         )
         return f"extend {request}", lambda ledger: ledger.extend(request)
 
@@ -245,6 +246,7 @@ class History:
         refusal = self.random.choice(_REASONS) if self.random.random() < 0.1 else None
         limit = self.random.choice((None, None, 1, 3))
         purses = () if refusal else self._purses(tenant)
+        used = self._seconds() if self.random.random() < 0.1 else 0
         return ReserveRequest(
             question=self._question(tenant, call),
             purses=purses,
@@ -255,7 +257,8 @@ class History:
             explanation=b"why" if self.random.random() < 0.1 else b"",
             dry_run=dry_runs and self.random.random() < 0.1,
             floor_seconds=self.random.choice((5, 60)),
-            used_seconds=self._seconds() if self.random.random() < 0.1 else 0,
+            used_seconds=used,
+            last=used > 0 and self.random.random() < 0.3,
         )
 
     def _context(self, purses: Sequence[Purse]) -> tuple[str, ...]:

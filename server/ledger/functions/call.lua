@@ -21,6 +21,12 @@ local function read_record(key)
   }
 end
 
+-- Say how much to grant where nothing more can follow for now: a short slice, and after a grant that
+-- was final already nothing.
+local function last_wanted(record, wanted, floor)
+  return record and match(record.answer, '^%d+ %d+ %d+ 1 ') and 0 or min(wanted, floor)
+end
+
 -- Write segments as "purse from to held", joined by commas.
 local function segments_text(segments)
   local parts = {}

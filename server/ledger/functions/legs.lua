@@ -18,8 +18,9 @@ local function read_leg(keys, args, i)
     kind = 'reserved',
   }
   if leg.announced ~= '' then
-    local used, uses, opened = match(leg.announced, '^(%d+)|([^|]*)|?([^|]*)$')
+    local used, uses, opened, last = match(leg.announced, '^(%d+)|([^|]*)|?([^|]*)|?(1?)$')
     leg.used, leg.uses, leg.opened = whole(used, 'used'), uses, opened
+    leg.last = last == '1'
   end
   if leg.running ~= '' then leg.limit, leg.counted = match(leg.running, '^(%d+) (.+)$') end
   if record and record.gateway ~= leg.gateway then
@@ -224,6 +225,9 @@ local function plan_reserve(keys, args, forced, values)
     legs[i], replies[i] = leg, reply or nil
     if not reply then
       leg.call = call_of(leg)
+      if leg.last then
+        leg.call.last, leg.wanted = true, last_wanted(leg.record, leg.wanted, leg.floor)
+      end
       asked[#asked + 1] = leg.call
       if leg.live then asked[#asked + 1] = leg.live end
       if not leg.call.is_new then
@@ -272,8 +276,9 @@ end
 --   ARGV   now_ms, tenant, facts_digest, mode (d: dry run, a: all or nothing, or empty; in capitals
 --          or S where it was asked after expiring), then per leg: gateway, "sequence fingerprint",
 --          decision_id, reason of the rules or '', wanted_seconds, floor_seconds,
---          "limit field" of running calls or '', facts, explanation, "used_seconds|uses|opened"
---          or '' (opened: the decision that began it, nothing, or ? where nobody asked for it);
+--          "limit field" of running calls or '', facts, explanation,
+--          "used_seconds|uses|opened|last" or '' (opened: the decision that began it, nothing, or ?
+--          where nobody asked for it; last: 1 if nothing more can follow);
 --          last, if asked for: the gateways that ASIDE named, each ended by a group separator
 --   reply  an answer, or a list of one per leg | REUSED | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
 --          | NO_CALL where a leg says ? and nothing is known that goes on | ASIDE, per leg the

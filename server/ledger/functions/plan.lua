@@ -34,7 +34,7 @@ local function answer_text(c, acct, part, reason, shortfall)
     if kind == 'C' and acct.available then available = digits(acct.available) end
     if kind == 'P' and pool_left == '-' then pool_left = digits(pool_room(purse, acct)) end
   end
-  local final = reason == 0 and is_final(c, acct) and 1 or 0
+  local final = reason == 0 and (c.last or is_final(c, acct)) and 1 or 0
   local expire_ms = EXPIRE_VALIDITIES * validity_ms
   return format('%d %d %d %d %d %d %s %s', part.now_ms, validity_ms, expire_ms, final,
     max(0, reason), exact(shortfall),

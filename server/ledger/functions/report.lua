@@ -17,6 +17,7 @@ local function open_report(keys, args)
   if state ~= 'live' and state ~= 'expired' and state ~= 'ended' then
     return nil, { 'OVER', state }
   end
+  question.record = record
   question.live, question.state, question.call = state == 'live', state, open_call(record)
   question.call.late = question.call.late or state == 'expired'
   return question
@@ -40,7 +41,7 @@ end
 --   ARGV   now_ms, tenant, facts_digest, gateway, "sequence fingerprint", decision_id,
 --          used_seconds,
 --          s if asked after expiring, reason of the rules or '', wanted_seconds, floor_seconds,
---          limit of running calls or '', facts of today or ''
+--          limit of running calls or '', facts of today or '', 1 if nothing more can follow
 --   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
 local function extend(keys, args)
   if not call then bind() end
@@ -51,6 +52,9 @@ local function extend(keys, args)
   question.refusal, question.wanted, question.floor = args[9], whole(args[10], 'wanted'),
     whole(args[11], 'floor')
   question.limit, question.in_use = args[12] ~= '' and args[12] or nil, question.aside
+  if args[14] == '1' and question.wanted > 0 then
+    c.last, question.wanted = true, last_wanted(question.record, question.wanted, question.floor)
+  end
   -- A mere report leaves the grant as it is.
   if question.wanted > 0 and args[13] ~= '' then
     c.terms = terms_of(c, args[13], c.facts, true)

@@ -26,7 +26,7 @@ from server.ledger.errors import (
 from server.ledger.keys import opening_lot, partition_of
 from server.ledger.model.account import Account, Lot
 from server.ledger.model.call import ModelCall, Purses
-from server.ledger.model.step import Step, StepTime, Wish
+from server.ledger.model.step import Step, StepTime, Wish, last_wanted
 from server.ledger.model.terms import Terms, terms_of
 from server.ledger.requests import (
     CallKey,
@@ -98,8 +98,11 @@ class MemoryLedger:
             step, call = self._open_report(question, question.facts_digest)
             was_live = step.resume(call)
             terms: Terms | None = None
+            want, last = request.want_seconds, request.last and request.want_seconds > 0
+            if last:
+                want = last_wanted(call, want, request.floor_seconds)
             # A mere report leaves the grant as it is.
-            if request.want_seconds:
+            if want:
                 terms = terms_of(
                     call,
                     request.purses,
@@ -107,7 +110,7 @@ class MemoryLedger:
                     contexts=(call.context, call.context),
                     keeps_rate=True,
                 )
-            want = max(request.want_seconds, step.report(call, request.used_seconds, terms))
+            want = max(want, step.report(call, request.used_seconds, terms))
             limit = request.concurrency_limit if call.counted else None
             wish = Wish(
                 want,
@@ -116,6 +119,7 @@ class MemoryLedger:
                 limit,
                 in_use=step.aside,
                 granted_before=True,
+                last=last,
             )
             step.grant(question, call, wish, kind="extended", was_live=was_live)
             return step

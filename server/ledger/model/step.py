@@ -50,6 +50,8 @@ class Wish:
     running: ModelCall | None = None
     # It was granted before: what it used may yet be settled.
     granted_before: bool = False
+    # Nothing more can follow for now.
+    last: bool = False
 
 
 class StepTime(NamedTuple):
@@ -207,7 +209,7 @@ class Step:
                 Purses(self.account, before).give_back()
                 call.opened, call.late = before.opened, before.late
                 running = before if before.purses else None
-        want = request.want_seconds
+        want = _wanted(request, found)
         if aside or not in_use:
             want = max(want, self.report(call, request.used_seconds, terms))
         limit = None if request.concurrency is None else request.concurrency.limit
@@ -220,6 +222,7 @@ class Step:
             forced,
             running,
             granted_before=call is before,
+            last=request.last,
         )
         self.grant(request.question, call, wish, kind="reserved", was_live=live)
         call, _ = self.calls[-1]
@@ -285,7 +288,7 @@ class Step:
             self.note(kind)
         elif call.state == "ended":
             self.note("ended")
-        self._answer(question, call, (reason, shortfall))
+        self._answer(question, call, (reason, shortfall), last=wish.last)
         self.calls.append((call, wish.in_use))
 
     def end(self, question: Question, call: ModelCall, state: str) -> None:
@@ -341,7 +344,12 @@ class Step:
         return Reason.CALL_ID_IN_USE if wish.in_use else None
 
     def _answer(
-        self, question: Question, call: ModelCall, why_not: tuple[Reason | None, int]
+        self,
+        question: Question,
+        call: ModelCall,
+        why_not: tuple[Reason | None, int],
+        *,
+        last: bool = False,
     ) -> None:
         reason, shortfall = why_not
         purses = Purses(self.account, call, self._ends_from_ms)
@@ -354,7 +362,7 @@ class Step:
             decision_id=question.decision_id,
             decide_time_ms=self.now_ms,
             segments=tuple(call.segments),
-            final=live and purses.is_final(),
+            final=live and (last or purses.is_final()),
             reason=reason,
             shortfall_micros=shortfall,
             available_micros=available,
@@ -380,6 +388,18 @@ class Step:
     def _count(self, call: ModelCall, by: int) -> None:
         if call.counted:
             self.account.running[call.counted] = max(0, self.account.running[call.counted] + by)
+
+
+def _wanted(request: ReserveRequest, found: ModelCall | None) -> int:
+    if not request.last:
+        return request.want_seconds
+    return last_wanted(found, request.want_seconds, request.floor_seconds)
+
+
+def last_wanted(found: ModelCall | None, wanted: int, floor: int) -> int:
+    """Say how much to grant where nothing more can follow, after a final grant nothing."""
+    was_final = found is not None and found.answer is not None and found.answer.final
+    return 0 if was_final else min(wanted, floor)
 
 
 def _before(found: ModelCall | None, *, in_use: bool) -> ModelCall | None:
