@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -33,27 +33,12 @@ def plan_pool_id(plan: Plan, usage_country: str, account_id: str) -> str:
     return f"{_SHARING_COUNTRY.get(usage_country, usage_country)}:{plan.capability}"
 
 
-def pool_sizes(
-    accounts: Iterable[User | ResourceAccount],
-    *,
-    basis: PoolBasis,
-    purchased_conferencing: int,
-) -> dict[tuple[str, str], int]:
-    """Sum the monthly seconds of every pool of a tenant by (pool id, counter).
-
-    The meeting pool counts Audio Conferencing subscriptions, the purchased ones or the assigned
-    ones by `basis`; the pool of US/Canada dial-out licences always counts the assigned. Licences
-    count whole from the moment they are there (no proration), those of frozen accounts too.
-    """
-    holdings = Holdings()
-    for account in accounts:
-        holdings.add(account)
-    return holdings.sizes(basis=basis, purchased_conferencing=purchased_conferencing)
-
-
 @dataclass(slots=True)
 class Holdings:
-    """What the accounts of a tenant hold together, kept up to date as accounts come and go."""
+    """What the accounts of a tenant hold together, kept up to date as accounts come and go.
+
+    Licences count whole from the moment they are there (no proration), also of frozen accounts.
+    """
 
     plan_seconds: dict[tuple[str, str], int] = field(default_factory=dict)
     subscriptions: int = 0
@@ -72,7 +57,11 @@ class Holdings:
         self._count(account, -1)
 
     def sizes(self, *, basis: PoolBasis, purchased_conferencing: int) -> dict[tuple[str, str], int]:
-        """Sum up as `pool_sizes` does."""
+        """Sum the monthly seconds of every pool by (pool id, counter).
+
+        The meeting pool counts Audio Conferencing subscriptions, the purchased ones or the assigned
+        ones by `basis`; that of US/Canada dial-out licences always counts the assigned.
+        """
         purchased = basis is PoolBasis.PURCHASED
         subscriptions = purchased_conferencing if purchased else self.subscriptions
         per_licence_seconds = CONFERENCE_MINUTES_PER_LICENCE * SECONDS_PER_MINUTE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Final
 
 from policy.destination import (
@@ -200,22 +199,6 @@ def finest_rate_prefix(
     """Say how long the longest prefix is that has a rate and is no destination's; 0 for none."""
     finer = (prefix for table in rates.values() for prefix in table if prefix not in destinations)
     return max(map(len, finer), default=0)
-
-
-def check_rows(rows: tuple[DatedRate, ...], currency: str) -> None:
-    """Check the rows of one prefix or pair: sound rates of this currency, the newest last.
-
-    Raises InvalidRate; two rows may not come into force at the same instant.
-    """
-    if not rows:
-        raise InvalidRate("no row")
-    for row in rows:
-        check_rate(row.rate)
-        if row.rate.currency != currency:
-            raise InvalidRate(f"currency: {row.rate.currency} among the rates in {currency}")
-    for older, newer in pairwise(rows):
-        if older.valid_from_ms >= newer.valid_from_ms:
-            raise InvalidRate(f"valid_from: {newer.rate.rate_id} does not follow the row before it")
 
 
 def check_rate(rate: Rate) -> None:

@@ -19,10 +19,11 @@ from server.facts.errors import FactsBehind
 __all__ = [
     "ANYBODY",
     "Principal",
+    "Role",
+    "RoleMissing",
     "admitted",
     "check_admitted",
     "check_every_tenant",
-    "check_operator",
     "check_tenant",
     "current",
     "find_tenant",
@@ -57,13 +58,6 @@ def check_admitted() -> None:
     refused = current().refused
     if refused is not None:
         raise refused
-
-
-def check_operator() -> None:
-    """Raise `RoleMissing` where who asks is no operator, for a part of what a method does."""
-    check_admitted()
-    if Role.OPERATOR not in current().roles:
-        raise RoleMissing
 
 
 def check_every_tenant() -> None:

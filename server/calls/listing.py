@@ -9,7 +9,7 @@ from callgate.v1 import authorization_pb2 as pb
 from server.access import find_tenant_by_id
 from server.calls.authorize import Authorizer
 from server.calls.messages import fields as limits
-from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.fields import no_such_page, page_size
 from server.calls.messages.parts import add_usage, set_payer, set_time
 from server.ledger import CallKey, LedgerUnavailable
 from server.ledger.decision_context import unpack
@@ -42,13 +42,11 @@ class Listing:
             async with authorizer.deadline.timeout(remaining_seconds):
                 return await self.reader.page(wanted.tenant_id, wanted.page, wanted.limit)
         except PageUnknown as error:
-            raise InvalidRequest("page_token", "the next_page_token of the page before") from error
+            raise no_such_page() from error
         except TimeoutError as error:
             raise LedgerUnavailable("no answer in time") from error
 
 
-MAX_PAGE_SIZE = 1_000
-DEFAULT_PAGE_SIZE = 100
 # What one page may leave to the next ones, by their references in the store.
 _MAX_PAGE_TOKEN_LENGTH = 32_768
 
@@ -64,11 +62,10 @@ class ListQuestion(NamedTuple):
 def list_question(request: pb.ListCallsRequest) -> ListQuestion:
     """Translate a question. Raises `InvalidRequest`."""
     tenant_id = limits.tenant_id(request.tenant_id)
-    if not 0 <= request.page_size <= MAX_PAGE_SIZE:
-        raise InvalidRequest("page_size", f"from 1 to {MAX_PAGE_SIZE}, or 0")
+    size = page_size(request.page_size)
     if len(request.page_token) > _MAX_PAGE_TOKEN_LENGTH:
-        raise InvalidRequest("page_token", "the next_page_token of the page before")
-    return ListQuestion(tenant_id, request.page_token, request.page_size or DEFAULT_PAGE_SIZE)
+        raise no_such_page()
+    return ListQuestion(tenant_id, request.page_token, size)
 
 
 def list_response(tenant_id: str, page: CallPage) -> pb.ListCallsResponse:

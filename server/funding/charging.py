@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -217,11 +217,6 @@ def charge_notice(charge: ChargeRow, kind: NoticeKind, rest_until_ms: int) -> No
         "expire_ms": charge.expire_ms,
     }
     return Notice(kind, charge.tenant_id, charge.charge_id, charge.finish_ms, facts)
-
-
-def recredited(charge: ChargeRow) -> ChargeRow:
-    """Give a charge whose money a store may have lost to be credited once more."""
-    return replace(charge, state=ChargeState.CHARGED)
 
 
 def _rearm(row: FundingRow) -> None:

@@ -143,12 +143,6 @@ def spend_field(tenant_id: str, period: str, account_id: str) -> str:
     return f"spend/{period}/{tenant_name(tenant_id)}/{account_id}"
 
 
-def period_of(field: str) -> str:
-    """Say of which period a field of the account is a tally; "" where it is none."""
-    kind, _, rest = field.partition("/")
-    return rest.partition("/")[0] if kind in {"pool", "spend"} else ""
-
-
 def running_field(tenant_id: str, account_id: str) -> str:
     """Name the number of running calls of one account."""
     return f"running/{tenant_name(tenant_id)}/{account_id}"

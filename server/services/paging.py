@@ -8,10 +8,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.fields import InvalidRequest, page_size
 
-MAX_PAGE_SIZE = 1_000
-DEFAULT_PAGE_SIZE = 100
 _CHECK_DIGITS = 16
 _MAX_TOKEN_LENGTH = 512
 
@@ -35,9 +33,7 @@ def read_page(of: tuple[str, ...], size: int, token: str) -> Page:
 
     Raises `InvalidRequest`.
     """
-    if not 0 <= size <= MAX_PAGE_SIZE:
-        raise InvalidRequest("page_size", f"from 1 to {MAX_PAGE_SIZE}, or 0")
-    return Page(of, _read(of, token) if token else "", size or DEFAULT_PAGE_SIZE)
+    return Page(of, _read(of, token) if token else "", page_size(size))
 
 
 def _read(of: tuple[str, ...], token: str) -> str:

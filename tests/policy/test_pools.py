@@ -6,21 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from facts import a_resource_account, a_user
+from facts import a_resource_account, a_user, pool_sizes
 from policy.allowance import month
 from policy.facts import PoolBasis, ResourceAccount, User
-from policy.pools import pool_sizes
 
 
 def sizes(
     *accounts: User | ResourceAccount, basis: str = "assigned", purchased: int = 0
 ) -> dict[str, int]:
     """Size the pools in minutes by "id/counter", those without any left out."""
-    found = pool_sizes(
-        accounts,
-        basis=PoolBasis(basis),
-        purchased_conferencing=purchased,
-    )
+    found = pool_sizes(accounts, PoolBasis(basis), purchased)
     return {f"{pool}/{counter}": size // 60 for (pool, counter), size in found.items() if size}
 
 

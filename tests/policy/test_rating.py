@@ -21,7 +21,6 @@ from policy.rating import (
     affordable_seconds,
     charged_seconds,
     check_rate,
-    check_rows,
     choose_rate,
     dearest_toll_free_rate,
     finest_rate_prefix,
@@ -175,23 +174,6 @@ def test_the_dearest_rate_prices_the_longest_call_within_the_whole_numbers() -> 
 def test_a_rate_out_of_its_limits_is_refused_by_its_field(field: str, figure: Any) -> None:
     with pytest.raises(InvalidRate, match=field):
         check_rate(a_rate(**{field: figure}))
-
-
-def test_rows_follow_each_other_in_one_currency() -> None:
-    older, newer = rows("older", 1) + rows("newer", 2)
-
-    check_rows((older, newer), "USD")
-
-    with pytest.raises(InvalidRate, match="older does not follow"):
-        check_rows((newer, older), "USD")
-    with pytest.raises(InvalidRate, match="does not follow"):
-        check_rows((older, older), "USD")
-    with pytest.raises(InvalidRate, match="USD among the rates in EUR"):
-        check_rows((older,), "EUR")
-    with pytest.raises(InvalidRate, match="no row"):
-        check_rows((), "USD")
-    with pytest.raises(InvalidRate, match="next_increment_seconds"):
-        check_rows(rows("broken", next_increment_seconds=0), "USD")
 
 
 def test_the_newest_rate_in_force_is_chosen() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import number_facts
@@ -31,7 +31,7 @@ from policy.facts import (
     User,
 )
 from policy.licence import Sku, find_plan, unfold
-from policy.pools import pool_sizes
+from policy.pools import Holdings
 
 # 2026-11-15T12:00:00Z.
 NOW_MS = 1_794_744_000_000
@@ -202,9 +202,19 @@ def a_tenant(*accounts: User | ResourceAccount | ServiceNumber, **changes: Any) 
         "service_numbers": {
             number.number: number for number in accounts if isinstance(number, ServiceNumber)
         },
-        "pool_sizes": pool_sizes(holders, basis=basis, purchased_conferencing=purchased),
+        "pool_sizes": pool_sizes(holders, basis, purchased),
     }
     return Tenant(**(fields | changes))
+
+
+def pool_sizes(
+    accounts: Iterable[User | ResourceAccount], basis: PoolBasis, purchased: int
+) -> dict[tuple[str, str], int]:
+    """Sum what accounts hold together, by (pool id, counter)."""
+    holdings = Holdings()
+    for account in accounts:
+        holdings.add(account)
+    return holdings.sizes(basis=basis, purchased_conferencing=purchased)
 
 
 def some_facts(*accounts: User | ResourceAccount | ServiceNumber, **changes: Any) -> Facts:

@@ -120,3 +120,18 @@ def requested_seconds(value: Duration) -> int:
             "requested_duration", f"whole seconds from 1 to {MAX_REQUESTED_SECONDS}, or absent"
         )
     return value.seconds
+
+
+MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 1_000, 100
+
+
+def page_size(asked: int) -> int:
+    """Read how many are wanted at most; 0 is the usual number."""
+    if not 0 <= asked <= MAX_PAGE_SIZE:
+        raise InvalidRequest("page_size", f"from 1 to {MAX_PAGE_SIZE}, or 0")
+    return asked or DEFAULT_PAGE_SIZE
+
+
+def no_such_page() -> InvalidRequest:
+    """Make the error of a token that no page came with."""
+    return InvalidRequest("page_token", "the next_page_token of the page before")

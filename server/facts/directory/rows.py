@@ -114,12 +114,6 @@ def tenants_after(connection: Connection, tenant_id: str, limit: int) -> list[Te
     return _tenants(connection, query.order_by(_TENANTS.tenant_id).limit(limit))
 
 
-def count_tenants(connection: Connection) -> int:
-    """Count the tenants."""
-    query = select(func.count()).select_from(DIRECTORY_TENANTS).where(~_TENANTS.deleted)
-    return int(connection.execute(query).scalar_one())
-
-
 def find_item(connection: Connection, shelf: Shelf, item_id: str) -> ItemRow | None:
     """Find an item that is there."""
     query = select(DIRECTORY_ITEMS).where(*_on(shelf), _ITEMS.item_id == item_id)

@@ -16,12 +16,10 @@ from server.access.identity_file import IDENTITY_ID
 from server.access.identity_store import FINGERPRINT_CHARACTERS, KeptIdentity
 from server.access.roles import Role
 from server.calls.messages import fields as limits
-from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.fields import InvalidRequest, no_such_page
 from server.calls.messages.parts import set_time
 from server.storage.sql.audit import AuditEntry
 
-MAX_PAGE_SIZE = 1_000
-DEFAULT_PAGE_SIZE = 100
 MAX_TENANTS = 1_000
 MAX_OVERLAP_SECONDS = 30 * 86_400
 DEFAULT_OVERLAP_SECONDS = 86_400
@@ -91,17 +89,10 @@ def version_of(etag: str, kept: KeptIdentity) -> int:
     return kept.version if etag == _etag(kept) else -1
 
 
-def page_size(value: int) -> int:
-    """Check how many are wanted."""
-    if not 0 <= value <= MAX_PAGE_SIZE:
-        raise InvalidRequest("page_size", f"from 1 to {MAX_PAGE_SIZE}, or 0")
-    return value or DEFAULT_PAGE_SIZE
-
-
 def identity_page(token: str) -> str:
     """Read behind which identity a page begins."""
     if token and not IDENTITY_ID.fullmatch(token):
-        raise InvalidRequest("page_token", "the next_page_token of the page before")
+        raise no_such_page()
     return token
 
 
@@ -110,7 +101,7 @@ def audit_page(token: str) -> int | None:
     if not token:
         return None
     if not _AUDIT_ID.fullmatch(token):
-        raise InvalidRequest("page_token", "the next_page_token of the page before")
+        raise no_such_page()
     return int(token)
 
 

@@ -104,7 +104,7 @@ class Identities:
         self, request: pb.ListIdentitiesRequest, _context: Context
     ) -> pb.ListIdentitiesResponse:
         """List identities, by name."""
-        size, after = wire.page_size(request.page_size), wire.identity_page(request.page_token)
+        size, after = limits.page_size(request.page_size), wire.identity_page(request.page_token)
         kept = {one.identity_id: one for one in await self._store.read()}
         filed = {name: one for name, one in self.keeper.current.by_id.items() if name not in kept}
         tenants = {name: one.tenants for name, one in kept.items()} | {
@@ -121,7 +121,7 @@ class Identities:
         self, request: pb.ListAuditEntriesRequest, _context: Context
     ) -> pb.ListAuditEntriesResponse:
         """List changes, the newest first."""
-        size, before_id = wire.page_size(request.page_size), wire.audit_page(request.page_token)
+        size, before_id = limits.page_size(request.page_size), wire.audit_page(request.page_token)
         tenant_id = limits.tenant_id(request.tenant_id) if request.tenant_id else None
         if tenant_id is None:
             check_every_tenant()

@@ -10,7 +10,6 @@ from callgate.v1.money_pb2 import Money
 from policy.rating import MAX_WHOLE_NUMBER
 from server.calls.messages.fields import InvalidRequest
 
-MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 1_000, 100
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOT_ID = re.compile(r"[!-~]{1,192}")
 _NOTE = re.compile(r"[^\x00-\x1f\x7f-\x9f]{0,256}")
@@ -62,10 +61,3 @@ def past_ms(value: Timestamp, field: str) -> int:
     if not 0 <= time_ms <= MAX_WHOLE_NUMBER:
         raise InvalidRequest(field, "a time since 1970")
     return time_ms
-
-
-def page_size(value: int) -> int:
-    """Check how many are wanted at most."""
-    if not 0 <= value <= MAX_PAGE_SIZE:
-        raise InvalidRequest("page_size", f"from 1 to {MAX_PAGE_SIZE}, or 0")
-    return value or DEFAULT_PAGE_SIZE

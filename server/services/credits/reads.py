@@ -10,9 +10,10 @@ from sqlalchemy import Connection, select
 from callgate.v1 import credits_pb2 as pb
 from policy.rating import MAX_WHOLE_NUMBER
 from server.archive import LotRow, tables
+from server.calls.messages.fields import page_size
 from server.calls.messages.parts import set_money
 from server.funding.statement import StatementQuestion, balance_at, read_statement
-from server.services.credits.fields import page_size, past_ms
+from server.services.credits.fields import past_ms
 from server.services.credits.messages import (
     balance_response,
     page_token,

@@ -12,7 +12,7 @@ from policy.facts import FundingModel, Tenant
 from policy.money import written
 from server.access import current
 from server.calls.messages import fields as limits
-from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.fields import InvalidRequest, page_size
 from server.funding.charge_rows import (
     ChargeRow,
     ChargeState,
@@ -23,7 +23,7 @@ from server.funding.charge_rows import (
 from server.funding.errors import ChargeUnknown, FundingRefused, Why
 from server.funding.funding_rows import FundingRow, hold_funding, read_funding, save_funding
 from server.funding.requests import require_currency
-from server.services.credits.fields import amount_micros, note, page_size
+from server.services.credits.fields import amount_micros, note
 from server.services.credits.messages import etag_of, set_charge, set_funding
 from server.services.credits.shared import (
     CreditParts,

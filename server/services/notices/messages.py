@@ -7,13 +7,11 @@ import re
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1 import notices_pb2 as pb
-from server.calls.messages.fields import InvalidRequest
+from server.calls.messages.fields import InvalidRequest, no_such_page
 from server.notices.deliveries import Channel, DeliveryState
 from server.notices.history import ListedDelivery, ListedNotice
 from server.notices.outbox import NoticeKind
 
-MAX_PAGE_SIZE = 1_000
-DEFAULT_PAGE_SIZE = 100
 _TOKEN = re.compile(r"([0-9]{1,16})\.([0-9a-f]{1,64})")
 _NOTICE_ID = re.compile(r"[0-9a-f]{1,64}")
 _LANGUAGES = ("", "en", "it")
@@ -45,20 +43,13 @@ _STATES = {
 }
 
 
-def page_size(asked: int) -> int:
-    """Read how many are wanted. Raises `InvalidRequest`."""
-    if not 0 <= asked <= MAX_PAGE_SIZE:
-        raise InvalidRequest("page_size", f"from 1 to {MAX_PAGE_SIZE}, or 0")
-    return asked or DEFAULT_PAGE_SIZE
-
-
 def page_begin(token: str) -> tuple[int, str] | None:
     """Read after which notice a page begins. Raises `InvalidRequest`."""
     if not token:
         return None
     found = _TOKEN.fullmatch(token)
     if found is None:
-        raise InvalidRequest("page_token", "the next_page_token of the page before")
+        raise no_such_page()
     return int(found[1]), found[2]
 
 

@@ -37,7 +37,7 @@ class Notices:
     ) -> pb.ListNoticesResponse:
         """List a tenant's notices, the newest first."""
         tenant_id = self._tenant(request.tenant_id)
-        size, before = wire.page_size(request.page_size), wire.page_begin(request.page_token)
+        size, before = limits.page_size(request.page_size), wire.page_begin(request.page_token)
         found = await self.archive.database.read(
             lambda c: list_notices(c, tenant_id, before=before, limit=size + 1)
         )
