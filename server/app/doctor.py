@@ -58,7 +58,9 @@ def _status_of(work: Coroutine[Any, Any, int]) -> int:
     except (ArchiveUnavailable, ArchiveUnusable, LedgerUnavailable, LedgerDamaged) as error:
         click.echo(f"Cannot look: {error}", err=True)
     except PositionMoved:
-        click.echo("Somebody else repaired meanwhile; ask again.", err=True)
+        click.echo(
+            "The keeper archives faster than this can be repaired beside it; ask again.", err=True
+        )
     return EXIT_CANNOT_LOOK
 
 

@@ -73,6 +73,7 @@ def test_tenants_of_a_cluster_are_answered_while_a_slot_moves_to_another_node(
         running_cluster(find_binary()) as cluster,
         running_engine(tmp_path, redis_url=cluster.url) as engine,
     ):
+        wait_until(engine.has_ledger)
         question = a_question(CREDITS_CALL)
         first = engine.ask(question)
         journals = [key.decode() for node in cluster.nodes for key in node.run("KEYS", "*:journal")]

@@ -6,6 +6,7 @@ import pytest
 
 from keepers import PARTITION, House, drained
 from ledgers import by_the_second, credits_, pool
+from server.archive import Position
 from server.archive.keeper.doctor import Difference, Doctor, Repair
 from server.ledger.partition_audit import Auditor, PartitionAudit
 
@@ -158,3 +159,26 @@ async def test_looking_changes_nothing(house: House) -> None:
 
     assert await house.store.command("HGETALL", ACCOUNTS) == before
     assert await house.archive.positions() == positions
+
+
+async def test_what_is_archived_while_the_doctor_repairs_only_moves_where_it_begins(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await busy(house)
+    doctor = doctor_of(house)
+    before = await doctor._position(PARTITION)
+    await drained(house)
+    await house.store.command("HSET", ACCOUNTS, "totals/contoso", "6000000 7 0 0 0 0")
+    found = await doctor.examine()
+    positions = [await doctor._position(PARTITION), before]
+
+    async def position(_: int) -> Position | None:
+        return positions.pop() if len(positions) > 1 else positions[0]
+
+    monkeypatch.setattr(doctor, "_position", position)
+    repaired = await doctor.repair(found)
+    monkeypatch.undo()
+
+    assert found
+    assert repaired == [PARTITION]
+    assert await doctor.examine() == []

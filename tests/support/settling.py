@@ -18,14 +18,16 @@ from keepers import context_of
 from ledgers import ManualClock, a_question, credits_
 from server.ledger import Question, ReserveRequest
 from server.ledger.redis_ledger import RedisLedger
-from server.storage.redis import Store
+from server.storage.redis import Store, Timeouts
 
 SECONDS = 60
+# All of it at once may take a store of a busy machine longer than an engine waits.
+PATIENT = Timeouts(reply_seconds=60.0)
 
 
 async def settle_many(url: str, first: int, count: int, time_ms: int) -> None:
     """Grant calls one by one, then settle all of them at once."""
-    store = Store(url)
+    store = Store(url, PATIENT)
     ledger = RedisLedger(store, ManualClock(time_ms))
     calls = [f"rush-{number}" for number in range(first, first + count)]
     purse = credits_()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from server.archive import AccountImage, EntryUnfit, PaidCall, Position
+from server.archive import AccountImage, EntryUnfit, PaidCall, Position, PositionMoved
 from server.archive.keeper.drain import ArchiveBehind, PartitionLost, following
 from server.archive.keeper.entries import EntryUnknown, read_entry
 from server.archive.keeper.keeper import KeeperParts
@@ -73,15 +74,23 @@ class Doctor:
         return found
 
     async def repair(self, found: list[Difference]) -> list[int]:
-        """Fill those partitions anew for which that is the repair; say which."""
+        """Fill those partitions anew for which that is the repair; say which.
+
+        Raises `PositionMoved` where the keeper archives faster than that.
+        """
         sick = sorted({each.partition for each in found if each.repair is Repair.REBUILD})
         for partition in sick:
-            position = await self._position(partition)
-            try:
-                await self._rebuild.rebuild(partition, position)
-            except RebuildOvertaken:
-                continue
+            with suppress(RebuildOvertaken):
+                await self._fill_anew(partition)
         return sick
+
+    async def _fill_anew(self, partition: int) -> None:
+        for _ in range(_MOST_LOOKS - 1):
+            # What is archived meanwhile only moves where to begin.
+            with suppress(PositionMoved):
+                await self._rebuild.rebuild(partition, await self._position(partition))
+                return
+        await self._rebuild.rebuild(partition, await self._position(partition))
 
     async def _examine(self, partition: int, position: Position | None) -> list[Difference]:
         found: list[Difference] = []
