@@ -17,8 +17,9 @@ from pathlib import Path
 from couriers import BILLING, PostRoom, post_room, sqlite_file
 from engines import ROOT, wait_until
 from mail_sinks import MailSink, sink_in_a_thread
+from server.notices.deliveries import Channel
 from server.notices.preferences import NoticeSettings
-from server.notices.sender import LONGEST_PAUSE_MS, Channel
+from server.notices.sender import LONGEST_PAUSE_MS
 
 NOTICES = 40
 KILLS = 3

@@ -17,7 +17,7 @@ from server.storage.redis import EmbeddedServer, EmbeddedServerError, Store, Sto
 PARENT = """
 import asyncio, sys, time
 from pathlib import Path
-from server.store import EmbeddedServer, Store
+from server.storage.redis import EmbeddedServer, Store
 
 async def main():
     server = EmbeddedServer(Path(sys.argv[1]), Path(sys.argv[2]))
