@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from policy.rating import MAX_WHOLE_NUMBER
 from server.funding.errors import FundingRefused, Why
 from server.funding.request_rows import FundingRequest
 from server.ledger import (
+    BalanceTooLarge,
     DirectDebit,
     FundsMissing,
     Ledger,
@@ -107,6 +109,8 @@ class Applying:
         except LotDue as error:
             text = "What was to come in would have expired before it came. Nothing was moved."
             raise FundingRefused(Why.LOT_DUE, text) from error
+        except BalanceTooLarge as error:
+            raise _too_large() from error
 
     async def _leave_to_its_charge(self, request: FundingRequest) -> None:
         """Move nothing: the charge that was written down with it goes its own way."""
@@ -147,6 +151,8 @@ class Applying:
             except RefundTooLarge as error:
                 text = "More than was ever debited cannot be given back."
                 raise FundingRefused(Why.REFUND_TOO_LARGE, text) from error
+            except BalanceTooLarge as error:
+                raise _too_large() from error
 
     async def _transfer(self, request: FundingRequest) -> None:
         body = request.body
@@ -175,6 +181,11 @@ class Applying:
             await self.ledger.set_credit_limit(
                 request.tenant_id, request.body["micros"], asked_ms=request.accept_ms
             )
+
+
+def _too_large() -> FundingRefused:
+    text = "The account cannot hold so much: spend or debit of it first, or move less at once."
+    return FundingRefused(Why.MAX_BALANCE, text, {"max_balance_micros": str(MAX_WHOLE_NUMBER)})
 
 
 @contextmanager

@@ -131,7 +131,9 @@ def charges_to_go_on_with(connection: Connection, now_ms: int, *, limit: int) ->
     return list(connection.scalars(query))
 
 
-def credited_not_archived(connection: Connection, before_ms: int, *, limit: int) -> list[ChargeRow]:
+def credited_not_archived(
+    connection: Connection, before_ms: int, *, now_ms: int, limit: int
+) -> list[ChargeRow]:
     """List attempts that were credited before a time and are not known to be archived."""
     query = (
         select(CHARGES)
@@ -139,7 +141,9 @@ def credited_not_archived(connection: Connection, before_ms: int, *, limit: int)
             ~_CHARGES.archived,
             _CHARGES.state == ChargeState.CREDITED.value,
             _CHARGES.finish_ms <= before_ms,
+            _CHARGES.next_try_ms <= now_ms,
         )
+        .order_by(_CHARGES.finish_ms)
         .limit(limit)
     )
     return list(map(_read, connection.execute(query).mappings()))

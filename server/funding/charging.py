@@ -137,6 +137,9 @@ class Charging:
         if charge is None or charge.next_try_ms > now_ms:
             return None
         if charge.state is ChargeState.CHARGED:
+            # What cannot be put in stands in nobody's way.
+            charge.next_try_ms = now_ms + _CLAIM_MS
+            save_charge(connection, charge)
             return charge
         if charge.state not in {ChargeState.INTENT, ChargeState.CHARGING}:
             return None
@@ -195,7 +198,11 @@ class Charging:
         assert charge is not None
         if charge.state is ChargeState.CREDITED:
             return charge
-        charge.state, charge.finish_ms = ChargeState.CREDITED, self.now_ms()
+        charge.state, charge.finish_ms, charge.next_try_ms = (
+            ChargeState.CREDITED,
+            self.now_ms(),
+            0,
+        )
         save_charge(connection, charge)
         row = hold_funding(connection, charge.tenant_id)
         if charge.purpose == RECHARGE:

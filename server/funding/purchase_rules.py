@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from policy.lot_life import LotLife
 from policy.money import MICROS_PER_UNIT, written
+from policy.rating import MAX_WHOLE_NUMBER
 from server.funding.errors import FundingRefused, Why
 from server.funding.funding_rows import FundingRow
 from server.funding.providers.minor_units import ISO_4217, Counting
@@ -82,11 +83,10 @@ class PurchaseRules:
         step = self.counting.step_micros(currency)
         return -(-wanted // step) * step  # Rounds up.
 
-    def most_balance(self, funding: FundingRow) -> int | None:
-        """Say what a balance may be after a purchase, in micros; None is no limit."""
-        if funding.max_balance_micros is not None:
-            return funding.max_balance_micros
-        return self.max_balance_micros
+    def most_balance(self, funding: FundingRow) -> int:
+        """Say what a balance may be after a purchase, in micros; at most what a ledger holds."""
+        limits = (funding.max_balance_micros, self.max_balance_micros)
+        return next((limit for limit in limits if limit is not None), MAX_WHOLE_NUMBER)
 
 
 def require_purchase(
@@ -101,6 +101,19 @@ def require_purchase(
 
     `balance_micros` counts what is pending as well.
     """
+    require_admitted(funding)
+    least = rules.least(currency)
+    if micros < least:
+        raise FundingRefused(
+            Why.BELOW_MINIMUM,
+            f"At least {written(least, currency)} {currency} are bought at once.",
+            {"minimum_micros": str(least)},
+        )
+    require_below_most(funding, micros, balance_micros, currency=currency, rules=rules)
+
+
+def require_admitted(funding: FundingRow) -> None:
+    """Refuse money for a tenant that takes none in. Raises `FundingRefused`."""
     if funding.closed:
         raise FundingRefused(Why.ACCOUNT_CLOSED, "The account is closed; nothing comes in.")
     if funding.region_differs:
@@ -110,14 +123,19 @@ def require_purchase(
             f"{funding.billing_country}. Mend the address, or let an operator record an override.",
             {"country": funding.country, "billing_country": funding.billing_country},
         )
-    least, most = rules.least(currency), rules.most_balance(funding)
-    if micros < least:
-        raise FundingRefused(
-            Why.BELOW_MINIMUM,
-            f"At least {written(least, currency)} {currency} are bought at once.",
-            {"minimum_micros": str(least)},
-        )
-    if most is not None and balance_micros + micros > most:
+
+
+def require_below_most(
+    funding: FundingRow,
+    micros: int,
+    balance_micros: int,
+    *,
+    currency: str,
+    rules: PurchaseRules,
+) -> None:
+    """Refuse what would make a balance larger than it may be. Raises `FundingRefused`."""
+    most = rules.most_balance(funding)
+    if balance_micros + micros > most:
         raise FundingRefused(
             Why.MAX_BALANCE,
             f"The balance would be {written(balance_micros + micros, currency)} {currency}; at "

@@ -108,6 +108,7 @@ def finish_request(
             state=end.state.value,
             outcome=json.dumps(end.outcome, sort_keys=True),
             finish_ms=end.time_ms,
+            claim_until_ms=0,
             # What was refused moved nothing that could be lost.
             archived=end.state is RequestState.REFUSED,
         )
@@ -132,7 +133,9 @@ def left_behind(connection: Connection, now_ms: int, *, limit: int) -> list[Fund
     return list(map(_read, connection.execute(query).mappings()))
 
 
-def not_archived(connection: Connection, before_ms: int, *, limit: int) -> list[FundingRequest]:
+def not_archived(
+    connection: Connection, before_ms: int, *, now_ms: int, limit: int
+) -> list[FundingRequest]:
     """List requests that were applied before a time and are not known to be archived."""
     query = (
         select(FUNDING_REQUESTS)
@@ -140,11 +143,21 @@ def not_archived(connection: Connection, before_ms: int, *, limit: int) -> list[
             ~_REQUESTS.archived,
             _REQUESTS.state == RequestState.APPLIED.value,
             _REQUESTS.finish_ms <= before_ms,
+            _REQUESTS.claim_until_ms <= now_ms,
         )
         .order_by(_REQUESTS.finish_ms)
         .limit(limit)
     )
     return list(map(_read, connection.execute(query).mappings()))
+
+
+def put_off(connection: Connection, request: FundingRequest, until_ms: int) -> None:
+    """Look at an applied request again at a time, so that others are looked at meanwhile."""
+    connection.execute(
+        update(FUNDING_REQUESTS)
+        .where(_REQUESTS.tenant_id == request.tenant_id, _REQUESTS.request_id == request.request_id)
+        .values(claim_until_ms=until_ms)
+    )
 
 
 def note_archived(connection: Connection, request: FundingRequest) -> None:

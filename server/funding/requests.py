@@ -114,9 +114,7 @@ class FundingRequests:
             ) -> Mapping[str, Any]:
                 if row.version != version:
                     raise _Moved
-                pending = pending_top_ups(connection, asked.tenant_id)
-                pending += pending_charges(connection, asked.tenant_id)
-                check(row, balance + pending)
+                check(row, balance + pending_micros(connection, asked.tenant_id))
                 return asked.settle(connection, row)
 
             try:
@@ -222,6 +220,11 @@ class FundingRequests:
                 finish_ms=now_ms,
                 archived=True,
             )
+
+
+def pending_micros(connection: Connection, tenant_id: str) -> int:
+    """Sum up what is on its way to a tenant, in micros."""
+    return pending_top_ups(connection, tenant_id) + pending_charges(connection, tenant_id)
 
 
 def require_currency(connection: Connection, tenant_id: str, said: str) -> None:

@@ -26,6 +26,7 @@ from server.funding.request_rows import (
     movements_archived,
     not_archived,
     note_archived,
+    put_off,
 )
 from server.funding.requests import CLAIM_MS, FundingRequests, require_newest
 from server.funding.tables import CHARGES, FUNDING_REQUESTS
@@ -34,6 +35,8 @@ from server.storage.sql.database import Database
 
 # What was applied is archived long before; if not, the store may have lost it.
 SETTLED_MS = 5_000
+# Between two attempts to put in again what a store had lost.
+RETRY_MS = 10_000
 _AT_ONCE = 100
 _CLAIM_BYTES = 8
 
@@ -99,12 +102,14 @@ class Finishing:
         for request in round_.among(left):
             with round_.passing_over(request.request_id, request.tenant_id):
                 await self._finish(request)
-        applied = await self.database.read(lambda c: not_archived(c, before_ms, limit=_AT_ONCE))
+        applied = await self.database.read(
+            lambda c: not_archived(c, before_ms, now_ms=now_ms, limit=_AT_ONCE)
+        )
         for request in round_.among(applied):
             with round_.passing_over(request.request_id, request.tenant_id):
                 await self._confirm(request)
         charges = await self.database.read(
-            lambda c: credited_not_archived(c, before_ms, limit=_AT_ONCE)
+            lambda c: credited_not_archived(c, before_ms, now_ms=now_ms, limit=_AT_ONCE)
         )
         for charge in round_.among(charges):
             with round_.passing_over(charge.charge_id, charge.tenant_id):
@@ -133,6 +138,9 @@ class Finishing:
     async def _confirm(self, request: FundingRequest) -> None:
         if not await self.database.read(lambda c: _is_archived(c, request)):
             _log.warning("%s of %s is applied again.", request.request_id, request.tenant_id)
+            # What cannot be done stands in nobody's way.
+            until_ms = self.now_ms() + RETRY_MS
+            await self.database.write(lambda c: put_off(c, request, until_ms))
             self.figures.put_in_again += 1
             try:
                 async with in_time():
@@ -155,6 +163,8 @@ class Finishing:
             await self.database.write(lambda c: save_charge(c, charge))
             return
         _log.warning("Charge %s of %s is credited again.", charge.charge_id, charge.tenant_id)
+        charge.next_try_ms = self.now_ms() + RETRY_MS
+        await self.database.write(lambda c: save_charge(c, charge))
         self.figures.put_in_again += 1
         async with in_time():
             await self.ledger.top_up(

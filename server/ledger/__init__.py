@@ -12,6 +12,7 @@ from typing import Protocol
 from server.ledger.answers import Answer, Balance, Segment
 from server.ledger.errors import (
     AccountUnknown,
+    BalanceTooLarge,
     CallAnswered,
     CallOver,
     CallUnknown,
@@ -103,7 +104,8 @@ class Ledger(Protocol):
         """Fund an account with a lot, once per lot id; what is owed is paid out of it first.
 
         Raises `RequestReused` where the id stands for another lot, `AccountUnknown`, and where the
-        lot would be over at once `LotDue`, or `PartitionAhead` if only by its partition's time.
+        lot would be over at once `LotDue`, or `PartitionAhead` if only by its partition's time;
+        `BalanceTooLarge` where the account cannot hold so much.
         """
 
     async def void_lot(self, tenant_id: str, lot_id: str) -> None:
@@ -129,7 +131,7 @@ class Ledger(Protocol):
     async def refund(self, refund: Refund) -> None:
         """Give debited money back, once per refund id.
 
-        Raises `RefundTooLarge`, `RequestReused`, `AccountUnknown`.
+        Raises `RefundTooLarge`, `BalanceTooLarge`, `RequestReused`, `AccountUnknown`.
         """
 
     async def freeze(self, tenant_id: str, *, frozen: bool, asked_ms: int | None = None) -> None:
@@ -159,6 +161,7 @@ __all__ = [
     "AccountUnknown",
     "Answer",
     "Balance",
+    "BalanceTooLarge",
     "CallAnswered",
     "CallKey",
     "CallOver",

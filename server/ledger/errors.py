@@ -101,6 +101,10 @@ class PartitionAhead(LedgerError):
         super().__init__(f"its partition's time is {time_ms} ms; python -m server doctor mends it")
 
 
+class BalanceTooLarge(LedgerError):
+    """An account can hold no more than 2^53 - 1 micros, nor be funded with 10^18 over its life."""
+
+
 class FundsMissing(LedgerError):
     """The account has less than was to be taken; nothing was taken."""
 
@@ -136,6 +140,7 @@ _TROUBLE: Mapping[bytes, Callable[[str], LedgerError]] = {
     b"SHORT": lambda shortfall: FundsMissing(int(shortfall)),
     b"STALE": FactsStale,
     b"SUPERSEDED": lambda _: Superseded(),
+    b"TOO_LARGE": lambda _: BalanceTooLarge(),
     b"TOO_MUCH": lambda _: RefundTooLarge(),
 }
 

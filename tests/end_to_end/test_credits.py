@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -84,6 +85,55 @@ def test_a_request_id_with_another_content_is_a_conflict(teller: CreditServiceSt
 
     assert (failed.code, failed.reason) == (grpc.StatusCode.ALREADY_EXISTS, "FUNDING_REUSED")
     assert balance(teller) == before
+
+
+@pytest.mark.parametrize("how", ["top up", "transfer"])
+def test_an_amount_that_no_balance_can_hold_is_an_invalid_argument_and_keeps_its_id(
+    teller: CreditServiceStub, how: str
+) -> None:
+    before = balance(teller), balance(teller, OTHER)
+    most = Money(micros=2**53 - 1, currency_code="USD")
+    request: pb.TopUpRequest | pb.TransferRequest = top_up("t-large", 0, amount=most)
+    ask: Callable[[Any], object] = teller.TopUp
+    if how == "transfer":
+        request = pb.TransferRequest(
+            tenant_id=TENANT, to_tenant_id=OTHER, request_id="x-large", amount=most
+        )
+        ask = teller.Transfer
+
+    failed = failure_of(lambda: ask(request))
+    held = balance(teller), balance(teller, OTHER)
+    request.amount.CopyFrom(usd(25))
+    ask(request)
+
+    assert (failed.code, failed.metadata) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        {"field": "amount.micros"},
+    )
+    assert held == before
+    assert balance(teller, OTHER if how == "transfer" else TENANT) > before[how == "transfer"]
+
+
+def test_a_transfer_keeps_to_the_receivers_limit_and_region(teller: CreditServiceStub) -> None:
+    before = balance(teller), balance(teller, OTHER)
+    limited = pb.UpdateFundingRequest(tenant_id=OTHER, max_balance=usd(1))
+    teller.UpdateFunding(limited)
+    too_much = failure_of(lambda: teller.Transfer(a_transfer("x-limit")))
+    teller.UpdateFunding(
+        pb.UpdateFundingRequest(tenant_id=OTHER, max_balance=usd(0), billing_country="FR")
+    )
+    abroad = failure_of(lambda: teller.Transfer(a_transfer("x-region")))
+    teller.UpdateFunding(pb.UpdateFundingRequest(tenant_id=OTHER, billing_country="US"))
+
+    assert too_much.reason == "MAX_BALANCE"
+    assert abroad.reason == "REGION_MISMATCH"
+    assert (balance(teller), balance(teller, OTHER)) == before
+
+
+def a_transfer(request_id: str) -> pb.TransferRequest:
+    return pb.TransferRequest(
+        tenant_id=TENANT, to_tenant_id=OTHER, request_id=request_id, amount=usd(1)
+    )
 
 
 @pytest.mark.parametrize("units", [0, -5, 19.99])

@@ -84,10 +84,13 @@ async def test_what_a_store_lost_of_money_that_came_in_is_put_in_again(till: Til
     till.house.clock.pass_seconds(FORGOTTEN_SECONDS)
     await till.finishing.work()
     await drained(till.house)
+    till.house.clock.pass_seconds(FORGOTTEN_SECONDS)
     await till.finishing.work()
 
     assert lost == 0
     assert await till.balance() == 25 * UNIT
     now_ms = till.house.clock.now_ms()
-    left = await till.house.archive.database.read(lambda c: not_archived(c, now_ms, limit=10))
+    left = await till.house.archive.database.read(
+        lambda c: not_archived(c, now_ms, now_ms=now_ms, limit=10)
+    )
     assert left == []

@@ -27,7 +27,7 @@ from server.ledger.keys import partition_of
 
 TENANTS = ("contoso", "fabrikam", "postpaid")
 CALLS = tuple(f"call-{number}" for number in range(6))
-LOTS = ("lot-1", "lot-2", "lot-3", "lot-4")
+LOTS = tuple(f"lot-{number}" for number in range(1, 9))
 GATEWAYS = ("sbc-1", "sbc-1", "sbc-1", "sbc-2")
 STEPS = 60
 _REASONS = (Reason.LICENCE_MISSING, Reason.DESTINATION_BLOCKED)
@@ -45,8 +45,13 @@ class History:
     sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     asked: list[tuple[str, Step]] = field(default_factory=list)
     made: int = 0
+    # Whether amounts are near what the ledger can hold.
+    is_large: bool = False
     # How far the clock has jumped ahead.
     ahead_seconds: int = 0
+
+    def __post_init__(self) -> None:
+        self.is_large = self.random.random() < 0.2
 
     def opening(self) -> list[tuple[str, Step]]:
         """Open every account: two prepaid ones and one that is invoiced."""
@@ -170,7 +175,7 @@ class History:
         lot = TopUp(
             self.random.choice(TENANTS),
             self.random.choice(LOTS),
-            self.random.choice((20, 100, 700)),
+            self.random.choice((20, 100, 700, *self._large())),
             self.clock.now_ms() + self.random.choice((0, 300, 4_000)) * 1_000,
         )
         return f"{lot}", lambda ledger: ledger.top_up(lot)
@@ -194,7 +199,7 @@ class History:
         debit = DirectDebit(
             self.random.choice(TENANTS),
             f"debit-{self.random.randint(1, 9)}",
-            self.random.choice((1, 30, 200)),
+            self.random.choice((1, 30, 200, *self._large())),
             self.random.choice((0, 0, 25, None)),
         )
         return f"{debit}", lambda ledger: ledger.debit(debit)
@@ -205,7 +210,7 @@ class History:
             tenant,
             f"refund-{self.random.randint(1, 9)}",
             self.random.choice((*LOTS, f"opening:{tenant}")),
-            self.random.choice((1, 10, 60)),
+            self.random.choice((1, 10, 60, *self._large())),
         )
         return f"{refund}", lambda ledger: ledger.refund(refund)
 
@@ -224,6 +229,10 @@ class History:
             f"limit {tenant} {micros} {asked_ms}",
             lambda ledger: ledger.set_credit_limit(tenant, micros, asked_ms=asked_ms),
         )
+
+    def _large(self) -> tuple[int, ...]:
+        """Give amounts near the largest, in one history of some."""
+        return (2**52, 2**53 - 1_000) if self.is_large else ()
 
     def _asked_ms(self) -> int | None:
         """Say when something was asked for that is done only now."""

@@ -22,7 +22,8 @@ local function parse_meta(text, now_ms)
   }
 end
 
--- Read an account's flags and held sums; nil where it was never opened.
+-- Read an account's flags and held sums; nil where it was never opened. What is summed up over its
+-- life counts here from 0 on: what is to be added to the text that was read.
 local function parse_account(tenant, flags, money)
   if not flags and not money then return nil end
   local digest, frozen, lots_due_ms, limit = match(flags or '', '^(%S+) ([01]) (%d+) ?(%d*)$')
@@ -33,7 +34,7 @@ local function parse_account(tenant, flags, money)
     lots_due_ms = whole(lots_due_ms, 'flags'), limit = limit ~= '' and whole(limit, 'flags') or 0,
     available = available ~= '-' and signed(available, 'money') or nil,
     reserved = whole(reserved, 'money'),
-    post_paid = whole(post_paid, 'money'), flags_was = flags, money_was = money,
+    post_paid = 0, post_paid_was = post_paid, flags_was = flags, money_was = money,
     tally = {}, running = {}, running_was = {},
   }
 end
@@ -57,10 +58,9 @@ local function deepen(acct, totals, lots)
   local funded, debited, refunded, expired, voided, owed =
     match(totals or '', '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
   if not funded then damaged('totals') end
-  acct.funded, acct.debited, acct.refunded = whole(funded, 'totals'), whole(debited, 'totals'),
-    whole(refunded, 'totals')
-  acct.expired, acct.voided, acct.owed = whole(expired, 'totals'), whole(voided, 'totals'),
-    whole(owed, 'totals')
+  acct.funded_was, acct.debited_was, acct.refunded_was = funded, debited, refunded
+  acct.expired_was, acct.voided_was, acct.owed = expired, voided, whole(owed, 'totals')
+  acct.funded, acct.debited, acct.refunded, acct.expired, acct.voided = 0, 0, 0, 0, 0
   acct.lots, acct.totals_was, acct.lots_was = parse_lots(lots or ''), totals, lots or ''
 end
 
@@ -133,15 +133,18 @@ local function account_changes(acct)
   local tenant, changes = acct.tenant, {}
   if acct.lots then
     put(changes, 'lots/' .. tenant, lots_text(acct), acct.lots_was)
-    put(changes, 'totals/' .. tenant, format('%d %d %d %d %d %d', exact(acct.funded),
-      exact(acct.debited), exact(acct.refunded), exact(acct.expired), exact(acct.voided),
-      exact(acct.owed)), acct.totals_was)
+    put(changes, 'totals/' .. tenant, concat({ add_sum(acct.funded_was, acct.funded, 'totals'),
+      add_sum(acct.debited_was, acct.debited, 'totals'),
+      add_sum(acct.refunded_was, acct.refunded, 'totals'),
+      add_sum(acct.expired_was, acct.expired, 'totals'),
+      add_sum(acct.voided_was, acct.voided, 'totals'), digits(acct.owed) }, ' '), acct.totals_was)
   end
   -- Most have no credit limit, and the quick way round knows none.
   put(changes, 'flags/' .. tenant, format('%s %d %d', acct.digest, acct.frozen and 1 or 0,
     acct.lots_due_ms) .. (acct.limit > 0 and ' ' .. digits(acct.limit) or ''), acct.flags_was)
   put(changes, 'money/' .. tenant, (acct.available and digits(acct.available) or '-')
-    .. format(' %d %d', exact(acct.reserved), exact(acct.post_paid)), acct.money_was)
+    .. ' ' .. digits(acct.reserved) .. ' '
+    .. add_sum(acct.post_paid_was, acct.post_paid, 'money'), acct.money_was)
   for field, tally in pairs(acct.tally) do
     put(changes, field, format('%d %d', exact(tally.done), exact(tally.held)), tally.was)
   end

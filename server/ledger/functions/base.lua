@@ -101,6 +101,38 @@ local function ceil_div(number, divisor)
   return floor_div(number + divisor - 1, divisor)
 end
 
+-- Sums over the life of an account, which outgrow exact doubles: kept as text, of which the last 15
+-- digits and those before them are added apart.
+local SUM_DIGITS, SUM_BASE = 15, 1e15
+local MOST_SUM_DIGITS = 19 -- The archive keeps 64 bits.
+
+-- Split a sum into what stands before its last 15 digits, and those.
+local function split_sum(text, what)
+  if #text > MOST_SUM_DIGITS or not find(text, '^%d+$') then damaged(what) end
+  return tonumber(sub(text, 1, -SUM_DIGITS - 1)) or 0, tonumber(sub(text, -SUM_DIGITS))
+end
+
+-- Add a whole number to a sum.
+local function add_sum(text, number, what)
+  if number == 0 then return text end
+  local high, low = split_sum(text, what)
+  local rest = fmod(exact(number), SUM_BASE)
+  high, low = high + (number - rest) / SUM_BASE, low + rest
+  if low < 0 then high, low = high - 1, low + SUM_BASE end
+  if low >= SUM_BASE then high, low = high + 1, low - SUM_BASE end
+  if high < 0 then damaged(what) end
+  local sum = high > 0 and format('%d%015d', high, low) or format('%d', low)
+  if #sum > MOST_SUM_DIGITS then damaged(what) end
+  return sum
+end
+
+-- Say by how much one sum is larger than another; not to the micro beyond exact doubles.
+local function sum_difference(larger, smaller, what)
+  local high, low = split_sum(larger, what)
+  local other_high, other_low = split_sum(smaller, what)
+  return (high - other_high) * SUM_BASE + low - other_low
+end
+
 -- Rating: policy/rating.py in Lua -------------------------------------------------------------
 
 -- Round talked seconds up to whole increments.

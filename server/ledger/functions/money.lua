@@ -17,7 +17,7 @@ end
 -- top_up: fund an account with a lot, once per lot id.
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, lot id, micros, expire_ms
---   reply  OK | REUSED | NO_ACCOUNT | LOT_DUE | AHEAD, the partition's time
+--   reply  OK | REUSED | NO_ACCOUNT | LOT_DUE | TOO_LARGE | AHEAD, the partition's time
 local function top_up(keys, args)
   if not call then bind() end
   local micros, expire_ms = whole(args[5], 'micros'), whole(args[6], 'expire_ms')
@@ -25,6 +25,7 @@ local function top_up(keys, args)
   if not plan then return reply end
   if expire_ms <= plan.part.asked_ms then return { 'LOT_DUE' } end
   if expire_ms <= plan.part.now_ms then return { 'AHEAD', digits(plan.part.now_ms) } end
+  if not has_space(plan.acct, micros) then return { 'TOO_LARGE' } end
   plan_lot(plan, { id = args[4], expire_ms = expire_ms, bought_ms = plan.part.now_ms,
     left = micros }, args[2])
   commit(keys, plan)
@@ -112,7 +113,7 @@ local function debit(keys, args)
   local short = micros - (acct.available and acct.available + below_zero or 0)
   if short > 0 then
     if #plan.part.entries > 0 then commit(keys, plan) end
-    return { 'SHORT', digits(short) }
+    return { 'SHORT', digits(min(short, MAX_WHOLE)) }
   end
   acct.available, acct.debited = acct.available - micros, acct.debited + micros
   local paid = pay_from_lots(acct, micros)
@@ -143,7 +144,7 @@ end
 -- refund: give debited money back into the lot it came from, once per refund id.
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, refund id, micros, lot id
---   reply  OK | TOO_MUCH | REUSED | NO_ACCOUNT
+--   reply  OK | TOO_MUCH | TOO_LARGE | REUSED | NO_ACCOUNT
 local function refund(keys, args)
   if not call then bind() end
   local micros = whole(args[5], 'micros')
@@ -151,7 +152,10 @@ local function refund(keys, args)
   local plan, _, reply = open_money(keys, args, what)
   if not plan then return reply end
   local acct, part, tenant = plan.acct, plan.part, plan.acct.tenant
-  if micros > acct.debited - acct.refunded then return { 'TOO_MUCH' } end
+  if micros > sum_difference(acct.debited_was, acct.refunded_was, 'totals') then
+    return { 'TOO_MUCH' }
+  end
+  if (acct.available or 0) + acct.reserved > MAX_WHOLE - micros then return { 'TOO_LARGE' } end
   local known = call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[6])
   acct.refunded = acct.refunded + micros
   plan.known = { 'known/' .. tenant .. '/' .. args[4], what }

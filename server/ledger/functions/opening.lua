@@ -4,10 +4,17 @@
 local function blank_account(tenant, digest)
   return {
     tenant = tenant, digest = digest, frozen = false, lots_due_ms = 0, limit = 0, reserved = 0,
-    post_paid = 0, funded = 0, debited = 0,
-    refunded = 0, expired = 0, voided = 0, owed = 0, lots = {}, tally = {}, running = {},
+    post_paid = 0, funded = 0, debited = 0, refunded = 0, expired = 0, voided = 0, owed = 0,
+    post_paid_was = '0', funded_was = '0', debited_was = '0', refunded_was = '0',
+    expired_was = '0', voided_was = '0', lots = {}, tally = {}, running = {},
     running_was = {},
   }
+end
+
+-- Say whether an account can hold so much more, now and over its life.
+local function has_space(acct, micros)
+  return (acct.available or 0) + acct.reserved <= MAX_WHOLE - micros
+    and #add_sum(acct.funded_was, micros, 'totals') < MOST_SUM_DIGITS
 end
 
 -- Plan a lot that nobody knew yet, and its journal entry.
@@ -52,8 +59,9 @@ local function open(keys, args)
       .. args[4]
       .. '\ndigest=' .. args[5] .. '\nprepaid=' .. args[6])
   end
-  -- One that would be over already is not given yet.
-  if args[8] ~= '' and not were[2] and whole(args[10], 'expire_ms') > part.now_ms then
+  -- One that would be over already, or has no space, is not given yet.
+  if args[8] ~= '' and not were[2] and has_space(plan.acct, whole(args[8], 'micros'))
+    and whole(args[10], 'expire_ms') > part.now_ms then
     local lot = { id = lot_id, expire_ms = whole(args[10], 'expire_ms'), bought_ms = part.now_ms,
       left = whole(args[8], 'micros') }
     plan_lot(plan, lot, args[2] .. 'l')

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from policy.rating import MAX_WHOLE_NUMBER
+
+# What an account may be funded with over its life, in micros.
+MOST_FUNDED = 10**18
+
 
 @dataclass(slots=True)
 class Tally:
@@ -52,6 +57,16 @@ class Account:
     asked_ms: dict[str, int] = field(default_factory=dict)
     tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     running: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def balance_micros(self) -> int:
+        """What is not spent yet."""
+        return (self.available_micros or 0) + self.reserved_micros
+
+    def has_space(self, micros: int) -> bool:
+        """Say whether it can hold so much more, now and over its life."""
+        holds = self.balance_micros + micros <= MAX_WHOLE_NUMBER
+        return holds and self.funded_micros + micros < MOST_FUNDED
 
     def oldest_lots(self) -> list[Lot]:
         """List the lots that have something, in the order in which money leaves them."""

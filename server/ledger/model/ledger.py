@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 from policy.decision import Reason
+from policy.rating import MAX_WHOLE_NUMBER
 from server.ledger import codec as wire
 from server.ledger.answers import Answer, Balance
 from server.ledger.errors import (
     AccountUnknown,
+    BalanceTooLarge,
     CallAnswered,
     CallOver,
     CallUnknown,
@@ -75,7 +77,8 @@ class MemoryLedger:
             step.note("described")
         lot_id = opening_lot(tenant_id)
         is_due = account.opening_expire_ms <= step.now_ms
-        if opening is not None and lot_id not in draft.known and not is_due:
+        fits = not is_due and draft.has_space(opening or 0)
+        if opening is not None and lot_id not in draft.known and fits:
             wire.require_whole(opening_balance_micros=opening)
             step.top_up(Lot(lot_id, account.opening_expire_ms, step.now_ms, opening))
         self._commit(step)
@@ -182,6 +185,8 @@ class MemoryLedger:
             raise LotDue
         if lot.expire_ms <= step.now_ms:
             raise PartitionAhead(str(step.now_ms))
+        if not step.account.has_space(lot.micros):
+            raise BalanceTooLarge
         step.top_up(Lot(lot.lot_id, lot.expire_ms, step.now_ms, lot.micros))
         self._commit(step)
 
@@ -220,7 +225,7 @@ class MemoryLedger:
         least = 0 if available is None else available + below_zero
         if debit.micros > least:
             self._commit(step)
-            raise FundsMissing(debit.micros - least)
+            raise FundsMissing(min(debit.micros - least, MAX_WHOLE_NUMBER))
         step.debit(debit.debit_id, debit.micros)
         self._commit(step)
 
@@ -234,6 +239,8 @@ class MemoryLedger:
         account = step.account
         if refund.micros > account.debited_micros - account.refunded_micros:
             raise RefundTooLarge
+        if account.balance_micros + refund.micros > MAX_WHOLE_NUMBER:
+            raise BalanceTooLarge
         step.refund(refund)
         self._commit(step)
 

@@ -47,6 +47,13 @@ def amount_micros(value: Money, currency: str, *, field: str = "amount", least: 
     return value.micros
 
 
+def require_space(micros: int, balance_micros: int) -> None:
+    """Check that a balance can hold so much more."""
+    most = MAX_WHOLE_NUMBER - balance_micros
+    if micros > most:
+        raise InvalidRequest("amount.micros", f"at most {most}: a balance holds up to 2^53 - 1")
+
+
 def expire_ms(value: Timestamp, now_ms: int) -> int:
     """Check when a lot is to expire: later than now, within ten years."""
     time_ms = value.seconds * _MS + value.nanos // _NANOS_PER_MS

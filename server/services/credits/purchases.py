@@ -17,10 +17,14 @@ from server.funding.applying import Kind
 from server.funding.charge_rows import TOP_UP, ChargeRow, ChargeState, add_charge
 from server.funding.errors import FundingRefused, Why
 from server.funding.funding_rows import FundingRow, read_funding
-from server.funding.purchase_rules import require_purchase
+from server.funding.purchase_rules import (
+    require_admitted,
+    require_below_most,
+    require_purchase,
+)
 from server.funding.request_rows import FundingRequest
-from server.funding.requests import Asked
-from server.services.credits.fields import amount_micros, note
+from server.funding.requests import Asked, pending_micros
+from server.services.credits.fields import amount_micros, note, require_space
 from server.services.credits.messages import new_lot, set_charge
 from server.services.credits.shared import (
     MOST_SECONDS,
@@ -58,6 +62,7 @@ class Purchases:
         asked = self._asked(request, tenant, micros)
 
         def check(row: FundingRow, balance_micros: int) -> None:
+            require_space(micros, balance_micros)
             row.country = tenant.country
             require_purchase(
                 row, micros, balance_micros, currency=tenant.currency, rules=self.parts.rules
@@ -93,9 +98,19 @@ class Purchases:
             "note": note(request.note),
         }
 
+        async with in_time(context.time_remaining()), known_account(self.parts, receiver.tenant_id):
+            there_micros = await self.parts.funding_requests.balance_micros(receiver.tenant_id)
+
         def settle(connection: Connection, row: FundingRow) -> Mapping[str, Any]:
             require_open(row)
-            require_open(read_funding(connection, receiver.tenant_id))
+            theirs = read_funding(connection, receiver.tenant_id)
+            theirs.country = receiver.country
+            require_admitted(theirs)
+            after = there_micros + pending_micros(connection, receiver.tenant_id)
+            require_space(micros, after)
+            require_below_most(
+                theirs, micros, after, currency=receiver.currency, rules=self.parts.rules
+            )
             return body
 
         asked = asked_for(tenant, request.request_id, Kind.TRANSFER, content=content, body=body)

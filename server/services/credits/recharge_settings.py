@@ -193,7 +193,7 @@ class FundingSettings:
     def _require_room(self, row: FundingRow, currency: str) -> None:
         """Refuse recharges that the largest balance forbids even where there is no balance."""
         most = self.parts.rules.most_balance(row)
-        if row.recharge_enabled and most is not None and row.amount_micros > most:
+        if row.recharge_enabled and row.amount_micros > most:
             raise InvalidRequest(
                 "auto_recharge.amount.micros",
                 f"at most the largest balance, {written(most, currency)} {currency}",
