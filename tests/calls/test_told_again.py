@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,7 @@ async def lose_the_store(board: Switchboard) -> None:
     await keeper.drain()
 
 
+Lose = Callable[[Switchboard], Awaitable[None]]
 LOSSES = pytest.mark.parametrize("lose", [forget_calls, lose_the_store], ids=["lapsed", "emptied"])
 
 
@@ -91,12 +92,12 @@ def announced(
 
 @LOSSES
 async def test_an_end_told_again_is_answered_as_before_and_charged_once(
-    board: Switchboard, engine: Served, lose: object
+    board: Switchboard, engine: Served, lose: Lose
 ) -> None:
     call = authorize(seconds=300)
     await engine.stub.AuthorizeCall(call)
     first = await engine.raw("SettleCall", settle(call, 2, 120))
-    await lose(board)  # type: ignore[operator]
+    await lose(board)
 
     again = await engine.raw("SettleCall", settle(call, 2, 120))
 
@@ -114,13 +115,13 @@ async def test_an_end_told_again_is_answered_as_before_and_charged_once(
 @LOSSES
 @pytest.mark.parametrize("by_decision", [True, False], ids=["by its decision", "by its id"])
 async def test_an_ended_call_that_is_announced_pays_nothing_more(
-    board: Switchboard, engine: Served, lose: object, by_decision: bool
+    board: Switchboard, engine: Served, lose: Lose, by_decision: bool
 ) -> None:
     call = authorize(seconds=60)
     await engine.stub.AuthorizeCall(call)
     went_on = await engine.stub.ExtendCall(extend(call, 2, 60, more=60))
     await engine.stub.SettleCall(settle(call, 3, 120))
-    await lose(board)  # type: ignore[operator]
+    await lose(board)
 
     decision_id = went_on.decision_id if by_decision else ""
     await engine.stub.AuthorizeCall(announced(call, 4, 120, decision_id))
@@ -210,12 +211,12 @@ async def test_legs_that_are_announced_pay_nothing_more(board: Switchboard, engi
 
 @LOSSES
 async def test_an_unknown_call_that_was_charged_is_charged_once(
-    board: Switchboard, engine: Served, lose: object
+    board: Switchboard, engine: Served, lose: Lose
 ) -> None:
     what = authorize(tenant_id="", gateway_id="", call_id="", sequence=0)
     report = settle(authorize(), 1, 90, unknown_call=what)
     first = await engine.raw("SettleCall", report)
-    await lose(board)  # type: ignore[operator]
+    await lose(board)
 
     assert await engine.raw("SettleCall", report) == first
     assert (await board.money())[2] == 2 * MINUTE
@@ -224,7 +225,7 @@ async def test_an_unknown_call_that_was_charged_is_charged_once(
 
 @LOSSES
 async def test_a_release_told_again_is_answered_as_before(
-    board: Switchboard, engine: Served, lose: object
+    board: Switchboard, engine: Served, lose: Lose
 ) -> None:
     call = authorize(seconds=300)
     await engine.stub.AuthorizeCall(call)
@@ -232,7 +233,7 @@ async def test_a_release_told_again_is_answered_as_before(
         tenant_id="contoso", gateway_id=call.gateway_id, call_id=call.call_id, sequence=2
     )
     first = await engine.raw("ReleaseCall", report)
-    await lose(board)  # type: ignore[operator]
+    await lose(board)
 
     assert await engine.raw("ReleaseCall", report) == first
     ended = await failure(engine.stub.SettleCall(settle(call, 3, 10)))

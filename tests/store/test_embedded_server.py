@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engines import ROOT
 from server.storage.redis import EmbeddedServer, EmbeddedServerError, Store, StoreRefused, embedded
 
 # Starts a server, tells its process, and waits to be killed.
@@ -53,7 +54,7 @@ def start_and_kill_the_parent(folder: Path, binary: Path) -> int:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(folder), str(binary)],
         stdout=subprocess.PIPE,
-        cwd=Path(embedded.__file__).parents[2],
+        cwd=ROOT,
     )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())

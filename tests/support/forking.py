@@ -43,6 +43,7 @@ def main() -> None:
 
 def import_engine() -> None:
     """Import what an engine imports at its start, a keeper, and the doctor."""
+    from server.app import doctor, keeper, process  # noqa: F401 -- For what comes with them.
 
 
 def _become(order: dict[str, Any], parent: int) -> None:
