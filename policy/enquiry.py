@@ -26,7 +26,7 @@ from policy.facts import (
     User,
 )
 from policy.licence import may_hold_meetings
-from policy.numbering import read_number
+from policy.numbering import is_national, read_number
 from policy.payer import TRAITS, Party, Traits, call_type, find_party
 from policy.premium import find_treatment
 from policy.spelling import read_past_uri
@@ -152,9 +152,12 @@ def _counted_country(destination: Destination, catalogue: Catalogue, here: str) 
 
 
 def _refuse_nobodys(call: Call, facts: Facts, reason: Reason) -> Refusal:
-    """Refuse a call that nobody is known to pay; what is no number at all comes first."""
+    """Refuse a call that nobody is known to pay; what is no number at all comes first.
+
+    What digits of a national spelling mean hangs on who dials them, and that is not known.
+    """
     tenant, catalogue = facts.tenant, facts.catalogue
-    if not TRAITS[call.kind].arriving:
+    if not TRAITS[call.kind].arriving and not is_national(call.called_number):
         e164 = read_number(call.called_number, tenant.country, tenant.dial_plan) or ""
         if find_destination(catalogue.destinations, catalogue.longest_prefix, e164) is None:
             reason = Reason.NUMBER_INVALID

@@ -65,6 +65,12 @@ def read_number(dialled: str, country: str, dial_plan: tuple[DialPlanRule, ...] 
     return _read_national(dialled, country) if is_digits(dialled) else None
 
 
+def is_national(dialled: str) -> bool:
+    """Tell digits that only a country can say the meaning of; False for far too many of them."""
+    digits, _ = _read_signs(dialled, "")
+    return is_digits(digits) and len(digits) <= LONGEST_E164_DIGITS
+
+
 def _read_signs(dialled: str, country: str) -> tuple[str, str]:
     """Read past parameters and separators; a context may say as which country's a number is read.
 
@@ -137,8 +143,40 @@ def _numbers_of(country_code: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=SPELLINGS_CACHED)
 def _read_behind_prefix(digits: str) -> str | None:
-    number = _parse("+" + digits, None)
+    number = _parse_international(digits)
     return None if number is None else _to_e164(number)
+
+
+def _parse_international(digits: str) -> PhoneNumber | None:
+    """Parse digits that begin with a country code; a number that is valid as it stands stays so.
+
+    Belarus dials 8 before its numbers and has some that begin with 8 10: the library alone would
+    take that for a prefix, and make of one number another.
+    """
+    number = _parse("+" + digits, None)
+    spelled = _as_spelled(digits)
+    if spelled is not None and phonenumbers.is_valid_number(spelled):
+        return spelled
+    return number
+
+
+def _as_spelled(digits: str) -> PhoneNumber | None:
+    """Split digits behind their country code and nowhere else; None where that is no number."""
+    for length in _CODE_LENGTHS:
+        if int(digits[:length] or 0) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            code, national = int(digits[:length]), digits[length:]
+            break
+    else:
+        return None
+    zeros = min(len(national) - len(national.lstrip("0")), max(len(national) - 1, 0))
+    if not national or len(national) > LONGEST_E164_DIGITS:
+        return None
+    return PhoneNumber(
+        country_code=code,
+        national_number=int(national),
+        italian_leading_zero=True if zeros else None,
+        number_of_leading_zeros=zeros if zeros > 1 else None,
+    )
 
 
 @lru_cache(maxsize=SPELLINGS_CACHED)
@@ -150,7 +188,7 @@ def _read_national(digits: str, country: str) -> str | None:
     to exist counts before one that only might, and the country's own before a foreign one.
     """
     readings = [_parse(digits, country)] + [
-        _parse("+" + digits.removeprefix(prefix), None)
+        _parse_international(digits.removeprefix(prefix))
         for prefix in _INTERNATIONAL_PREFIXES
         if digits.startswith(prefix)
     ]
