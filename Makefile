@@ -5,6 +5,7 @@ PYTHON ?= python3
 SEEDS ?= 300
 CALLS ?= 5000
 KILLS ?= 100
+EACH ?= 310
 TEST_SECONDS ?= 1200
 N ?= 20
 LOAD ?= 2
@@ -37,7 +38,7 @@ demo: .venv/ready ## Start everything, ask two dozen questions, use up credits, 
 
 # --- Check it -------------------------------------------------------------------------------
 
-.PHONY: check test test-redis7 test-sip flaky static rehearse cases simulate torture soak
+.PHONY: check test test-redis7 test-sip flaky static rehearse cases numbers simulate torture soak
 check: test static ## Run every test and every static check; to be green before a commit.
 
 # A run that hangs is ended by a signal that makes Python tell where it hung. Two at a time, a file
@@ -70,6 +71,9 @@ rehearse: .venv/ready ## Play the cases of FILES=data/cases against catalogue an
 
 cases: .venv/ready ## Print which of the 86 decision cases are covered, and by which row.
 	@$(BIN)/python tests/cases/coverage.py
+
+numbers: .venv/ready ## Read valid numbers of every territory, EACH=310 a kind (some 335,000), and see where they lead.
+	@$(BIN)/python tests/facts/numbers_command.py --each $(EACH)
 
 simulate: .venv/ready ## Compare the ledger with its model over SEEDS=300 random histories.
 	@$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS)

@@ -20,7 +20,7 @@ from policy.inbound import (
     refuse_unreachable_toll_free,
 )
 from policy.payer import call_type
-from policy.purses import find_free_purse, find_purses
+from policy.purses import find_free_purse, find_purses, is_free_code
 from policy.rating import rate_for_destination
 from policy.restriction import (
     refuse_blocked,
@@ -69,7 +69,7 @@ def admit(call: Call, facts: Facts, now_ms: int, *, explain: bool = False) -> Ad
 def rules_for(enquiry: Enquiry) -> tuple[Rule, ...]:
     """List the rules that a kind of call is asked, in their order."""
     if not enquiry.traits.arriving:
-        return OUTBOUND_RULES
+        return () if is_free_code(enquiry) else OUTBOUND_RULES
     return INBOUND_RULES if enquiry.service is None else SERVICE_NUMBER_RULES
 
 
@@ -132,7 +132,7 @@ def _refuse(enquiry: Enquiry, reason: Reason) -> Refusal:
 
 def _concurrency_limit(enquiry: Enquiry) -> ConcurrencyLimit | None:
     """The person's own limit, else the paying account's, else the tenant's over all its calls."""
-    if enquiry.call.emergency_callback:
+    if enquiry.call.emergency_callback or is_free_code(enquiry):
         return None
     user, account = enquiry.user, enquiry.account
     if user is not None and user.concurrent_calls_limit is not None:

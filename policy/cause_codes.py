@@ -33,6 +33,12 @@ SUGGESTIONS: Final[Mapping[Reason, Suggestion]] = MappingProxyType(
             "What was dialled is not a telephone number.",
             "Dial the number with + and its country code.",
         ),
+        Reason.AREA_CODE_UNKNOWN: Suggestion(
+            404,
+            3,
+            "The number's area code is not in the catalogue.",
+            "Add the area code to prefixes_extra.csv of the catalogue.",
+        ),
         Reason.USER_UNKNOWN: Suggestion(
             403,
             21,

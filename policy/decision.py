@@ -34,11 +34,13 @@ class Reason(IntEnum):
     TOLL_FREE_NEEDS_CREDIT = 19
     CREDITS_EXHAUSTED = 20
     SERVICE_NUMBER_UNKNOWN = 21
+    AREA_CODE_UNKNOWN = 22
 
 
 # One reason per refusal: when several would apply, the earliest of this tuple is told.
 PRECEDENCE: tuple[Reason, ...] = (
     Reason.NUMBER_INVALID,
+    Reason.AREA_CODE_UNKNOWN,
     Reason.USER_UNKNOWN,
     Reason.SERVICE_NUMBER_UNKNOWN,
     Reason.CALLER_BLOCKED,
@@ -90,6 +92,7 @@ class FreeReason(StrEnum):
     TOLL_SUBSCRIPTION = "toll_subscription"
     FAIR_USE = "fair_use"
     CARRIER = "carrier"
+    SHORT_CODE = "short_code"
 
 
 class FreePurse(NamedTuple):

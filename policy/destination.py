@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -27,12 +27,22 @@ class NumberClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a number leads. `country` is ISO alpha-2, or `WORLD`."""
+    """Where a number leads. `country` is ISO alpha-2, or `WORLD`.
+
+    `sized` is what of its numbers leads elsewhere by its length alone: how many digits the whole
+    number has, what it begins with, and where it leads. The prefix of such a one is `sized_prefix`.
+    """
 
     prefix: str
     country: str
     number_class: NumberClass
     label: str
+    sized: tuple[tuple[int, str, Destination], ...] = ()
+
+
+def sized_prefix(prefix: str, length: int) -> str:
+    """Name the numbers of a prefix that have so many digits; with 0 the prefix alone."""
+    return f"{prefix}/{length}" if length else prefix
 
 
 def find_destination(
@@ -50,9 +60,32 @@ def find_destination(
     while prefix:
         destination = look_up(prefix)
         if destination is not None:
-            return destination
+            return _by_length(destination, e164) if destination.sized else destination
         prefix = prefix[:-1]
     return None
+
+
+def _by_length(destination: Destination, e164: str) -> Destination:
+    for length, prefix, leads_to in destination.sized:
+        if len(e164) == length + 1 and e164.startswith(prefix, 1):
+            return leads_to
+    return destination
+
+
+def with_sized(destinations: dict[str, Destination], sized: Mapping[str, Destination]) -> None:
+    """Add destinations that a length tells, by their `sized_prefix`; the longest counts first."""
+    for key in sorted(sized, key=len):
+        prefix, _, length = key.partition("/")
+        entry = (int(length), prefix, sized[key])
+        around = {one for one in destinations if one.startswith(prefix)}
+        shorter = (prefix[:end] for end in range(len(prefix), 0, -1))
+        around |= {
+            next((one for one in shorter if one in destinations), prefix)
+        } & destinations.keys()
+        for one in around:
+            found = destinations[one]
+            destinations[one] = replace(found, sized=(entry, *found.sized))
+    destinations.update(sized)
 
 
 # Puerto Rico is part of the United States; the number plan and ISO list it apart.

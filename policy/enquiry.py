@@ -21,18 +21,23 @@ from policy.facts import (
     Facts,
     ResourceAccount,
     ServiceNumber,
+    ShortCode,
     Tenant,
     Treatment,
     User,
 )
 from policy.licence import may_hold_meetings
-from policy.numbering import is_national, read_number
+from policy.numbering import is_national, read_number, split_country_code
 from policy.payer import TRAITS, Party, Traits, call_type, find_party
 from policy.premium import find_treatment
+from policy.short_code import find_short_code, leads_to, treatment_of
 from policy.spelling import read_past_uri
 
 # Where callers are who withhold their number, or whose number leads nowhere.
 NOWHERE: Final = Destination("", "", NumberClass.ORDINARY, "unknown")
+
+# With its plus.
+_NORTH_AMERICAN_LENGTH: Final = 12
 
 # Members of an enumeration are slow to look up on Python 3.11, and these are for every call.
 _CALLING_PLAN: Final = Connectivity.CALLING_PLAN
@@ -52,7 +57,8 @@ class Enquiry:
 
     The far end is the caller where a call arrives; `e164` is empty where that is not known.
     `country` is the one the far end counts as: its own, but for a called number without any the
-    country that dials it. `treatment` is how premium and shared-cost numbers are treated.
+    country that dials it. `treatment` is how premium and shared-cost numbers are treated. Of a
+    short code `e164` is its digits alone.
     """
 
     call: Call
@@ -69,6 +75,7 @@ class Enquiry:
     destination: Destination
     country: str
     treatment: Treatment | None
+    short_code: ShortCode | None
 
 
 def open_enquiry(call: Call, facts: Facts, now_ms: int) -> Enquiry | Refusal:
@@ -83,12 +90,20 @@ def open_enquiry(call: Call, facts: Facts, now_ms: int) -> Enquiry | Refusal:
     destination = find_destination(catalogue.destinations, catalogue.longest_prefix, e164)
     here = tenant.country if account is None else account.usage_location
     treatment = None
+    short_code = None
     if traits.arriving:
         if destination is None:
-            destination = NOWHERE
+            destination = _by_country_code(call.calling_number, catalogue)
         country = destination.country
+    elif found := _find_short_code(call, tenant, catalogue, here=here):
+        e164, short_code = found
+        destination = leads_to(e164, short_code)
+        country = destination.country
+        treatment = treatment_of(short_code)
     elif destination is None:
-        return Refusal(Reason.NUMBER_INVALID, payer, "", call_type(call, user, service))
+        reason = _why_nowhere(e164)
+        number = e164 if reason is Reason.AREA_CODE_UNKNOWN else ""
+        return Refusal(reason, payer, number, call_type(call, user, service))
     else:
         country = destination.country
         if country == WORLD:
@@ -110,6 +125,7 @@ def open_enquiry(call: Call, facts: Facts, now_ms: int) -> Enquiry | Refusal:
         destination,
         country,
         treatment,
+        short_code,
     )
 
 
@@ -143,6 +159,32 @@ def _read_caller(presented: str, country: str) -> str | None:
     return read_number(read_past_uri(presented), country) if e164 is None else e164
 
 
+def _find_short_code(
+    call: Call, tenant: Tenant, catalogue: Catalogue, *, here: str
+) -> tuple[str, ShortCode] | None:
+    short_codes = catalogue.short_codes.get(here)
+    if short_codes is None:
+        return None
+    return find_short_code(short_codes, call.called_number, tenant.dial_plan)
+
+
+def _by_country_code(presented: str, catalogue: Catalogue) -> Destination:
+    """Say where a caller is of whose number no more is known than its country code."""
+    code, country = split_country_code(read_past_uri(presented))
+    if not country:
+        return NOWHERE
+    known = catalogue.destinations.get(code)
+    return Destination(code, country, NumberClass.ORDINARY, known.label if known else country)
+
+
+def _why_nowhere(e164: str) -> Reason:
+    """Say what is wrong with a called number that leads nowhere."""
+    is_north_american = e164.startswith("+1") and len(e164) == _NORTH_AMERICAN_LENGTH
+    if is_north_american and e164[2] not in "01":
+        return Reason.AREA_CODE_UNKNOWN
+    return Reason.NUMBER_INVALID
+
+
 def _counted_country(destination: Destination, catalogue: Catalogue, here: str) -> str:
     """North American toll-free numbers have no country: they count as the one that dials them."""
     if destination.number_class is not _TOLL_FREE:
@@ -160,5 +202,7 @@ def _refuse_nobodys(call: Call, facts: Facts, reason: Reason) -> Refusal:
     if not TRAITS[call.kind].arriving and not is_national(call.called_number):
         e164 = read_number(call.called_number, tenant.country, tenant.dial_plan) or ""
         if find_destination(catalogue.destinations, catalogue.longest_prefix, e164) is None:
-            reason = Reason.NUMBER_INVALID
+            reason = _why_nowhere(e164)
+            if reason is Reason.AREA_CODE_UNKNOWN:
+                return Refusal(reason, None, e164, call_type(call, None, None))
     return Refusal(reason, None, "", call_type(call, None, None))

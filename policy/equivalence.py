@@ -92,7 +92,7 @@ def zone_of(
 
 
 def listed_prefixes(catalogue: Catalogue) -> tuple[str, ...]:
-    """List the prefixes that premium rules of any country name."""
+    """List the prefixes that premium rules of any country name, of some length or of any."""
     found = {rule.prefix for rules in catalogue.premium_rules.values() for rule in rules}
     return tuple(sorted(found - {EVERY_PREMIUM}))
 

@@ -23,12 +23,15 @@ def explain_opening(call: Call, tenant: Tenant, refusal: Refusal) -> Refusal:
     if refusal.reason is Reason.NUMBER_INVALID:
         rule, finding = "number", "This is no telephone number that leads anywhere."
         inputs: Inputs = (("called_number", call.called_number), ("country", tenant.country))
+    elif refusal.reason is Reason.AREA_CODE_UNKNOWN:
+        rule, finding = "number", "Its area code is not in the catalogue."
+        inputs = (("called_number", call.called_number), ("e164", refusal.called_number))
     else:
         rule, finding = "payer", "The tenant's directory does not know it."
         service_number = call.service_number or call.called_number
         inputs = (("accounts", " ".join(call.account_ids)), ("service_number", service_number))
     check = Check(rule, passed=False, inputs=inputs, finding=finding)
-    remedy = remedy_for_opening(call, tenant, refusal.reason)
+    remedy = remedy_for_opening(call, tenant, refusal)
     return refusal._replace(remedy=remedy, checks=(check,))
 
 

@@ -252,6 +252,24 @@ class EmergencyNumbers:
     dial_masks: Mapping[str, str] = field(default_factory=dict)
 
 
+class ShortCodeClass(StrEnum):
+    """What a short code costs: nothing whoever dials, what a rate of its own says, or no call."""
+
+    FREE = "free"
+    RATED = "rated"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ShortCode:
+    """A short code of a country; an "x" of `code` is any digit."""
+
+    country: str
+    code: str
+    treatment: ShortCodeClass
+    label: str
+
+
 class Treatment(StrEnum):
     """What premium and shared-cost numbers of a country do to its users."""
 
@@ -261,11 +279,15 @@ class Treatment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PremiumRule:
-    """Holders in `country` dialling `prefix` ("*": every premium number of their country)."""
+    """Holders in `country` dialling `prefix` ("*": every premium number of their country).
+
+    With a `length`, only numbers of so many digits, country code included; 0 is any.
+    """
 
     country: str
     prefix: str
     treatment: Treatment
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +315,8 @@ class Catalogue:
     emergency: Mapping[str, EmergencyNumbers]
     # country of a toll-free number -> the other countries it can be called from; mostly none.
     toll_free_reach: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # country -> code -> what it is.
+    short_codes: Mapping[str, Mapping[str, ShortCode]] = field(default_factory=dict)
     # How long a prefix of `rates` is at most that is not in `destinations`; 0 where all are.
     # Too high a figure costs time alone; the default is the length of the longest number.
     finest_rate_prefix: int = 15

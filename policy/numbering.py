@@ -22,6 +22,8 @@ LONGEST_SHORT_CODE: Final = 6
 SPELLINGS_CACHED: Final = 16_384
 
 _CODE_LENGTHS: Final = (1, 2, 3)
+# Shorter is no number of anywhere, with its plus.
+_SHORTEST_INTERNATIONAL: Final = 8
 
 # How the world dials out, whatever the country; the country's own prefix is the library's matter.
 _INTERNATIONAL_PREFIXES: Final = ("00", "011")
@@ -63,6 +65,24 @@ def read_number(dialled: str, country: str, dial_plan: tuple[DialPlanRule, ...] 
         digits = dialled[1:]
         return _read_international(dialled, digits) if is_digits(digits) else None
     return _read_national(dialled, country) if is_digits(dialled) else None
+
+
+def split_country_code(spelling: str) -> tuple[str, str]:
+    """Tell the country code of an international spelling, however wrong the rest, and its country.
+
+    The country is the one that leads the code; both are empty where there is none.
+    """
+    digits, _ = _read_signs(spelling, "")
+    if not digits.startswith("+") or len(digits) < _SHORTEST_INTERNATIONAL:
+        return "", ""
+    if not is_digits(digits[1:]):
+        return "", ""
+    for length in _CODE_LENGTHS:
+        code = digits[1 : 1 + length]
+        countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(code))
+        if countries:
+            return code, countries[0]
+    return "", ""
 
 
 def is_national(dialled: str) -> bool:

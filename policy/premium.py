@@ -37,6 +37,8 @@ def find_treatment(
 
 
 def _applies(rule: PremiumRule, e164: str, destination: Destination) -> bool:
+    if rule.length and len(e164) != rule.length + 1:
+        return False
     if rule.prefix != EVERY_PREMIUM:
         return e164.startswith(rule.prefix, 1)
     return destination.number_class is _PREMIUM and is_own_number(destination, rule.country)

@@ -7,7 +7,7 @@ from typing import Final
 from policy.allowance import CONFERENCE_CAPABILITY, find_pools, is_fair_use, month
 from policy.decision import CreditsPurse, FreePurse, FreeReason, Purse, Reason, SpendLimit
 from policy.enquiry import Enquiry, is_paid_by_carrier
-from policy.facts import Capability, FundingModel, Rate, Tenant
+from policy.facts import Capability, FundingModel, Rate, ShortCodeClass, Tenant
 from policy.licence import pays_per_minute
 
 # The licences that pay, as usage records name them.
@@ -22,11 +22,14 @@ _ALLOWANCE_EXHAUSTED: Final = Reason.ALLOWANCE_EXHAUSTED
 _CREDITS_EXHAUSTED: Final = Reason.CREDITS_EXHAUSTED
 
 CARRIER_PURSE: Final = FreePurse(FreeReason.CARRIER, CARRIER_CAPABILITY)
+SHORT_CODE_PURSE: Final = FreePurse(FreeReason.SHORT_CODE, "")
 FAIR_USE_PURSE: Final = FreePurse(FreeReason.FAIR_USE, CONFERENCE_CAPABILITY)
 
 
 def find_free_purse(enquiry: Enquiry) -> FreePurse | None:
-    """Find what makes an outbound call cost nothing here: the customer's carrier, or fair use."""
+    """Find what makes an outbound call cost nothing: a free code, the carrier, or fair use."""
+    if is_free_code(enquiry):
+        return SHORT_CODE_PURSE
     if is_paid_by_carrier(enquiry):
         return CARRIER_PURSE
     if enquiry.traits.of_meeting and is_fair_use(enquiry):
@@ -75,6 +78,12 @@ def find_credits(
         exhausted = Reason.OVERAGE_OFF if _ends_when_drained(tenant) else exhausted
     limit, capability = _spend_limit(enquiry), _credits_capability(enquiry)
     return CreditsPurse(rate, tenant.overdraft_micros, post_paid, limit, capability, exhausted)
+
+
+def is_free_code(enquiry: Enquiry) -> bool:
+    """Tell a short code that costs nothing and is nobody's to forbid, such as a crisis line."""
+    code = enquiry.short_code
+    return code is not None and code.treatment is ShortCodeClass.FREE
 
 
 def is_post_paid(tenant: Tenant) -> bool:

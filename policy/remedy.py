@@ -7,11 +7,14 @@ from types import MappingProxyType
 from typing import Final
 
 from policy.cause_codes import SUGGESTIONS
-from policy.decision import Reason
+from policy.decision import Reason, Refusal
 from policy.enquiry import Enquiry
 from policy.facts import Call, Capability, ResourceAccount, Tenant, User
 from policy.licence import CARRIERS
 from policy.restriction import effective_restriction
+
+# Of North America, with its country code.
+_AREA_CODE_DIGITS: Final = 4
 
 
 def remedy_for(enquiry: Enquiry, reason: Reason) -> str:
@@ -20,8 +23,12 @@ def remedy_for(enquiry: Enquiry, reason: Reason) -> str:
     return specific(enquiry) if specific else SUGGESTIONS[reason].remedy
 
 
-def remedy_for_opening(call: Call, tenant: Tenant, reason: Reason) -> str:
+def remedy_for_opening(call: Call, tenant: Tenant, refusal: Refusal) -> str:
     """Say what to change where the number could not be read, or nobody was found to pay."""
+    reason = refusal.reason
+    if reason is Reason.AREA_CODE_UNKNOWN:
+        area_code = refusal.called_number[1 : 1 + _AREA_CODE_DIGITS]
+        return f"Add {area_code} to prefixes_extra.csv of the catalogue, with country and class."
     if reason is Reason.USER_UNKNOWN:
         account_id = call.account_ids[0] if call.account_ids else ""
         return f"Add the account {account_id!r} to the directory of {tenant.tenant_id}."
@@ -74,6 +81,9 @@ def _lacks_plan(account: User | ResourceAccount | None) -> bool:
 
 
 def _unblock(enquiry: Enquiry) -> str:
+    code = enquiry.short_code
+    if code is not None:
+        return f"Let {code.code} of {code.country} be free or rated in short_codes_extra.csv."
     for prefix in enquiry.tenant.blocked_prefixes:
         if enquiry.e164.startswith(prefix, 1):
             return f"Take {prefix} off the tenant's blocked prefixes."

@@ -124,6 +124,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The balance does not cover connection fee and first increment."""
     REASON_SERVICE_NUMBER_UNKNOWN: _Reason.ValueType  # 21
     """The tenant has no such service number."""
+    REASON_AREA_CODE_UNKNOWN: _Reason.ValueType  # 22
+    """A North American number of the right length, in an area code that the catalogue does not have."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call is refused. The numbers are frozen and say nothing of precedence."""
@@ -172,6 +174,8 @@ REASON_CREDITS_EXHAUSTED: Reason.ValueType  # 20
 """The balance does not cover connection fee and first increment."""
 REASON_SERVICE_NUMBER_UNKNOWN: Reason.ValueType  # 21
 """The tenant has no such service number."""
+REASON_AREA_CODE_UNKNOWN: Reason.ValueType  # 22
+"""A North American number of the right length, in an area code that the catalogue does not have."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _PayerKind:

@@ -43,7 +43,8 @@ CLASS_OF_PATTERN = (
     ("mobile", "mobile"),
     ("fixed_line", "ordinary"),
     ("voip", "ordinary"),
-    ("uan", "ordinary"),
+    ("pager", "mobile"),
+    ("uan", "uan"),
     ("personal_number", "personal"),
 )
 # Networks of no country; 991 is not in the metadata. What is not named here is a global network.
@@ -62,10 +63,15 @@ GLOBAL_NAME = {
 }
 # Ranges that every country of +1 shares and so none has.
 SHARED_IN_NANP = {"toll_free": "toll_free", "personal": "global_network"}
-# The metadata counts these into Morocco as well.
-ALSO_KNOWN = {
-    212: {"2125288": Leads("EH", "ordinary"), "2125289": Leads("EH", "ordinary")},
-}
+SOURCE = Path(__file__).parent / "prefixes_source.csv"
+# Numbers for companies cost the caller more than a place does, unless they begin so: reached at the
+# price of a place, by the plans' documents. In +1 the area code decides.
+ORDINARY_UAN = tuple(
+    str(code) for code in (1, 32, 34, 358, 36, 3114, 3188, 40, 41, 420, 421, 443, 4455, 46, 47, 598)
+)
+# Classes that a length may tell where a prefix cannot, from those that a prefix stands for.
+TOLD_BY_LENGTH = frozenset({"toll_free", "premium", "shared_cost", "uan", "personal"})
+MAX_SIZED_DEPTH = 4
 CLASS_LABEL = {
     "global_network": ", personal numbers",
     "ordinary": "",
@@ -247,8 +253,86 @@ def corrected(prefix: str, leads: Leads) -> Leads:
     if prefix.startswith(str(NANP)) and leads.number_class in SHARED_IN_NANP:
         return Leads(NO_COUNTRY, SHARED_IN_NANP[leads.number_class])
     if leads.number_class == "personal":
-        return Leads(leads.country, "ordinary")
+        return Leads(leads.country, "premium")
+    if leads.number_class == "uan":
+        number_class = "ordinary" if prefix.startswith(ORDINARY_UAN) else "shared_cost"
+        return Leads(leads.country, number_class)
     return leads
+
+
+# --- What only a length tells ------------------------------------------------------------------
+
+
+@functools.cache
+def lengths(pattern: int) -> frozenset[int]:
+    """Say how many digits may follow."""
+    if pattern == END:
+        return frozenset((0,))
+    (kind, *arguments), rest = _cells[pattern]
+    if kind == "digits":
+        here = frozenset((1,))
+    elif kind == "either":
+        here = frozenset().union(*(lengths(branch) for branch in arguments[0]))
+    else:
+        least, most, body = arguments
+        once, here, all_of = lengths(body), frozenset(), frozenset((0,))
+        for count in range(most + 1):
+            here |= all_of if count >= least else frozenset()
+            all_of = frozenset(one + more for one in all_of for more in once)
+    return frozenset(one + more for one in here for more in lengths(rest))
+
+
+def sized(prefix: str, live: Live, *, depth: int) -> Iterator[tuple[str, Leads, int]]:
+    """Yield what a length tells of numbers of a class that begin as ordinary ones do.
+
+    That is their prefix, where it leads, and how many digits the whole number has.
+    """
+    found = {leads: _lengths(patterns) for leads, patterns in live.items()}
+    special = {leads for leads in found if leads.number_class in TOLD_BY_LENGTH}
+    if not special or special == found.keys() or depth > MAX_SIZED_DEPTH:
+        return
+    rest = dict(live)
+    for leads in special if depth else ():
+        others = [found[other] for other in found if other != leads]
+        if found[leads].isdisjoint(frozenset().union(*others)):
+            yield from ((prefix, leads, len(prefix) + more) for more in sorted(found[leads]))
+            del rest[leads]
+    for digit in DIGITS:
+        then = {leads: _after(patterns, digit) for leads, patterns in rest.items()}
+        left = {leads: patterns for leads, patterns in then.items() if patterns}
+        yield from sized(prefix + digit, left, depth=depth + 1)
+
+
+def _lengths(patterns: frozenset[int]) -> frozenset[int]:
+    return frozenset().union(*(lengths(pattern) for pattern in patterns))
+
+
+def _after(patterns: frozenset[int], digit: str) -> frozenset[int]:
+    return frozenset().union(*(after_digit(pattern, digit) for pattern in patterns))
+
+
+def sized_rows(code: int) -> Iterator[tuple[str, Leads, int]]:
+    """Yield what of one country code only a length tells, in order."""
+    if code == NANP:
+        return
+    region = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code][0]
+    for prefix, leads, length in sorted(sized(str(code), patterns_of(region), depth=0)):
+        leads_to = corrected(prefix, leads)
+        if leads_to.number_class != "ordinary":
+            yield prefix, leads_to, length
+
+
+@functools.cache
+def read_source() -> dict[str, Leads]:
+    """Read our own table beside this script."""
+    lines = [line for line in SOURCE.read_text("utf-8").splitlines() if not line.startswith("#")]
+    rows = csv.DictReader(lines)
+    return {row["prefix"]: Leads(row["country"], row["number_class"]) for row in rows}
+
+
+def also_known(code: str) -> dict[str, Leads]:
+    """Say what we know beside the metadata behind a country code."""
+    return {prefix: leads for prefix, leads in read_source().items() if prefix.startswith(code)}
 
 
 def rows_of_code(code: int) -> Iterator[tuple[str, Leads]]:
@@ -262,7 +346,7 @@ def rows_of_code(code: int) -> Iterator[tuple[str, Leads]]:
     known = {} if code == NANP else {root: Leads(main, "ordinary")}
     least_depth = NANP_AREA_CODE_DIGITS if code == NANP else 1
     known |= borders(root, live, main=main, depth=0, least_depth=least_depth)
-    known |= ALSO_KNOWN.get(code, {})
+    known |= also_known(root)
     known = {prefix: corrected(prefix, leads) for prefix, leads in known.items()}
     for prefix in sorted(known):
         shorter = next(
@@ -272,16 +356,19 @@ def rows_of_code(code: int) -> Iterator[tuple[str, Leads]]:
             yield prefix, known[prefix]
 
 
-def all_rows(names: dict[str, str]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield prefix, country, class and label for every number on earth."""
+def all_rows(names: dict[str, str]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield prefix, country, class, label and length for every number on earth."""
     for code in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE):
         if code in GLOBAL_NAME:
             continue
         for prefix, leads in rows_of_code(code):
             name = "North America" if leads.country == NO_COUNTRY else names[leads.country]
-            yield prefix, *leads, name + CLASS_LABEL[leads.number_class]
+            yield prefix, *leads, name + CLASS_LABEL[leads.number_class], ""
+        for prefix, leads, length in sized_rows(code):
+            label = names[leads.country] + CLASS_LABEL[leads.number_class]
+            yield prefix, *leads, label, str(length)
     for code, name in GLOBAL_NAME.items():
-        yield str(code), NO_COUNTRY, GLOBAL_CLASS.get(code, "global_network"), name
+        yield str(code), NO_COUNTRY, GLOBAL_CLASS.get(code, "global_network"), name, ""
 
 
 def country_names() -> dict[str, str]:
@@ -298,7 +385,9 @@ def main() -> None:
     print("# Made by data/tools/make_prefixes.py from the number metadata of phonenumberslite")
     print(f"# {version('phonenumberslite')}; do not edit a row, correct the script.")
     print("# Country 001 belongs to no country: satellites, international networks, +1 toll-free.")
-    out.writerow(("prefix", "country", "number_class", "label"))
+    print("# With a length only the numbers of so many digits are meant. Your own rows go into")
+    print("# prefixes_extra.csv.")
+    out.writerow(("prefix", "country", "number_class", "label", "length"))
     out.writerows(sorted(all_rows(country_names())))
 
 

@@ -158,7 +158,7 @@ class DecisionCache:
         if not blocked and not e164.startswith(self._listed, 1):
             return None
         prefixes = [prefix for prefix in self._listed if e164.startswith(prefix, 1)]
-        return bool(blocked) and e164.startswith(blocked, 1), *prefixes
+        return bool(blocked) and e164.startswith(blocked, 1), len(e164), *prefixes
 
     def _begin(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue

@@ -10,6 +10,8 @@ from types import ModuleType
 import phonenumbers
 import pytest
 
+from policy.destination import sized_prefix
+
 DATA = Path(__file__).parents[2] / "data"
 # Quick ones: a country with all classes, and codes of two regions.
 CODES = (7, 33, 599)
@@ -31,7 +33,10 @@ def script() -> ModuleType:
 def committed() -> dict[str, tuple[str, str]]:
     text = (DATA / "catalogue" / "prefixes.csv").read_text("utf-8")
     lines = [line for line in text.split("\n") if not line.startswith("#")]
-    return {row["prefix"]: (row["country"], row["number_class"]) for row in csv.DictReader(lines)}
+    return {
+        sized_prefix(row["prefix"], int(row["length"] or 0)): (row["country"], row["number_class"])
+        for row in csv.DictReader(lines)
+    }
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -41,6 +46,10 @@ def test_the_committed_rows_of_a_country_code_are_those_the_script_makes(
     regions = set(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code])
 
     made = {prefix: tuple(leads) for prefix, leads in script.rows_of_code(code)}
+    made |= {
+        sized_prefix(prefix, length): tuple(leads)
+        for prefix, leads, length in script.sized_rows(code)
+    }
 
     assert made == {
         prefix: leads

@@ -17,6 +17,7 @@ GLOSSARY = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text(encodi
 GLOSSARY_LINES = re.findall(r"^\| `([A-Z_]+)` \| .+ \| (\d+) \| (\d+) \|$", GLOSSARY, re.MULTILINE)
 STYLED = {
     Reason.NUMBER_INVALID: (484, 28),
+    Reason.AREA_CODE_UNKNOWN: (404, 3),
     Reason.TOLL_FREE_UNREACHABLE: (404, 3),
     Reason.CREDITS_EXHAUSTED: (402, 21),
     Reason.ALLOWANCE_EXHAUSTED: (402, 21),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-import re._constants as sre
-import re._parser as sre_parser
+import re._constants as sre  # type: ignore[import-not-found] # No stub; of CPython 3.11 on.
+import re._parser as sre_parser  # type: ignore[import-not-found] # As above.
 from collections.abc import Iterator
 from typing import Any
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -20,6 +20,33 @@ NO_COUNTRIES = frozenset({WORLD, "*"})
 Row = TypeVar("Row", bound=msgspec.Struct)
 
 
+_OVERLAY_END = "_extra.csv"
+# Those that are not called after their table.
+_OVERLAY_NAMES = {"emergency_numbers.csv": "emergency_extra.csv"}
+
+
+class Line(int):
+    """The number of a line, and the file it is of: a table's rows may be of two."""
+
+    file: str
+
+    @classmethod
+    def of(cls, number: int, file: str) -> Self:
+        """Make one."""
+        line = cls(number)
+        line.file = file
+        return line
+
+
+def overlay_of(name: str) -> str:
+    """Name the operator's own file that is laid over a table."""
+    return _OVERLAY_NAMES.get(name, f"{name.removesuffix('.csv')}{_OVERLAY_END}")
+
+
+def _key(row: msgspec.Struct) -> tuple[str, ...]:
+    return tuple(str(getattr(row, column)) for column in getattr(row, "KEY", ()))
+
+
 @dataclass(slots=True)
 class Source:
     """One reading of the folder. `countries` is what other tables may name."""
@@ -27,16 +54,50 @@ class Source:
     folder: Path
     problems: Problems
     countries: set[str] = field(default_factory=set)
+    _overlays: set[str] = field(default_factory=set)
 
-    def rows(self, name: str, kind: type[Row]) -> Iterator[tuple[int, Row]]:
-        """Yield the sound rows of a table whose countries are all known."""
-        for line, row in read_table(self.folder / name, kind, self.problems):
-            if self._names_known_countries(name, line, row):
+    def rows(self, name: str, kind: type[Row]) -> Iterator[tuple[Line, Row]]:
+        """Yield the sound rows of a table whose countries are all known.
+
+        The operator's own come last. They replace the rows they agree with in the key of `kind`,
+        and are added to the others.
+        """
+        own = list(self._own_rows(overlay_of(name), kind))
+        replaced = {key for _, row in own if (key := _key(row))}
+        for line, row in self._sound_rows(name, kind):
+            if not replaced or _key(row) not in replaced:
                 yield line, row
+        yield from own
+
+    def optional_rows(self, name: str, kind: type[Row]) -> Iterator[tuple[Line, Row]]:
+        """Yield the rows of a table that may be missing, and of the operator's."""
+        if (self.folder / name).exists():
+            yield from self.rows(name, kind)
+        else:
+            yield from self._own_rows(overlay_of(name), kind)
+
+    def check_overlays(self) -> None:
+        """Note what the operator wrote that is laid over none of the tables that were read."""
+        for path in sorted(self.folder.glob(f"*{_OVERLAY_END}")):
+            if path.name not in self._overlays:
+                known = ", ".join(sorted(self._overlays))
+                self.add(path.name, 0, f"is laid over no table; give one of {known}")
 
     def add(self, name: str, line: int, text: str, *, column: str = "") -> None:
-        """Note a mistake in a table."""
-        self.problems.add(self.folder / name, line, column, text)
+        """Note a mistake in a table, or in the operator's own that the line is of."""
+        file = line.file if isinstance(line, Line) else name
+        self.problems.add(self.folder / file, line, column, text)
+
+    def _own_rows(self, name: str, kind: type[Row]) -> Iterator[tuple[Line, Row]]:
+        self._overlays.add(name)
+        if (self.folder / name).exists():
+            yield from self._sound_rows(name, kind)
+
+    def _sound_rows(self, name: str, kind: type[Row]) -> Iterator[tuple[Line, Row]]:
+        for number, row in read_table(self.folder / name, kind, self.problems):
+            line = Line.of(number, name)
+            if self._names_known_countries(name, line, row):
+                yield line, row
 
     def read_countries(self) -> None:
         """Read the list of countries, which every other table is checked against."""

@@ -67,7 +67,9 @@ def read_catalogue(folder: Path, problems: Problems) -> CatalogueFiles:
     catalogue = Catalogue(
         version=_version(source),
         destinations=destinations,
-        longest_prefix=max(map(len, destinations), default=0),
+        longest_prefix=max(
+            (len(prefix) for prefix in destinations if prefix.isdecimal()), default=0
+        ),
         rates=by_prefix,
         finest_rate_prefix=finest_rate_prefix(by_prefix, destinations),
         toll_free_rates={name: rates.read_toll_free_rates(source, name) for name in currencies},
@@ -77,8 +79,11 @@ def read_catalogue(folder: Path, problems: Problems) -> CatalogueFiles:
         premium_rules=tables.read_premium_rules(source),
         emergency=tables.read_emergency(source),
         toll_free_reach=tables.read_toll_free_reach(source),
+        short_codes=tables.read_short_codes(source),
     )
-    return _with_tables(source, catalogue, plans)
+    files = _with_tables(source, catalogue, plans)
+    source.check_overlays()
+    return files
 
 
 def read_tables(folder: Path, catalogue: Catalogue) -> CatalogueFiles:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from policy.destination import NumberClass
-from policy.facts import ConferenceScope, PstnScope, Treatment
+from policy.facts import ConferenceScope, PstnScope, ShortCodeClass, Treatment
 from server.facts.files.figures import Country, Increments, Money
 
 Digits = Annotated[
@@ -48,6 +48,14 @@ NameOrNone = Annotated[
 Minutes = Annotated[
     int, msgspec.Meta(ge=0, le=1_000_000, description="minutes a month, 0 to 1000000")
 ]
+# A text, for a cell may be empty.
+Length = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A([1-9]|1[0-5])?\Z",
+        description="how many digits the whole number has, 1 to 15, or nothing for any",
+    ),
+]
 Text = Annotated[str, msgspec.Meta(max_length=256, description="at most 256 characters")]
 YesOrNo = Literal["yes", "no"]
 NumberClassOrBoth = Literal[
@@ -56,7 +64,9 @@ NumberClassOrBoth = Literal[
 
 
 class Row(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One row of a table."""
+    """One row of a table. A row of the operator's replaces those that agree with it in `KEY`."""
+
+    KEY: ClassVar[tuple[str, ...]] = ()
 
 
 class CountryNameRow(Row, frozen=True):
@@ -73,12 +83,15 @@ class CountryRow(Row, frozen=True):
 
 
 class PrefixRow(Row, frozen=True):
-    """Where the numbers of a prefix lead."""
+    """Where the numbers of a prefix lead; with a length, only those of so many digits."""
+
+    KEY: ClassVar = ("prefix", "length")
 
     prefix: Digits
     country: CountryOrWorld
     number_class: NumberClass
     label: Label
+    length: Length = ""
 
 
 class EmergencyRow(Row, frozen=True):
@@ -90,18 +103,42 @@ class EmergencyRow(Row, frozen=True):
 
 
 class PremiumRow(Row, frozen=True):
-    """What holders in a country may dial of a prefix; * is every premium number of theirs."""
+    """What holders in a country may dial of a prefix; * is every premium number of theirs.
 
-    country: Country
+    Country * is holders in any country; with a length, only numbers of so many digits are meant.
+    """
+
+    KEY: ClassVar = ("country", "prefix", "length")
+
+    country: CountryOrAny
     prefix: Annotated[
         str,
         msgspec.Meta(pattern=r"\A(\*|[1-9][0-9]{0,14})\Z", description='digits without "+", or *'),
     ]
     treatment: Treatment
+    length: Length = ""
+
+
+class ShortCodeRow(Row, frozen=True):
+    """What a short code of a country is; x stands for any digit."""
+
+    KEY: ClassVar = ("country", "code")
+
+    country: Country
+    code: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"\A(?=.{2,6}\Z)[0-9]+x*\Z", description='2 to 6 digits, the last may be "x"'
+        ),
+    ]
+    treatment: ShortCodeClass
+    label: Label
 
 
 class RestrictionRow(Row, frozen=True):
     """One of the fixed outbound calling restrictions."""
+
+    KEY: ClassVar = ("identity",)
 
     identity: Name
     conference_scope: ConferenceScope
@@ -110,6 +147,8 @@ class RestrictionRow(Row, frozen=True):
 
 class PlanRow(Row, frozen=True):
     """A Calling Plan as a country sells it."""
+
+    KEY: ClassVar = ("plan", "country")
 
     plan: Name
     country: CountryOrAny
@@ -121,6 +160,8 @@ class PlanRow(Row, frozen=True):
 
 class SkuRow(Row, frozen=True):
     """A licence name: the capabilities it brings, separated by spaces, and its plan."""
+
+    KEY: ClassVar = ("sku",)
 
     sku: Name
     capabilities: Text

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from policy.destination import Destination
+from policy.destination import Destination, sized_prefix, with_sized
 from policy.emergency import InvalidEmergencyNumbers, check_emergency_numbers, name_services
-from policy.facts import Capability, EmergencyNumbers, Plan, PremiumRule, Restriction
+from policy.facts import Capability, EmergencyNumbers, Plan, PremiumRule, Restriction, ShortCode
 from policy.licence import Sku
-from server.facts.catalogue.folder import Source
+from server.facts.catalogue.folder import Source, overlay_of
 from server.facts.catalogue.rows import (
     CountryRow,
     EmergencyRow,
@@ -15,6 +15,7 @@ from server.facts.catalogue.rows import (
     PremiumRow,
     ReachRow,
     RestrictionRow,
+    ShortCodeRow,
     SkuRow,
 )
 
@@ -25,10 +26,14 @@ def read_prefixes(source: Source) -> dict[str, Destination]:
     """Read where each prefix leads."""
     name = "prefixes.csv"
     destinations: dict[str, Destination] = {}
+    sized: dict[str, Destination] = {}
     for line, row in source.rows(name, PrefixRow):
-        if row.prefix in destinations:
+        key = sized_prefix(row.prefix, int(row.length or 0))
+        table = sized if row.length else destinations
+        if key in table:
             source.add(name, line, f"{row.prefix} stands here twice; remove one", column="prefix")
-        destinations[row.prefix] = Destination(row.prefix, row.country, row.number_class, row.label)
+        table[key] = Destination(key, row.country, row.number_class, row.label)
+    with_sized(destinations, sized)
     if len(destinations) > MAX_PREFIXES:
         source.add(name, 0, f"holds more than {MAX_PREFIXES} prefixes; leave some out")
     return destinations
@@ -46,6 +51,13 @@ def read_emergency(source: Source) -> dict[str, EmergencyNumbers]:
     for line, row in source.rows(name, EmergencyRow):
         listed = row.numbers.split()
         masks = dict(_split_mask(mask) for mask in row.dial_masks.split())
+        if line.file == overlay_of(name) and row.country in found:
+            # The operator's are added: no row of theirs takes a number away.
+            made = found.pop(row.country)
+            listed += sorted(made.numbers - set(listed))
+            masks = {
+                mask: dial for mask, dial in made.dial_masks.items() if mask not in listed
+            } | masks
         services = name_services(listed, masks)
         numbers = EmergencyNumbers(row.country, frozenset(listed), services)
         try:
@@ -67,9 +79,22 @@ def read_premium_rules(source: Source) -> dict[str, tuple[PremiumRule, ...]]:
     """Read what plan users of a country may dial of premium and shared-cost numbers."""
     rules: dict[str, tuple[PremiumRule, ...]] = {}
     for _, row in source.rows("premium_rules.csv", PremiumRow):
-        rule = PremiumRule(row.country, row.prefix, row.treatment)
-        rules[row.country] = (*rules.get(row.country, ()), rule)
+        for country in source.countries if row.country == "*" else {row.country}:
+            rule = PremiumRule(country, row.prefix, row.treatment, int(row.length or 0))
+            rules[country] = (*rules.get(country, ()), rule)
     return rules
+
+
+def read_short_codes(source: Source) -> dict[str, dict[str, ShortCode]]:
+    """Read the short codes of each country; a catalogue without any is as good."""
+    name = "short_codes.csv"
+    found: dict[str, dict[str, ShortCode]] = {}
+    for line, row in source.optional_rows(name, ShortCodeRow):
+        codes = found.setdefault(row.country, {})
+        if row.code in codes:
+            source.add(name, line, f"{row.code} stands here twice; remove one", column="code")
+        codes[row.code] = ShortCode(row.country, row.code, row.treatment, row.label)
+    return found
 
 
 def read_restrictions(source: Source) -> dict[str, Restriction]:

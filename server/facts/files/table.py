@@ -37,7 +37,7 @@ def read_table(path: Path, kind: type[Row], problems: Problems) -> list[tuple[in
     """Read the rows of a table with their line numbers; note every wrong one and leave it out.
 
     Lines that start with "#" and empty lines are comments. The header names each field of `kind`
-    once, in any order.
+    once, in any order; one that has a default may be left out.
     """
     text = read_text(path, problems)
     if text is None:
@@ -75,9 +75,12 @@ class _Table(Generic[Row]):
         self._columns: list[str] = []
 
     def read_header(self, line: int, header: str) -> bool:
-        wanted = [field.encode_name for field in msgspec.structs.fields(self._kind)]
+        fields = msgspec.structs.fields(self._kind)
+        wanted = [field.encode_name for field in fields]
+        needed = {field.encode_name for field in fields if field.required}
         self._columns = next(csv.reader([header]), [])
-        if sorted(self._columns) == sorted(wanted):
+        given = set(self._columns)
+        if len(given) == len(self._columns) and needed <= given <= set(wanted):
             return True
         self._report(line, "", f"the header is {header!r}; give the columns {','.join(wanted)}")
         return False
