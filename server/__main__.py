@@ -10,6 +10,7 @@ import click
 
 from server.settings import FILE_VARIABLE, Settings
 from server.settings.loading import SettingsWrong, load_settings
+from server.settings.private import take_from_others
 
 EXIT_WRONG_SETTINGS = 2
 SAMPLE_CASES = Path("data/cases")
@@ -55,7 +56,7 @@ def worker(settings_file: Path | None, number: int, *, channel: int, listener: i
 @click.pass_obj
 def keeper(settings_file: Path | None) -> None:
     """Keep until SIGTERM or SIGINT: archive, expire, rebuild. Several may run; one works."""
-    settings = _load(settings_file)
+    settings = _load_to_write(settings_file)
     from server.app.keeper import keep
 
     sys.exit(keep(settings))
@@ -66,7 +67,7 @@ def keeper(settings_file: Path | None) -> None:
 @click.pass_obj
 def doctor(settings_file: Path | None, *, repair: bool) -> None:
     """Compare ledger, archive and reservations; tell what differs and what would mend it."""
-    settings = _load(settings_file)
+    settings = _load_to_write(settings_file)
     from server.app.doctor import examine
 
     sys.exit(examine(settings, repair=repair))
@@ -147,14 +148,14 @@ def harness(settings_file: Path | None, scenario: Path | None, *, nursery: bool)
         from server.testing.harness.fork_server import raise_engines
 
         sys.exit(raise_engines())
-    settings = _load(settings_file)
+    settings = _load_to_write(settings_file)
     from server.testing.harness.running import serve_harness
 
     sys.exit(serve_harness(settings, scenario))
 
 
 def _serve(settings_file: Path | None) -> None:
-    settings = _load(settings_file)
+    settings = _load_to_write(settings_file)
     if settings_file is not None:
         # The keeper beside the server reads the same settings.
         os.environ[FILE_VARIABLE] = str(settings_file)
@@ -166,6 +167,13 @@ def _serve(settings_file: Path | None) -> None:
     from server.app import serve as serve_until_stopped
 
     sys.exit(serve_until_stopped(settings))
+
+
+def _load_to_write(settings_file: Path | None) -> Settings:
+    """Load the settings of a command that writes into the data folder: it is ours alone."""
+    settings = _load(settings_file)
+    take_from_others(settings.data_folder)
+    return settings
 
 
 def _load(settings_file: Path | None) -> Settings:

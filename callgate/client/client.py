@@ -90,7 +90,9 @@ class Client:
         """
         folder = self.options.state_folder
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            # Ends of calls tell who called whom.
+            folder.mkdir(mode=0o700, exist_ok=True)
         shown = self.options.credentials
         self._connections = Connections(lambda: open_channel(self.address, shown), shown.metadata)
         self._reports = Reports(folder)

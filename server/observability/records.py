@@ -22,7 +22,7 @@ _WRITE_INTERVAL_SECONDS = 0.25
 # The thread holds the interpreter while it words a batch; so many take it a few milliseconds.
 _BATCH_RECORDS = 200
 _CLOSE_SECONDS = 2.0
-_FILE_MODE = 0o640
+_FILE_MODE = 0o600
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import secrets
 from hashlib import blake2b
 from pathlib import Path
 
-_FILE_MODE = 0o600
+from server.settings.private import FILE_MODE, private_folder
 
 
 def kept_key(configured: str, data_folder: Path, name: str) -> bytes:
@@ -24,10 +24,10 @@ def kept_key(configured: str, data_folder: Path, name: str) -> bytes:
         return file.read_bytes()
     except FileNotFoundError:
         pass
-    data_folder.mkdir(parents=True, exist_ok=True)
+    private_folder(data_folder)
     key = secrets.token_hex(32).encode()
     mine = file.with_name(f"{name}.{os.getpid()}")
-    handle = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
+    handle = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
     with os.fdopen(handle, "wb") as writer:
         writer.write(key)
     # Of several engines that start at once, the first to link decides; the others read its key.

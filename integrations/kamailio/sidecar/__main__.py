@@ -31,7 +31,7 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    settings.state_folder.mkdir(parents=True, exist_ok=True)
+    settings.state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with Client(settings.engine, _options(settings)) as client:
         tenant_ids = sorted(set(settings.tenants.values()))
         async with client.control(tenant_ids) as control:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from server.settings.private import PRIVATE_UMASK, private_folder
 from server.storage.redis.errors import StoreRefused, StoreUnavailable
 from server.storage.redis.store import Store
 
@@ -57,7 +58,8 @@ class EmbeddedServer:
 
         Raises `EmbeddedServerError`, also where another server still has the folder.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder.parent)
+        private_folder(self._folder)
         lock = await self._lock_folder()
         try:
             self._socket().unlink(missing_ok=True)
@@ -119,6 +121,7 @@ class EmbeddedServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(lock,),
+            umask=PRIVATE_UMASK,
             # Ctrl-C goes to a whole group: the engine drains first, then stops its store.
             process_group=0,
             preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 -- It only makes one system call.

@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from server.settings.private import private_file
 from server.storage.sql.errors import ArchiveUnavailable, ArchiveUnusable
 
 Result = TypeVar("Result")
@@ -114,7 +115,7 @@ def _parse(text_of_url: str) -> URL:
 def _make_engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            private_file(Path(url.database))
         engine = create_engine(
             url, connect_args={"timeout": LOCK_SECONDS}, pool_size=CONNECTIONS, max_overflow=0
         )
