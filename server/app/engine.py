@@ -133,7 +133,7 @@ def build_engine(
     """Build an engine on a store and an archive. Raises `OSError` where the records cannot be."""
     store, clock, metrics = opened.store, opened.clock, Metrics()
     recovery = make_recovery(settings, store, clock, archive=archive)
-    ledger = RedisLedger(store, clock, recovery.open_partition)
+    ledger = RedisLedger(store, clock, recovery)
 
     async def announce(tenant: Tenant) -> bool:
         notices.note(tenant)

@@ -16,7 +16,8 @@ from server.app.notices import duties_of, make_courier
 from server.archive import Archive
 from server.archive.keeper.figures import Figures, KeeperPage
 from server.archive.keeper.keeper import Keeper, KeeperDuty, KeeperParts
-from server.archive.keeper.rebuild import Rebuild, Recovery
+from server.archive.keeper.rebuild import Rebuild
+from server.archive.keeper.recovery import Recovery
 from server.ledger.journal.entries import JournalReader
 from server.ledger.maintenance import Keeping
 from server.ledger.redis_ledger import RedisLedger

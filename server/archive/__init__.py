@@ -30,12 +30,14 @@ from server.archive.changes import (
 )
 from server.archive.errors import EntryUnfit, PositionMoved
 from server.archive.images import AccountImage, PaidCall, Preview
+from server.archive.known import ArchivedAccount
 
 __all__ = [
     "AccountDescribed",
     "AccountFrozen",
     "AccountImage",
     "Archive",
+    "ArchivedAccount",
     "ArchivedCall",
     "ArchivedPurse",
     "ArchivedUse",

@@ -16,6 +16,7 @@ from server.archive.changes import Entry, Position
 from server.archive.errors import EntryUnfit, PositionMoved
 from server.archive.fold import fold_entry, settle_lost
 from server.archive.images import AccountImage, Preview, image_of, paid_of
+from server.archive.known import ArchivedAccount, list_accounts
 from server.archive.replay import read_span
 from server.archive.rows import load_book, load_calls, load_partition, store_book
 from server.archive.usage_records import Origin
@@ -132,6 +133,29 @@ class Archive:
         return await self._database.read(
             lambda connection: list(map(plain_row, connection.execute(query).mappings()))
         )
+
+    async def begun(self, partition: int) -> tuple[Position | None, list[tuple[str, str]]]:
+        """Say how far a partition is archived, and which accounts and lots began up to there.
+
+        An account is (tenant, ""), a lot (tenant, lot).
+        """
+
+        def work(connection: Connection) -> tuple[Position | None, list[tuple[str, str]]]:
+            accounts, lots = tables.ACCOUNTS.c, tables.LOTS.c
+            here = accounts.partition == partition
+            tenants = list(connection.scalars(select(accounts.tenant_id).where(here)))
+            query = select(lots.tenant_id, lots.lot_id).join(
+                tables.ACCOUNTS, accounts.tenant_id == lots.tenant_id
+            )
+            found = [(row[0], row[1]) for row in connection.execute(query.where(here))]
+            position = _read_positions(connection).get(partition)
+            return position, [*((tenant_id, "") for tenant_id in tenants), *found]
+
+        return await self._database.read(work)
+
+    async def accounts(self, partition: int) -> list[ArchivedAccount]:
+        """List the accounts of a partition, and by which names a store knows them."""
+        return await self._database.read(lambda connection: list_accounts(connection, partition))
 
     async def tenant_ids(self) -> list[str]:
         """List the tenants that have an account."""

@@ -28,6 +28,7 @@ from server.ledger import (
     CallKey,
     FactsStale,
     Ledger,
+    LedgerDamaged,
     LedgerUnavailable,
     Question,
     ReserveRequest,
@@ -156,6 +157,10 @@ class Authorizer:
         except AccountUnknown:
             await self.opening.hurry(tenant.tenant_id)
             wanted_digest = tenant.digest
+        except LedgerDamaged:
+            # If it is the account, opening it mends what archive and journal know.
+            self.opening.want([tenant.tenant_id])
+            raise
         wanted = await self.catching_up.find(tenant.tenant_id, wanted_digest)
         try:
             return await ask(Facts(self.facts.current.catalogue, wanted))

@@ -101,6 +101,8 @@ class Opening:
         """Say why there is no account."""
         partition = partition_of(tenant_id)
         if tenant_id not in self._waiting[partition]:
+            # It was open before: what the archive knows of it is looked at first.
+            self.want([tenant_id])
             return AccountMissing(tenant_id, self.store_name)
         trouble = self._troubles.get(tenant_id) or self._troubles.get(partition)
         return AccountMissing(tenant_id, self.store_name, trouble or "others come first")

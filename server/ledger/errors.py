@@ -16,8 +16,9 @@ class AccountMissing(Exception):
             f"The account of tenant {tenant_id} is not open yet, and is opened by itself: "
             f"{waits_for}."
             if waits_for
-            else f"{store_name} holds no account of tenant {tenant_id}: it was emptied, or is "
-            "another store than before. Start the engine again to open accounts in a new store."
+            else f"{store_name} has lost the account of tenant {tenant_id}: it was emptied, or is "
+            "another store than before. The account is opened again by itself, with what the "
+            "archive and the journal say; see that the archive answers."
         )
         self.tenant_id = tenant_id
 

@@ -47,6 +47,19 @@ local function bury(keys, args)
   return buried
 end
 
+-- look: read fields of a partition and its index of reservations as they are at one moment.
+--   KEYS   accounts, expiry
+--   ARGV   the fields
+--   reply  how many reservations the index names, then the fields' values
+local function look(keys, args)
+  local reply = { redis.call('ZCARD', keys[2]) }
+  for start = 1, #args, BATCH do
+    local values = redis.call('HMGET', keys[1], unpack(args, start, math.min(start + BATCH - 1, #args)))
+    for i = 1, #values do reply[#reply + 1] = values[i] end
+  end
+  return reply
+end
+
 -- close: empty a lost partition; from here on nothing is decided in it.
 --   KEYS   accounts, expiry, journal
 --   ARGV   epoch that will follow, n and nonce of the last entry or '' and ''
@@ -131,6 +144,7 @@ local function sweep(keys, args)
   return #gone > 0 and redis.call('HDEL', keys[1], unpack(gone)) or 0
 end
 
+redis.register_function('callgate_keeping_v1_look', look)
 redis.register_function('callgate_keeping_v1_trim', trim)
 redis.register_function('callgate_keeping_v1_bury', bury)
 redis.register_function('callgate_keeping_v1_close', close)

@@ -70,6 +70,22 @@ class Keeping:
         """Let records of calls of one partition go after a time, but of none that runs."""
         return int(await self._call("bury", call_keys, (lifetime_ms,))) if call_keys else 0
 
+    async def has_accounts(self, partition: int) -> bool:
+        """Tell whether the line of a partition is there, without which nothing is decided in it."""
+        async with named_trouble():
+            accounts = keys.partition_keys(partition).accounts
+            return bool(await self._store.command("HEXISTS", accounts, keys.META_FIELD))
+
+    async def look(
+        self, partition: int, fields: Sequence[str]
+    ) -> tuple[int, dict[str, str | None]]:
+        """Read how many reservations the index names, and fields of accounts, at one moment."""
+        of_partition = keys.partition_keys(partition)
+        function_keys = (of_partition.accounts, of_partition.expiry)
+        count, *values = await self._call("look", function_keys, fields)
+        texts = (None if value is None else value.decode() for value in values)
+        return int(count), dict(zip(fields, texts, strict=True))
+
     async def close(self, partition: int, *, epoch: int, last: JournalEnd | None) -> bool:
         """Empty a partition if its journal ends with `last`; False where it does not."""
         end = (last.n, last.nonce) if last else ("", "")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from server.ledger import codec as wire
 from server.ledger import keys
 from server.ledger.answers import Answer, Balance
-from server.ledger.errors import CurrencyChanged, LedgerUnavailable, raise_trouble
+from server.ledger.errors import CurrencyChanged, LedgerDamaged, LedgerUnavailable, raise_trouble
 from server.ledger.expiry import Lapsing
 from server.ledger.library import LIBRARY, RESERVE_FIRST, library_code
 from server.ledger.prepared_reserve import Listener, PreparedReserve
@@ -37,22 +37,43 @@ _MOST_OPENINGS = 20
 _MOST_ASKINGS = 4
 
 Argument = str | bytes | int
-# Opens a partition that is closed, filled from the archive where it has to be.
-OpenPartition = Callable[[int], Awaitable[None]]
+
+
+# An account is (tenant, ""), a lot (tenant, lot).
+Beginning = tuple[str, str]
+
+
+class Recovering(Protocol):
+    """What stands behind the store: it fills partitions from an archive. See `Recovery`."""
+
+    async def open_partition(self, partition: int) -> None:
+        """See to it that a partition is open."""
+
+    def newness(self, partition: int) -> str:
+        """Name the place up to which it is known what began in a partition."""
+
+    async def look_for_new(self, partition: int, begun: Sequence[Beginning]) -> str:
+        """Name a place up to which nothing of this began, or mend the store."""
+
+    def note_begun(
+        self, partition: int, begun: Sequence[Beginning], *, before: str, after: str
+    ) -> None:
+        """Take note of what began between two places."""
+
+    async def mend(self, partition: int, why: str) -> None:
+        """Fill a partition anew in which something is lost."""
 
 
 class RedisLedger:
     """Keeps every account, call and journal in one Redis or Valkey. See `Ledger`.
 
-    Without `open_partition` there is no archive, and a partition begins with its first account.
+    Without `recovery` there is no archive, and a partition begins with its first account.
     """
 
-    def __init__(
-        self, store: Store, clock: Clock, open_partition: OpenPartition | None = None
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, recovery: Recovering | None = None) -> None:
         self._store = store
         self._clock = clock
-        self._open_partition = open_partition
+        self._recovery = recovery
         self._lapsing = Lapsing(store, self._expire_one)
 
     async def install(self) -> None:
@@ -71,25 +92,63 @@ class RedisLedger:
         opening = account.opening_balance_micros
         if opening is not None:
             wire.require_whole(opening_balance_micros=opening)
-        of_partition = keys.keys_of(account.tenant_id).all()
+        recovery = self._recovery
+        if recovery is None:
+            status, *rest = await self._open(account, place="")
+        else:
+            status, *rest = await self._open_known(account, recovery)
+        if status == b"NO_PARTITION":
+            raise LedgerUnavailable("the partition was lost while it was opened")
+        if status == b"LOST":
+            raise LedgerDamaged("an account")
+        if status == b"CURRENCY":
+            raise CurrencyChanged(account.tenant_id, rest[0].decode(), account.currency)
+
+    async def _open_known(self, account: OpenAccount, recovery: Recovering) -> list[bytes]:
+        """Open one account; nothing begins of which archive or journal say that it did before."""
+        tenant_id, lot_id = account.tenant_id, keys.opening_lot(account.tenant_id)
+        partition = keys.partition_of(tenant_id)
+        place = recovery.newness(partition)
+        reply = [b"NO_PARTITION"]
+        # Processes that start at once may take it from each other, each filling it anew.
+        for _ in range(_MOST_OPENINGS):
+            try:
+                reply = await self._open(account, place=place)
+            except LedgerDamaged as error:
+                await recovery.mend(partition, str(error))
+                continue
+            if reply[0] == b"NO_PARTITION":
+                await recovery.open_partition(partition)
+            elif reply[0] == b"LOST":
+                await recovery.mend(partition, f"a part of the account of {tenant_id} is gone")
+            elif reply[0] == b"NEW":
+                begun = [(tenant_id, lot_id), (tenant_id, "")]
+                place = await recovery.look_for_new(
+                    partition, begun[:1] if reply[1] == b"lot" else begun
+                )
+            else:
+                break
+        if reply[0] == b"NEW":
+            raise LedgerUnavailable("others are opened faster than it can be seen what is new")
+        if reply[0] == b"OK":
+            before, after, given = (part.decode() for part in reply[1:])
+            begun = [(tenant_id, ""), *([(tenant_id, given)] if given else [])]
+            recovery.note_begun(partition, begun, before=before, after=after)
+        return reply
+
+    async def _open(self, account: OpenAccount, *, place: str) -> list[bytes]:
+        opening = account.opening_balance_micros
         arguments = (
             *(self._now_ms(), _nonce(), keys.tenant_name(account.tenant_id), account.currency),
             *(account.facts_digest, int(account.prepaid)),
-            "" if self._open_partition else FIRST_EPOCH,
+            "" if self._recovery else FIRST_EPOCH,
             "" if opening is None else opening,
-            *(keys.opening_lot(account.tenant_id), account.opening_expire_ms),
+            *(keys.opening_lot(account.tenant_id), account.opening_expire_ms, place),
         )
-        status, *rest = await self._call("open", of_partition, arguments)
-        openings = 0
-        while status == b"NO_PARTITION" and self._open_partition and openings < _MOST_OPENINGS:
-            # Processes that start at once may take it from each other, each filling it anew.
-            openings += 1
-            await self._open_partition(keys.partition_of(account.tenant_id))
-            status, *rest = await self._call("open", of_partition, arguments)
-        if status == b"NO_PARTITION":
-            raise LedgerUnavailable("the partition was lost while it was opened")
-        if status == b"CURRENCY":
-            raise CurrencyChanged(account.tenant_id, rest[0].decode(), account.currency)
+        reply: list[bytes] = await self._call(
+            "open", keys.keys_of(account.tenant_id).all(), arguments
+        )
+        return reply
 
     async def reserve(self, request: ReserveRequest) -> Answer:
         """Take from the purses in order, once per (call, sequence)."""

@@ -16,7 +16,8 @@ from policy.facts import Rate
 from server.archive import AccountImage, Archive, SoughtCall
 from server.archive.keeper.figures import Figures
 from server.archive.keeper.keeper import Keeper, KeeperParts
-from server.archive.keeper.rebuild import Rebuild, Recovery
+from server.archive.keeper.rebuild import Rebuild
+from server.archive.keeper.recovery import Recovery
 from server.ledger import Answer, Balance, ReserveRequest, Use
 from server.ledger.decision_context import AskedCall, DecisionContext, ToldPurse, pack
 from server.ledger.journal.entries import JournalReader
@@ -91,7 +92,7 @@ class House:
     def ledger(self) -> RedisLedger:
         """A ledger as a server has it: it opens partitions through the archive."""
         recovery = Recovery(self.journal, self.archive, self.rebuild)
-        return RedisLedger(self.store, self.clock, recovery.open_partition)
+        return RedisLedger(self.store, self.clock, recovery)
 
     @property
     def parts(self) -> KeeperParts:

@@ -14,6 +14,7 @@ from server.archive import Archive, EntryUnfit, Position, PositionMoved
 from server.archive.keeper.drain import BATCH, ArchiveBehind, Drain, PartitionLost
 from server.archive.keeper.entries import EntryUnknown
 from server.archive.keeper.figures import Figures
+from server.archive.keeper.inspection import Inspection
 from server.archive.keeper.rebuild import Rebuild, RebuildOvertaken
 from server.ledger import Ledger, LedgerDamaged, LedgerUnavailable
 from server.ledger.journal.entries import JournalReader
@@ -36,6 +37,9 @@ _DISCOVERY_ROUND_SECONDS = 30.0
 _AWAY_ROUND_SECONDS = 0.5
 # After a bug, which else would fill the log.
 _BROKEN_PAUSE_SECONDS = 5.0
+_INSPECTION_ROUND_SECONDS = 1.0
+# What is inspected in a round; the others have their turn in the next ones.
+_INSPECTED_PARTITIONS, _INSPECTED_ACCOUNTS = 16, 1_000
 _HOLDER_BYTES = 8
 
 _log = logging.getLogger(__name__)
@@ -62,6 +66,9 @@ class Keeper:
         self.parts = parts
         self._drain = Drain(parts.journal, parts.keeping, parts.archive)
         self._sweep = Sweep(parts.keeping, parts.now_ms)
+        self._inspection = Inspection(parts.keeping, parts.archive)
+        # The partition that was inspected last.
+        self._inspected = -1
         self._holder = secrets.token_hex(_HOLDER_BYTES)
         self._positions: dict[int, Position | None] = {}
         # Partitions that did not answer, looked at again now and then: nobody waits behind them.
@@ -80,6 +87,7 @@ class Keeper:
             self._forever(self._while_leading(self.expire), _EXPIRE_ROUND_SECONDS),
             self._forever(self._while_leading(self.sweep), _SWEEP_ROUND_SECONDS),
             self._forever(self.look_for_away, _AWAY_ROUND_SECONDS),
+            self._forever(self._while_leading(self._inspect_some), _INSPECTION_ROUND_SECONDS),
             *(
                 self._forever(self._while_leading(each.work), each.pause_seconds)
                 for each in self._more
@@ -128,9 +136,44 @@ class Keeper:
             self._positions.setdefault(partition, None)
 
     async def drain(self) -> None:
-        """Archive what waits in each partition; fill those anew that were lost."""
+        """Archive what waits in each partition; fill those anew that were lost, or lost a part."""
         await self.read_positions()
         await self._drain_known()
+        await self.inspect()
+
+    async def inspect(self) -> None:
+        """Look at every partition for what it lost beside its journal, and mend it."""
+        self._inspected = -1
+        for _ in self._within_reach():
+            await self._inspect_next()
+
+    async def _inspect_some(self) -> None:
+        inspected = 0
+        for _ in self._within_reach()[:_INSPECTED_PARTITIONS]:
+            inspected += await self._inspect_next()
+            if inspected >= _INSPECTED_ACCOUNTS:
+                return
+
+    async def _inspect_next(self) -> int:
+        """Inspect the next partition; say how many accounts it has."""
+        reached = self._within_reach()
+        partition = self._inspected = min([p for p in reached if p > self._inspected] or reached)
+        position = self._positions[partition]
+        if position is None:
+            return 0
+        try:
+            lost, accounts = await self._inspection.look(
+                partition, oldest_period(self.parts.now_ms())
+            )
+            if lost:
+                await self._fill_anew(partition, position, lost)
+        except LedgerUnavailable as error:
+            self._note_away(partition, error)
+        except (PositionMoved, RebuildOvertaken, EntryUnknown, EntryUnfit, LedgerDamaged) as error:
+            _log.info("Partition %d is inspected again later: %s", partition, error)
+        else:
+            return accounts
+        return 0
 
     async def _drain_known(self) -> None:
         if self._overtaken:
@@ -208,15 +251,18 @@ class Keeper:
         try:
             drained = await self._drain.drain(partition, before)
         except PartitionLost as lost:
-            _log.error("Partition %d is lost: %s.", partition, lost)
-            self._positions[partition] = await self.parts.rebuild.rebuild(partition, before)
-            self.figures.partitions_rebuilt += 1
+            await self._fill_anew(partition, before, str(lost))
             return True
         self._positions[partition] = drained.position
         if before and drained.position:
             self.figures.entries_archived += drained.position.n - before.n
         self.figures.note_waiting(partition, drained.waiting, drained.oldest_ms)
         return drained.waiting > 0 and drained.taken == BATCH
+
+    async def _fill_anew(self, partition: int, position: Position | None, why: str) -> None:
+        _log.error("Partition %d is filled anew: %s.", partition, why)
+        self._positions[partition] = await self.parts.rebuild.rebuild(partition, position)
+        self.figures.partitions_rebuilt += 1
 
     async def _note_waiting(self, partition: int) -> None:
         position = self._positions[partition]

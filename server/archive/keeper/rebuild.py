@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import secrets
@@ -15,15 +14,13 @@ from server.archive import (
     LotRow,
     PartitionReopened,
     Position,
-    PositionMoved,
 )
 from server.archive.keeper.drain import BATCH
 from server.archive.keeper.entries import read_entry
-from server.ledger import Balance, LedgerUnavailable
+from server.ledger import Balance
 from server.ledger.journal.entries import JournalEntry, JournalReader
 from server.ledger.maintenance import JournalEnd, Keeping, RestoredAccount, RestoredLot
 from server.ledger.requests import LONG_DUE_MS
-from server.storage.sql.errors import ArchiveUnavailable
 
 _NONCE_BYTES = 10
 # How often a journal may grow between the reading of its last entries and its closing.
@@ -59,6 +56,12 @@ class Rebuild:
         self._archive = archive
         self._now_ms = now_ms
         self._small_ms = small_ms
+
+    async def is_open(self, partition: int) -> bool:
+        """Tell whether a partition has its accounts' line and a journal."""
+        if not await self._keeping.has_accounts(partition):
+            return False
+        return await self._journal.last(partition) is not None
 
     async def rebuild(self, partition: int, position: Position | None) -> Position:
         """Fill one partition from the archive, which stands at `position`; say where it stands now.
@@ -198,41 +201,3 @@ def _has_something(lot: LotRow) -> bool:
 def _restored_lot(lot: LotRow) -> RestoredLot:
     expire_ms = LONG_DUE_MS if lot.voided else lot.expire_ms
     return RestoredLot(lot.lot_id, expire_ms, lot.purchase_ms, lot.left_micros, voided=lot.voided)
-
-
-_ATTEMPTS = 20
-_PAUSE_SECONDS = 0.05
-
-
-class Recovery:
-    """Opens a partition for a process that found it closed."""
-
-    def __init__(self, journal: JournalReader, archive: Archive, rebuild: Rebuild) -> None:
-        self._journal = journal
-        self._archive = archive
-        self._rebuild = rebuild
-        self._migrated = False
-
-    async def open_partition(self, partition: int) -> None:
-        """See to it that a partition is open, filled from the archive where it has to be.
-
-        Raises `LedgerUnavailable` where the archive cannot be asked.
-        """
-        for _ in range(_ATTEMPTS):
-            if await self._journal.last(partition) is not None:
-                return
-            try:
-                await self._open(partition)
-            except (RebuildOvertaken, PositionMoved):
-                # Somebody else is at it.
-                await asyncio.sleep(_PAUSE_SECONDS)
-            except ArchiveUnavailable as error:
-                raise LedgerUnavailable(f"the archive does not answer: {error}") from error
-        raise LedgerUnavailable(f"partition {partition} is being filled from the archive")
-
-    async def _open(self, partition: int) -> None:
-        if not self._migrated:
-            await self._archive.migrate()
-            self._migrated = True
-        position = (await self._archive.positions()).get(partition)
-        await self._rebuild.rebuild(partition, position)

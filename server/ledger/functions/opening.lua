@@ -32,12 +32,20 @@ local function plan_lot(plan, lot, nonce)
     .. '\nexpire_ms=' .. digits(lot.expire_ms) .. money_lines(acct))
 end
 
+-- Name the place at which a partition stands.
+local function place_of(part)
+  return format('%s %d %s', part.epoch, part.n, part.nonce)
+end
+
 -- open: open an account or describe it anew; its opening lot is applied once.
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, currency, facts_digest, prepaid (0 or 1), epoch of a new
 --          partition
---          or '', opening_micros or '', id of the opening lot, its expire_ms
---   reply  OK | CURRENCY, the account's | NO_PARTITION
+--          or '', opening_micros or '', id of the opening lot, its expire_ms, the place of the
+--          journal up to which an archive knows neither this account nor this lot, or ''
+--   reply  OK, the places before and after it, the opening lot if it was given | CURRENCY, the
+--          account's | NO_PARTITION | NEW, account or lot: nothing begins before it is known to be
+--          new up to here | LOST where only a part of the account is there
 local function open(keys, args)
   if not call then bind() end
   local tenant, lot_id = args[3], args[9]
@@ -47,10 +55,19 @@ local function open(keys, args)
                    now_ms = whole(args[1], 'now_ms'), asked_ms = whole(args[1], 'now_ms'),
                    entries = {} }
   local were = call('HMGET', keys[1], 'about/' .. tenant, 'known/' .. tenant .. '/' .. lot_id)
+  local owner = acct or blank_account(tenant, args[5])
+  local gives = args[8] ~= '' and not were[2] and has_space(owner, whole(args[8], 'micros'))
+    and whole(args[10], 'expire_ms') > part.now_ms
+  -- What is known of an account is never there in part, nor begins a second time.
+  if acct and not were[1] or not acct and (were[1] or were[2]) then return { 'LOST' } end
+  local place = place_of(part)
+  if args[7] == '' and (gives or not acct) and args[11] ~= place then
+    return { 'NEW', acct and 'lot' or 'account' }
+  end
   local currency, prepaid, version = match(were[1] or '- - 0', '^(%S+) (%S+) (%d+)$')
   if not currency then damaged('about') end
   if acct and currency ~= args[4] then return { 'CURRENCY', currency } end
-  local plan = new_plan(acct or blank_account(tenant, args[5]), part)
+  local plan = new_plan(owner, part)
   local about
   if not acct or acct.digest ~= args[5] or prepaid ~= args[6] then
     about = args[4] .. ' ' .. args[6] .. ' ' .. digits(whole(version, 'about') + 1)
@@ -60,8 +77,7 @@ local function open(keys, args)
       .. '\ndigest=' .. args[5] .. '\nprepaid=' .. args[6])
   end
   -- One that would be over already, or has no space, is not given yet.
-  if args[8] ~= '' and not were[2] and has_space(plan.acct, whole(args[8], 'micros'))
-    and whole(args[10], 'expire_ms') > part.now_ms then
+  if gives then
     local lot = { id = lot_id, expire_ms = whole(args[10], 'expire_ms'), bought_ms = part.now_ms,
       left = whole(args[8], 'micros') }
     plan_lot(plan, lot, args[2] .. 'l')
@@ -70,7 +86,7 @@ local function open(keys, args)
     plan.known[#plan.known + 1], plan.known[#plan.known + 2] = 'about/' .. tenant, about
   end
   if #part.entries > 0 then commit(keys, plan) end
-  return { 'OK' }
+  return { 'OK', place, place_of(part), gives and lot_id or '' }
 end
 
 -- balance: read an account's sums, after taking from lots that are due.

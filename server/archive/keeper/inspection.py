@@ -1,0 +1,80 @@
+"""Looking for what a partition has lost beside its journal: its line, its index, or some fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from server.archive import Archive, ArchivedAccount
+from server.ledger.codec import PURSE
+from server.ledger.keys import META_FIELD, opening_lot, period_of, tenant_name
+from server.ledger.maintenance import Keeping
+
+_KINDS = ("about", "flags", "money", "totals", "lots")
+_NEVER_EMPTY = ("about", "flags", "money", "totals")
+
+Fields = Mapping[str, str | None]
+
+
+class Inspection:
+    """Compares what must be in a store with what the archive knows. Changes nothing.
+
+    The archive is never ahead of the store: of what it knows nothing may be missing there.
+    """
+
+    def __init__(self, keeping: Keeping, archive: Archive) -> None:
+        self._keeping = keeping
+        self._archive = archive
+
+    async def look(self, partition: int, oldest_period: str) -> tuple[str, int]:
+        """Say what a partition lost, "" where nothing; and how many accounts were looked at.
+
+        Tallies of months before `oldest_period` may be swept. Raises what ledger and archive raise.
+        """
+        accounts = await self._archive.accounts(partition)
+        fields = [META_FIELD]
+        for account in accounts:
+            fields += _fields_of(account, oldest_period)
+        reservations, found = await self._keeping.look(partition, fields)
+        return _lost(accounts, found, reservations), len(accounts)
+
+
+def _fields_of(account: ArchivedAccount, oldest_period: str) -> Iterator[str]:
+    name = tenant_name(account.tenant_id)
+    yield from (f"{kind}/{name}" for kind in _KINDS)
+    if account.has_opening_lot:
+        yield f"known/{name}/{opening_lot(account.tenant_id)}"
+    yield from (field for field in account.tallies if period_of(field) >= oldest_period)
+
+
+def _lost(accounts: Sequence[ArchivedAccount], found: Fields, reservations: int) -> str:
+    if found[META_FIELD] is None:
+        return "its accounts are gone"
+    may_be_missing = {f"lots/{tenant_name(account.tenant_id)}" for account in accounts}
+    for field, value in found.items():
+        if value is None and field not in may_be_missing:
+            return f"{field} of its accounts is gone"
+    reserved = 0
+    for account in accounts:
+        name = tenant_name(account.tenant_id)
+        trouble, held = _sums(found, name)
+        if trouble:
+            return trouble
+        reserved += held
+    if reserved and not reservations:
+        return f"its index of reservations is gone, though {reserved} micros are held"
+    return ""
+
+
+def _sums(found: Fields, name: str) -> tuple[str, int]:
+    """Say what is wrong with the sums of an account, "" for nothing, and what it holds."""
+    try:
+        available, reserved, _ = str(found[f"money/{name}"]).split(" ")
+        owed = int(str(found[f"totals/{name}"]).split(" ")[5])
+        lots = filter(None, (found[f"lots/{name}"] or "").split(PURSE))
+        left = sum(int(lot.split(" ")[2]) for lot in lots)
+        there, held = 0 if available == "-" else int(available), int(reserved)
+    except (IndexError, ValueError):
+        return f"the account of {name} cannot be read", 0
+    if left - owed < there:
+        return f"lots/{name} of its accounts is gone", held
+    return "", held
