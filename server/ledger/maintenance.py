@@ -147,7 +147,7 @@ class Keeping:
             async with named_trouble():
                 cursor, found = await self._store.command("HSCAN", accounts, cursor, "COUNT", 1_000)
             names = (name.decode() for name, _ in pairs(found))
-            past = [name for name in names if _is_past(name, oldest_period)]
+            past = [name for name in names if is_past(name, oldest_period)]
             if past:
                 swept += int(await self._call("sweep", (accounts,), past))
             if cursor in {0, b"0"}:
@@ -169,7 +169,8 @@ def _library_code() -> str:
     return files("server.ledger").joinpath("maintenance.lua").read_text()
 
 
-def _is_past(field: str, oldest_period: str) -> bool:
+def is_past(field: str, oldest_period: str) -> bool:
+    """Tell whether a field is a tally of a period before the oldest that is kept."""
     kind, _, rest = field.partition("/")
     return kind in _TALLIES and rest.partition("/")[0] < oldest_period
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from server.archive import Archive, ArchivedAccount
 from server.ledger.codec import PURSE
-from server.ledger.keys import META_FIELD, opening_lot, period_of, tenant_name
-from server.ledger.maintenance import Keeping
+from server.ledger.keys import META_FIELD, opening_lot, tenant_name
+from server.ledger.maintenance import Keeping, is_past
 
 _KINDS = ("about", "flags", "money", "totals", "lots")
 _NEVER_EMPTY = ("about", "flags", "money", "totals")
@@ -43,7 +43,7 @@ def _fields_of(account: ArchivedAccount, oldest_period: str) -> Iterator[str]:
     yield from (f"{kind}/{name}" for kind in _KINDS)
     if account.has_opening_lot:
         yield f"known/{name}/{opening_lot(account.tenant_id)}"
-    yield from (field for field in account.tallies if period_of(field) >= oldest_period)
+    yield from (field for field in account.tallies if not is_past(field, oldest_period))
 
 
 def _lost(accounts: Sequence[ArchivedAccount], found: Fields, reservations: int) -> str:

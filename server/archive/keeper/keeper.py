@@ -156,9 +156,9 @@ class Keeper:
 
     async def _inspect_next(self) -> int:
         """Inspect the next partition; say how many accounts it has."""
-        reached = self._within_reach()
+        reached = self._within_reach() or [0]
         partition = self._inspected = min([p for p in reached if p > self._inspected] or reached)
-        position = self._positions[partition]
+        position = self._positions.get(partition)
         if position is None:
             return 0
         try:
