@@ -26,7 +26,6 @@ from switchboards import (
 )
 
 MINUTE = 100_000
-Lose = Callable[[Switchboard], Awaitable[None]]
 DAY_SECONDS = 86_400
 
 
