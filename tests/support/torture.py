@@ -104,18 +104,22 @@ class _Killer:
         self._victims, self._random = victims, random
         self._left, self._every = kills, max(1, calls // (kills + 1))
         self._ended = 0
-        self._killing: asyncio.Task[None] | None = None
+        # One at a time: two at once would start a server twice, or move a slot to two nodes.
+        self._alone = asyncio.Lock()
+        self._killings: list[asyncio.Task[None]] = []
 
-    async def call_ended(self) -> None:
+    def call_ended(self) -> None:
         self._ended += 1
         if self._left and self._ended % self._every == 0:
-            await self.finish()
             self._left -= 1
-            self._killing = asyncio.create_task(self._victims.hurt_one(self._random))
+            self._killings.append(asyncio.create_task(self._hurt_one()))
 
     async def finish(self) -> None:
-        if self._killing is not None:
-            await self._killing
+        await asyncio.gather(*self._killings)
+
+    async def _hurt_one(self) -> None:
+        async with self._alone:
+            await self._victims.hurt_one(self._random)
 
 
 async def _drive(
@@ -130,15 +134,17 @@ async def _drive(
     async def work(bridge: Bridge) -> None:
         for number, call in waiting:
             expected.add(call, await _play(bridge, call))
-            await killer.call_ended()
+            killer.call_ended()
             if progress and number % _PROGRESS_EVERY == 0:
                 print(f"  {number} of {len(planned)} calls", flush=True)
 
-    async with asyncio.TaskGroup() as group:
-        for bridge in bridges:
-            for _ in range(CALLS_AT_ONCE):
-                group.create_task(work(bridge))
-    await killer.finish()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for bridge in bridges:
+                for _ in range(CALLS_AT_ONCE):
+                    group.create_task(work(bridge))
+    finally:
+        await killer.finish()
 
 
 async def _play(bridge: Bridge, call: PlannedCall) -> int:
