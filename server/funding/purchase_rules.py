@@ -63,8 +63,8 @@ class PurchaseRules:
 
     `least_micros` is what is bought at once at least, in a currency that `least_micros_of` does
     not have. `max_balance_micros` is what a balance may be after a purchase unless a tenant has a
-    limit of its own; None is no limit. A lot lives for its `lot_life`. `counting` is how the provider
-    counts that charges are asked of.
+    limit of its own; None is no limit. A lot lives for its `lot_life`. `counting` is how the
+    provider counts that charges are asked of.
     """
 
     least_micros: int = 20 * MICROS_PER_UNIT

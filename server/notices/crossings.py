@@ -56,8 +56,8 @@ class CrossingWatch:
             case _:
                 pass
         if account.has_balance:
-            self._see_zero(account, entry, origin)
             self._see_low(account, entry, origin)
+            self._see_zero(account, entry, origin)
 
     def finish(self) -> None:
         """Write the notices, and how far each tenant is now from the next."""

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
 
-from server.notices.outbox import Facts, NoticeKind, NoticeState
+from server.notices.outbox import Facts, NoticeKind, NoticeState, place_in_moment
 from server.notices.preferences import NoticeSettings, read_settings
 from server.notices.tables import NOTICE_DELIVERIES, NOTICES
 
@@ -96,7 +96,10 @@ def claim_deliveries(connection: Connection, channel: Channel, claim: Claim) -> 
         .add_columns(_NOTICES.time_ms, _NOTICES.facts)
         .join(NOTICES, _NOTICES.notice_id == _DELIVERIES.notice_id)
         .where(_is_due(channel, claim.now_ms))
-        .order_by(_DELIVERIES.due_ms, _NOTICES.time_ms, _DELIVERIES.notice_id)
+        .order_by(
+            *(_DELIVERIES.due_ms, _NOTICES.time_ms, place_in_moment(_NOTICES.kind)),
+            _DELIVERIES.notice_id,
+        )
         .limit(claim.limit)
         .with_for_update(of=NOTICE_DELIVERIES, skip_locked=True)
     )

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Row, or_, select
 
 from server.notices.deliveries import Channel, DeliveryState
-from server.notices.outbox import Facts, NoticeKind
+from server.notices.outbox import Facts, NoticeKind, place_in_moment
 from server.notices.preferences import NoticeSettings, read_settings
 from server.notices.recipients import add_deliveries, next_round, targets_of
 from server.notices.tables import NOTICE_DELIVERIES, NOTICES
@@ -59,11 +59,16 @@ def list_notices(
 ) -> list[ListedNotice]:
     """List a tenant's notices, the newest first, those after `before` (time and id)."""
     query = select(NOTICES).where(_NOTICES.tenant_id == tenant_id)
+    place = place_in_moment(_NOTICES.kind)
     if before is not None:
         time_ms, notice_id = before
-        same_time = (_NOTICES.time_ms == time_ms) & (_NOTICES.notice_id > notice_id)
+        kind = select(_NOTICES.kind).where(_NOTICES.notice_id == notice_id).scalar_subquery()
+        its_place = place_in_moment(kind)
+        same_place = (place == its_place) & (_NOTICES.notice_id > notice_id)
+        same_time = (_NOTICES.time_ms == time_ms) & or_(place < its_place, same_place)
         query = query.where(or_(_NOTICES.time_ms < time_ms, same_time))
-    query = query.order_by(_NOTICES.time_ms.desc(), _NOTICES.notice_id).limit(limit)
+    order = (_NOTICES.time_ms.desc(), place.desc(), _NOTICES.notice_id)
+    query = query.order_by(*order).limit(limit)
     return _with_deliveries(connection, list(connection.execute(query)))
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, delete
+from sqlalchemy import ColumnElement, Connection, Table, case, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.notices.tables import NOTICES, WEBHOOK_EVENTS
@@ -38,6 +38,27 @@ class NoticeKind(StrEnum):
     CREDITS_EXPIRED = "credits_expired"
     PAYMENT_REVERSED = "payment_reversed"
     PAYMENT_RESTORED = "payment_restored"
+
+
+# Of one moment, in this order: causes first, and lines as a balance that falls crosses them.
+_IN_ORDER = (
+    NoticeKind.CREDITS_EXPIRING,
+    NoticeKind.PAYMENT_REVERSED,
+    NoticeKind.CREDITS_EXPIRED,
+    NoticeKind.POOL_80,
+    NoticeKind.POOL_100,
+    NoticeKind.BALANCE_LOW,
+    NoticeKind.BALANCE_ZERO,
+    NoticeKind.RECHARGE_FAILED,
+    NoticeKind.RECHARGE_SUCCEEDED,
+    NoticeKind.PAYMENT_RESTORED,
+)
+
+
+def place_in_moment(kind: ColumnElement[str]) -> ColumnElement[int]:
+    """Say, in SQL, where a notice of this kind stands among those of the same time."""
+    places = {each.value: place for place, each in enumerate(_IN_ORDER)}
+    return case(places, value=kind, else_=len(places))
 
 
 class NoticeState(StrEnum):

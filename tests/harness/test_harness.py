@@ -85,6 +85,19 @@ def test_what_falls_due_is_done_when_the_clock_was_moved(engine: Engine, stub: A
     engine.expect_balance("contoso", available=0)
 
 
+def test_a_call_lapses_in_the_very_millisecond_in_which_it_is_due(
+    engine: Engine, stub: Any
+) -> None:
+    """Twice the validity of the first minute: its own 60 s and 180 s of ringing."""
+    for number in range(20):
+        stub.AuthorizeCall(question(f"call-{number}"))
+        engine.expect_balance("contoso", reserved="0.10")
+
+        engine.advance(seconds=2 * (60 + 180))
+
+        engine.expect_balance("contoso", available="50.00", reserved=0)
+
+
 def test_a_reply_is_lost_so_often_and_the_money_is_held_once(engine: Engine, stub: Any) -> None:
     with engine.fault(Fault.REPLY_LOST, times=1):
         failed = failure_of(lambda: stub.AuthorizeCall(question("one")))

@@ -200,3 +200,15 @@ async def test_what_lapsed_beside_a_damaged_partition_is_given_back(house: House
     await keeper.expire()
 
     assert keeper.figures.expired_reservations == 1
+
+
+async def test_a_keeper_that_is_waited_for_gives_back_all_that_lapsed(house: House) -> None:
+    """More of one partition than a round takes."""
+    await house.open(balance=60_000_000)
+    for number in range(250):
+        await house.reserve(f"call-{number}", 1, by_the_second())
+    house.clock.pass_seconds(86_400)
+
+    await house.keeper().do_all()
+
+    assert (await house.balance()).reserved_micros == 0

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from couriers import BILLING, PostRoom, post_room, sqlite_file, work
 from mail_sinks import MailSink, mail_sink, text_of
 from server.notices import sender as sender_module
 from server.notices.deliveries import Channel
+from server.notices.examples import example
+from server.notices.history import ListedNotice, list_notices
 from server.notices.outbox import NoticeKind
 from server.notices.preferences import NoticeSettings
 from server.notices.recipients import UNKNOWN_TENANT_MS
@@ -379,6 +382,42 @@ async def test_what_happened_first_is_told_first(room: PostRoom, sink: MailSink)
 
     told = [mail["Subject"].split("(")[1] for mail in sink.mails]
     assert told == ["3.00 USD)", "1.00 USD)", "2.00 USD)"]
+
+
+async def test_one_movement_across_several_lines_is_told_in_their_order(
+    room: PostRoom, sink: MailSink
+) -> None:
+    """Low before zero, in mails and in each page of the list; the id of a notice says no order."""
+    await room.settle_on(ONE)
+    kinds = (
+        NoticeKind.BALANCE_ZERO,
+        NoticeKind.POOL_100,
+        NoticeKind.BALANCE_LOW,
+        NoticeKind.POOL_80,
+        NoticeKind.CREDITS_EXPIRED,
+    )
+    for number in range(4):
+        for kind in kinds:
+            told = example(kind, "contoso", ONE, currency="USD", now_ms=room.clock.now_ms())
+            await room.happen(kind, key=f"entry-{number}", facts=told.facts)
+        room.clock.pass_seconds(1)
+    courier = room.courier()
+    wanted = ["credits_expired", "pool_80", "pool_100", "balance_low", "balance_zero"] * 4
+
+    await work(courier)
+    listed: list[ListedNotice] = []
+    before: tuple[int, str] | None = None
+    while page := await room.database.read(
+        partial(list_notices, tenant_id="contoso", before=before, limit=3)
+    ):
+        listed += page
+        before = page[-1].time_ms, page[-1].notice_id
+
+    assert [each.kind.value for each in reversed(listed)] == wanted
+    mailed = [mail["Message-ID"].strip("<").partition("@")[0] for mail in sink.mails]
+    assert [name.partition(".")[0] for name in mailed] == [
+        each.notice_id for each in reversed(listed)
+    ]
 
 
 async def test_a_notice_that_breaks_keeps_no_other_one_waiting(

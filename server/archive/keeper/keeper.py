@@ -106,7 +106,8 @@ class Keeper:
         await self.read_positions()
         before = dict(self._positions)
         await self._drain_known()
-        await self.expire()
+        while await self.expire():
+            continue
         for duty in self._more:
             await duty.work()
         await self._drain_known()
@@ -186,8 +187,9 @@ class Keeper:
             if not busy:
                 return
 
-    async def expire(self) -> None:
-        """Give back what lapsed."""
+    async def expire(self) -> int:
+        """Give back what lapsed, a number of calls a partition; say of how many calls."""
+        before = self.figures.expired_reservations
         for partition in self._within_reach():
             try:
                 given_back = await self.parts.ledger.expire(partition, _EXPIRE_CALLS)
@@ -197,6 +199,7 @@ class Keeper:
                 _log.error("Nothing lapses in partition %d: %s", partition, error)
             else:
                 self.figures.expired_reservations += given_back
+        return self.figures.expired_reservations - before
 
     async def sweep(self) -> None:
         """Forget tallies that are long over."""
@@ -293,19 +296,21 @@ class Keeper:
         if away and not self._away:
             _log.info("Every partition of the store answers.")
 
-    def _while_leading(self, duty: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    def _while_leading(
+        self, duty: Callable[[], Awaitable[object]]
+    ) -> Callable[[], Awaitable[None]]:
         async def work() -> None:
             if self.figures.leads:
                 await duty()
 
         return work
 
-    async def _forever(self, duty: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
+    async def _forever(self, duty: Callable[[], Awaitable[object]], pause_seconds: float) -> None:
         while True:
             await self.round(duty)
             await asyncio.sleep(pause_seconds)
 
-    async def round(self, duty: Callable[[], Awaitable[None]]) -> None:
+    async def round(self, duty: Callable[[], Awaitable[object]]) -> None:
         """Do a duty once; a store or an archive that is away ends it early, and so does a bug."""
         try:
             await duty()

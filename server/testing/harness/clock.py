@@ -20,13 +20,15 @@ class Shift:
 
 
 class MovedClock(StoreClock):
-    """The store's clock, as far ahead of it as a test has moved it."""
+    """The store's clock, as far ahead of it as a test has moved it. It never runs back."""
 
     def __init__(self, store: Store, tolerance_seconds: int, *, shift: Shift) -> None:
         super().__init__(store, tolerance_seconds)
         self._shift = shift
+        self._last_ms = 0
 
     @override
     def now_ms(self) -> int:
         """Say the time."""
-        return super().now_ms() + self._shift.ms
+        self._last_ms = max(self._last_ms, super().now_ms() + self._shift.ms)
+        return self._last_ms

@@ -72,7 +72,7 @@ async def running_harness(settings: Settings, scenario: Path | None) -> AsyncIte
         _, port = await stack.enter_async_context(running_engine(settings, None, parts.making()))
         joining = joined_keeper(
             settings,
-            partial(MovedClock, shift=parts.shift),
+            parts.make_clock,
             partial(FaultyPayments, faults=parts.faults),
         )
         keeper = await stack.enter_async_context(joining)
@@ -104,15 +104,22 @@ class _Parts:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     stores: list[Store] = field(default_factory=list)
+    clock: MovedClock | None = None
     recorded: RecordedServer | None = None
 
     def making(self) -> Making:
         return Making(
             store=self._make_store,
-            clock=partial(MovedClock, shift=self.shift),
+            clock=self.make_clock,
             around=self._record,
             more_services=self._serve,
         )
+
+    def make_clock(self, store: Store, tolerance_seconds: int) -> MovedClock:
+        """Give engine and keeper one clock: what is due for the one is for the other."""
+        if self.clock is None:
+            self.clock = MovedClock(store, tolerance_seconds, shift=self.shift)
+        return self.clock
 
     def _make_store(self, url: str) -> Store:
         store = FaultyStore(url, self.faults)
