@@ -76,7 +76,7 @@ class Http2:
         encoder = Encoder()
         # From the second on, every field is an index into the table, and the bytes are the same.
         self._blocks = [encoder.encode(headers), encoder.encode(headers)]
-        self.socket = _connect(where)
+        self.socket = connect(where)
         self._greet()
 
     def fileno(self) -> int:
@@ -239,7 +239,8 @@ def _request_headers(where: Where, path: str, timeout_seconds: int | None) -> li
     ]
 
 
-def _connect(where: Where) -> socket.socket:
+def connect(where: Where) -> socket.socket:
+    """Open a connection, with TLS where the server speaks it."""
     plain = socket.create_connection((where.host, where.port))
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if not where.authority_file:

@@ -49,6 +49,7 @@ from server.settings import Settings
 from server.storage.sql.audit import AuditTrail
 from server.storage.sql.database import archive_url
 from server.transport import TransportOptions, TransportServer, available_transports
+from server.transport.options import MEBIBYTE
 
 
 def register_access(engine: Engine, transport: TransportServer) -> None:
@@ -218,6 +219,8 @@ def transport_options(settings: Settings) -> TransportOptions:
     """Say what the transport of this engine allows, and whether others share its port."""
     return TransportOptions(
         max_receive_message_bytes=settings.max_message_bytes,
+        arrival_timeout_seconds=settings.arrival_seconds,
+        max_buffered_bytes_in_all=settings.max_unread_mebibytes * MEBIBYTE,
         max_connections=settings.max_connections,
         max_connections_per_peer=settings.max_connections_per_peer,
         max_calls=settings.max_calls,

@@ -51,7 +51,7 @@ from server.ledger.errors import AccountMissing
 from server.notices.history import NobodyToTell, NoticeUnknown
 from server.storage.redis import StoreUnavailable
 from server.storage.sql.errors import ArchiveUnavailable
-from server.transport.contract import Context
+from server.transport.contract import Context, Ending
 
 DOMAIN = "callgate.v1"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -63,8 +63,6 @@ _log = logging.getLogger(__name__)
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
-# The code, the text and the trailing metadata of an RPC that failed.
-Ending = tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]
 Method = Callable[[Question, Context], Coroutine[Any, Any, Answer]]
 
 

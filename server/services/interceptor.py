@@ -12,9 +12,9 @@ from server.access.errors import IdentityEnded, IdentityUnknown, RoleMissing
 from server.access.open_streams import OpenStreams
 from server.access.principal import admitted, set_current
 from server.access.roles import Rule, rule_of
-from server.services.errors import abort, answering_failures
+from server.services.errors import abort, answering_failures, ending_of
 from server.transport import Early, OfferedCall, TransportServer
-from server.transport.contract import Context
+from server.transport.contract import Context, Ending
 from server.transport.wrapping import Handler, WrappedServer, behaviour_of, with_behaviour
 
 # Those of other packages, health and reflection, tell their callers themselves what failed.
@@ -52,6 +52,8 @@ class Interceptor(WrappedServer):
     ) -> None:
         """Add the methods of a service."""
         super().add_registered_method_handlers(service_name, method_handlers)
+        for name in method_handlers:
+            self._check_head(service_name, name)
         self.services.append(service_name)
 
     @override
@@ -88,6 +90,21 @@ class Interceptor(WrappedServer):
                 return early(offered)
 
         self._inner.offer_first(service, name, guarded)
+
+    def _check_head(self, service: str, method: str) -> None:
+        """Let nobody send a request who may not ask at all."""
+        rule, door, count = rule_of(service, method), self._door, self._count_failure
+        if door is None or rule.open_to_all or rule.emergencies_first:
+            return
+
+        def check(context: Context) -> Ending | None:
+            try:
+                door.admit(context, rule)
+            except (IdentityUnknown, RoleMissing) as error:
+                return ending_of(error, count)
+            return None
+
+        self._inner.check_head(service, method, check)
 
     def _unary(self, door: Authenticator, rule: Rule, serve: _Serving) -> _Serving:
         count = self._count_failure

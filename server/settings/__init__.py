@@ -199,6 +199,18 @@ class Settings:
         kinds.whole(1_024, 4_194_304),
         "The largest question that is read; a larger one is RESOURCE_EXHAUSTED.",
     ] = 65_536
+    arrival_seconds: Annotated[
+        int,
+        kinds.whole(1, 300),
+        "How long a unary request, or a message of a stream, may take to arrive whole; what takes "
+        "longer is DEADLINE_EXCEEDED. nghttp2 only.",
+    ] = 10
+    max_unread_mebibytes: Annotated[
+        int,
+        kinds.whole(1, 65_536),
+        "What one process keeps of requests that arrive or wait to be read; beyond it the calls "
+        "that keep most are RESOURCE_EXHAUSTED. nghttp2 only.",
+    ] = 256
     max_connections: Annotated[
         int,
         kinds.whole(1, 1_000_000),

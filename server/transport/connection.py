@@ -12,7 +12,8 @@ import grpc
 from typing_extensions import override
 
 from server.transport import nghttp2, peer, police
-from server.transport.contract import Early
+from server.transport.arrivals import Arrivals
+from server.transport.contract import CheckHead, Early
 from server.transport.deadlines import Deadlines
 from server.transport.early import Offered
 from server.transport.intake import Intake, Reactions
@@ -24,6 +25,7 @@ from server.transport.options import TransportOptions
 from server.transport.police import PingPolice
 from server.transport.request import NotGrpc, Request, read_request
 from server.transport.seldom import Seldom
+from server.transport.servicer_context import ServicerContext
 from server.transport.servicers import Servicers
 from server.transport.status import (
     ENHANCE_YOUR_CALM,
@@ -51,6 +53,7 @@ class Connection(asyncio.Protocol):
 
     _wire: Wire
     _deadlines: Deadlines
+    _arrivals: Arrivals
     _keepalive: Keepalive
     _servicers: Servicers
     _intake: Intake
@@ -84,7 +87,7 @@ class Connection(asyncio.Protocol):
         sender: Any = transport
         self._wire = Wire(
             sender,
-            self._options,
+            self._live,
             peer=peer.describe(transport),
             on_events=self._on_sent,
             on_caught_up=self._on_caught_up,
@@ -101,6 +104,9 @@ class Connection(asyncio.Protocol):
         self._idle_frames = police.idle_frames(now)
         self._servicers = Servicers(self._wire, self._live)
         self._deadlines = Deadlines(self._wire.loop, self._streams)
+        self._arrivals = Arrivals(
+            self._wire.loop, self._streams, self._options.arrival_timeout_seconds
+        )
         self._keepalive = Keepalive(self._options, ping=self._ping, give_up=self._wire.abort)
         self._live.add(self)
         if not peer.speaks_http2(transport):
@@ -166,6 +172,10 @@ class Connection(asyncio.Protocol):
             self._live.linger(stream.task)
         self._dismiss(NO_ERROR, b"")
 
+    def holders(self) -> list[Stream]:
+        """List the calls that keep what nobody has read."""
+        return [stream for stream in self._streams.values() if stream.buffered_bytes]
+
     # What libnghttp2 reports -------------------------------------------------------------------
 
     def _on_request(self, event: nghttp2.RequestReceived) -> None:
@@ -181,6 +191,9 @@ class Connection(asyncio.Protocol):
             self._turn_away(event, self._trailers_only(failure))
             return
         stream = self._streams[stream_id] = Stream(self._wire, stream_id, request, method=method)
+        self._arrivals.watch()
+        if method.check is not None and self._ends_by_its_head(stream, method.check):
+            return
         if stream.deadline is not None:
             self._deadlines.watch(stream.deadline)
         if method.request_streaming:
@@ -197,6 +210,8 @@ class Connection(asyncio.Protocol):
             stream.receive(event.data)
         except CallFailure as failure:
             stream.fail(failure)
+        if self._live.buffered_bytes > self._options.max_buffered_bytes_in_all:
+            self._live.relieve()
         if event.end_stream:
             self._on_request_end(stream)
         elif not event.data:
@@ -295,6 +310,17 @@ class Connection(asyncio.Protocol):
             self._last_request = read_request(fields, self._options.max_metadata_bytes)
         return self._last_request
 
+    def _ends_by_its_head(self, stream: Stream, check: CheckHead) -> bool:
+        """Ask whether a call may go on; end it before its request is read if it may not."""
+        context = ServicerContext(stream, stream.method)
+        ending = check(context)
+        if ending is None:
+            return False
+        code, details, trailing_metadata = ending
+        context.set_trailing_metadata(trailing_metadata)
+        context.fail(code, details)
+        return True
+
     def _offer(self, stream: Stream, early: Early) -> None:
         """Offer a unary call to who may answer it at once; its servicer has what is left."""
         message = stream.whole_message()
@@ -371,6 +397,7 @@ class Connection(asyncio.Protocol):
 
     def _stop_timers(self) -> None:
         self._keepalive.stop()
+        self._arrivals.stop()
         self._deadlines.stop()
         if self._ageing is not None:
             self._ageing.cancel()

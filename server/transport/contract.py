@@ -48,6 +48,12 @@ class OfferedCall(Protocol):
 Early = Callable[[OfferedCall], bool]
 
 
+# The code, the text and the trailing metadata of a call that ends.
+Ending = tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]
+# Says how a call ends before its request is read; None where it may go on.
+CheckHead = Callable[["grpc.aio.ServicerContext[Any, Any]"], Ending | None]
+
+
 class TransportServer(grpc.aio.Server):
     """A `grpc.aio.Server` by its interface, so that what was written for one runs on it.
 
@@ -108,4 +114,11 @@ class TransportServer(grpc.aio.Server):
         """Offer each call of a registered unary method to *early*, before its servicer is asked.
 
         A transport may leave all calls to their servicers instead.
+        """
+
+    @abstractmethod
+    def check_head(self, service: str, name: str, check: CheckHead) -> None:
+        """Ask *check* about each call of a registered method before its request is read.
+
+        A transport may leave that to the servicer, which has to check all the same.
         """

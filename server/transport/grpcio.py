@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 from typing_extensions import override
 
-from server.transport.contract import Early, TransportServer
+from server.transport.contract import CheckHead, Early, TransportServer
 from server.transport.listeners import AddressUnusable
 from server.transport.methods import Handler
 from server.transport.options import TransportOptions
@@ -94,6 +94,10 @@ class GrpcioServer(TransportServer):
     @override
     def offer_first(self, service: str, name: str, early: Early) -> None:
         """Leave all calls to their servicers: grpcio knows no other way."""
+
+    @override
+    def check_head(self, service: str, name: str, check: CheckHead) -> None:
+        """Leave it to the servicer: grpcio reads a unary request before anybody is asked."""
 
     @override
     async def start(self) -> None:

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from server.transport import listeners
 from server.transport.connection import Connection
-from server.transport.contract import Early, TransportServer
+from server.transport.contract import CheckHead, Early, TransportServer
 from server.transport.live import Live
 from server.transport.methods import Handler, MethodTable
 from server.transport.options import TransportOptions
@@ -37,7 +37,7 @@ class Http2Server(TransportServer):
         self._count_refused = count_refused
         self._guests = Guests(options)
         self._methods = MethodTable()
-        self._live = Live(options.max_calls, count_refused)
+        self._live = Live(options, count_refused)
         self._turns: Turns | None = None
         self._sockets: list[tuple[socket.socket, Certificates | None]] = []
         self._unix_paths: list[Path] = []
@@ -104,6 +104,11 @@ class Http2Server(TransportServer):
     def offer_first(self, service: str, name: str, early: Early) -> None:
         """Offer each call of a unary method, before its servicer is asked."""
         self._methods.offer(service, name, early)
+
+    @override
+    def check_head(self, service: str, name: str, check: CheckHead) -> None:
+        """Ask *check* about each call of a method when its head has arrived."""
+        self._methods.check_head(service, name, check)
 
     @override
     async def start(self) -> None:

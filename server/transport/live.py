@@ -1,8 +1,24 @@
 """What of a server is still alive: its connections, and servicers that outlast their calls."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
+
+from server.transport.options import TransportOptions
+
+# Down to this part of the limit: who goes on sending shall not make us look at all again at once.
+_RELIEVED = 7 / 8
+
+
+class Holder(Protocol):
+    """A call that keeps what nobody has read."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How much it keeps."""
+
+    def make_room(self) -> None:
+        """End."""
 
 
 class Drainable(Protocol):
@@ -14,22 +30,28 @@ class Drainable(Protocol):
     def end(self) -> None:
         """End every call and close."""
 
+    def holders(self) -> Iterable[Holder]:
+        """List its calls that keep something."""
+
 
 class Live:
     """Keeps count, so that a server that has stopped has left nothing behind.
 
     Attributes:
+        options: The limits.
         connections: All that are open.
         calls: Those that have a servicer, or wait for one.
+        buffered_bytes: What their calls hold of requests that nobody has read yet.
         count_refused: Told why a connection is thrown out.
     """
 
     def __init__(
-        self, max_calls: int, count_refused: Callable[[str], None] = lambda _why: None
+        self, options: TransportOptions, count_refused: Callable[[str], None] = lambda _why: None
     ) -> None:
         self.count_refused = count_refused
         self.calls = 0
-        self._max_calls = max_calls
+        self.buffered_bytes = 0
+        self.options = options
         self.connections: set[Drainable] = set()
         self._lingering: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
@@ -37,7 +59,17 @@ class Live:
     @property
     def is_full_of_calls(self) -> bool:
         """Tell whether no further call should be begun."""
-        return self.calls >= self._max_calls
+        return self.calls >= self.options.max_calls
+
+    def relieve(self) -> None:
+        """End the calls that keep most of unread requests, where all of them keep too much."""
+        most_bytes = self.options.max_buffered_bytes_in_all
+        if self.buffered_bytes <= most_bytes:
+            return
+        holders = [call for one in self.connections for call in one.holders()]
+        holders.sort(key=lambda call: call.buffered_bytes)
+        while holders and self.buffered_bytes > most_bytes * _RELIEVED:
+            holders.pop().make_room()
 
     def add(self, connection: Drainable) -> None:
         """Count a new connection."""

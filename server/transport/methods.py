@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 
-from server.transport.contract import Early
+from server.transport.contract import CheckHead, Early
 from server.transport.request import Request
 from server.transport.status import CallFailure
 
@@ -25,6 +25,8 @@ class Method(NamedTuple):
     serialize: Callable[[Any], bytes]
     # Whom each call is offered to before its servicer is asked.
     early: Early | None = None
+    # Who says of each call, by its head, whether it may go on.
+    check: CheckHead | None = None
 
     @property
     def is_unary(self) -> bool:
@@ -56,6 +58,11 @@ class MethodTable:
         """Offer each call of a registered unary method, before its servicer is asked."""
         path = f"/{service}/{name}".encode()
         self._registered[path] = self._registered[path]._replace(early=early)
+
+    def check_head(self, service: str, name: str, check: CheckHead) -> None:
+        """Ask *check* about each call of a registered method when its head has arrived."""
+        path = f"/{service}/{name}".encode()
+        self._registered[path] = self._registered[path]._replace(check=check)
 
     def add_generic(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Add handlers that are asked call by call; registered methods come first."""

@@ -22,6 +22,11 @@ class TransportOptions:
         max_unsent_bytes: What one call may have waiting to be sent before `write` waits.
         max_buffered_bytes: Request bytes that one connection may keep in memory. The call that
             goes beyond it ends with RESOURCE_EXHAUSTED.
+        max_buffered_bytes_in_all: The same for all connections of a process together. Beyond it
+            the calls that keep most end with RESOURCE_EXHAUSTED.
+        arrival_timeout_seconds: Time for a unary request, and for each message of a stream that
+            was begun, to arrive whole. A call that takes longer, by up to a quarter, ends with
+            DEADLINE_EXCEEDED.
         handshake_timeout_seconds: Time for the TLS handshake and the first frame of HTTP/2.
         keepalive_time_seconds: Silence after which the server pings.
         keepalive_timeout_seconds: How long the answer to that ping may take.
@@ -50,6 +55,8 @@ class TransportOptions:
     stream_window_bytes: int = 64 * KIBIBYTE
     max_unsent_bytes: int = 64 * KIBIBYTE
     max_buffered_bytes: int = 64 * MEBIBYTE
+    max_buffered_bytes_in_all: int = 256 * MEBIBYTE
+    arrival_timeout_seconds: float = 10.0
     handshake_timeout_seconds: float = 10.0
     keepalive_time_seconds: float = 60.0
     keepalive_timeout_seconds: float = 20.0

@@ -31,6 +31,7 @@ class Stream:
         code: How it ended; None while it lasts.
         headers_sent: Whether the client has been sent the first half of the answer.
         deadline: When it must be over, in the loop's time; None without one, and after its end.
+        looks: How often its request was found incomplete since a message was last complete.
         abandoned: Whether it ended by its client, its deadline or its connection.
     """
 
@@ -48,6 +49,7 @@ class Stream:
         "code",
         "deadline",
         "headers_sent",
+        "looks",
         "method",
         "request",
         "stream_id",
@@ -72,6 +74,7 @@ class Stream:
         self._half_closed = False
         self.headers_sent = False
         self._writing = False
+        self.looks = 0
         self._move_callback: Callable[[], None] | None = None
         self.deadline: float | None = None
         if request.timeout_seconds is not None:
@@ -88,17 +91,33 @@ class Stream:
         self._buffered_bytes += len(data)
         wire = self.wire
         wire.buffered_bytes += len(data)
+        wire.pool.buffered_bytes += len(data)
         if wire.buffered_bytes > wire.options.max_buffered_bytes:
             raise CallFailure(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "the connection has too much waiting"
             )
-        self._frames += self._reader.feed(data)
+        whole = self._reader.feed(data)
+        if whole:
+            self.looks = 0
+            self._frames += whole
         if not self._frames:
             self._credit()
         elif self._takes_one and len(self._frames) > 1:
             raise CallFailure(grpc.StatusCode.UNIMPLEMENTED, "the method takes one message")
         if self._reading is not None:
             self._wake_reader()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What is kept of its request that nobody has read yet."""
+        return self._buffered_bytes
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether the client has yet to send what it began: a unary request, or a message."""
+        if self.code is not None or self._half_closed:
+            return False
+        return self._takes_one or self._reader.unfinished_bytes > 0
 
     def half_close(self) -> None:
         """Note that the request is complete; raises CallFailure if it is not whole."""
@@ -127,6 +146,7 @@ class Stream:
         wire, taken_bytes = self.wire, PREFIX_BYTES + len(payload)
         self._buffered_bytes -= taken_bytes
         wire.buffered_bytes -= taken_bytes
+        wire.pool.buffered_bytes -= taken_bytes
         if not self._frames:
             wire.credit(self.stream_id, self._uncredited_bytes)
             self._uncredited_bytes = 0
@@ -247,6 +267,16 @@ class Stream:
         """End the call: its deadline has passed."""
         self.fail(CallFailure(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed"))
 
+    def give_up(self) -> None:
+        """End the call: its request does not arrive."""
+        text = "the request did not arrive in time"
+        self.fail(CallFailure(grpc.StatusCode.DEADLINE_EXCEEDED, text))
+
+    def make_room(self) -> None:
+        """End the call: it keeps more than others, and there is no more memory for requests."""
+        text = "too much waits in this process, and this call is among those with the most"
+        self.fail(CallFailure(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
+
     def _finished(self, code: grpc.StatusCode) -> None:
         self._over(code)
         if not self._half_closed:
@@ -259,6 +289,7 @@ class Stream:
         self.deadline = None
         if self._buffered_bytes:
             self.wire.buffered_bytes -= self._buffered_bytes
+            self.wire.pool.buffered_bytes -= self._buffered_bytes
             self._buffered_bytes = 0
             self._frames.clear()
             self._reader.forget()

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 from typing_extensions import override
 
-from server.transport.contract import Early, TransportServer
+from server.transport.contract import CheckHead, Early, TransportServer
 from server.transport.tls import TlsFiles
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -88,6 +88,11 @@ class WrappedServer(TransportServer):
     def offer_first(self, service: str, name: str, early: Early) -> None:
         """Offer each call to *early* before its servicer."""
         self._inner.offer_first(service, name, early)
+
+    @override
+    def check_head(self, service: str, name: str, check: CheckHead) -> None:
+        """Ask *check* about each call when its head has arrived."""
+        self._inner.check_head(service, name, check)
 
     @override
     async def start(self) -> None:

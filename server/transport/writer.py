@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from server.transport import nghttp2
 from server.transport.options import KIBIBYTE, TransportOptions
@@ -16,12 +17,25 @@ _BEHIND_BYTES = 1_024 * KIBIBYTE
 _LINGER_SECONDS = 1.0
 
 
+class Pool(Protocol):
+    """What all connections keep together.
+
+    Attributes:
+        options: The limits.
+        buffered_bytes: What their calls hold of requests that nobody has read yet.
+    """
+
+    options: TransportOptions
+    buffered_bytes: int
+
+
 class Wire:
     """Sends for all calls of one connection; a full socket or window makes their writers wait.
 
     Attributes:
         engine: The HTTP/2 state of the connection.
         buffered_bytes: What its calls hold of requests that nobody has read yet.
+        pool: The same of all connections.
         has_answered: Whether anything was sent to a call since the client's last ping.
         answers: How often a call was given something to send.
         sent_bytes: What was sent in all.
@@ -32,17 +46,18 @@ class Wire:
     def __init__(
         self,
         transport: asyncio.Transport,
-        options: TransportOptions,
+        pool: Pool,
         *,
         peer: Peer,
         on_events: Callable[[list[nghttp2.Event]], None],
         on_caught_up: Callable[[], None],
     ) -> None:
-        self.engine = nghttp2.open_connection(options)
-        self.options = options
+        self.engine = nghttp2.open_connection(pool.options)
+        self.options = pool.options
         self.peer = peer
         self.loop = asyncio.get_running_loop()
         self.buffered_bytes = 0
+        self.pool = pool
         self.has_answered = False
         self.answers = 0
         self.sent_bytes = 0
