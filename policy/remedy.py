@@ -11,7 +11,7 @@ from policy.decision import Reason, Refusal
 from policy.enquiry import Enquiry
 from policy.facts import Call, Capability, ResourceAccount, Tenant, User
 from policy.licence import CARRIERS
-from policy.restriction import effective_restriction
+from policy.restriction import digits_of, effective_restriction
 
 # Of North America, with its country code.
 _AREA_CODE_DIGITS: Final = 4
@@ -81,13 +81,13 @@ def _lacks_plan(account: User | ResourceAccount | None) -> bool:
 
 
 def _unblock(enquiry: Enquiry) -> str:
-    code = enquiry.short_code
-    if code is not None:
-        return f"Let {code.code} of {code.country} be free or rated in short_codes_extra.csv."
     for prefix in enquiry.tenant.blocked_prefixes:
-        if enquiry.e164.startswith(prefix, 1):
+        if digits_of(enquiry).startswith(prefix):
             return f"Take {prefix} off the tenant's blocked prefixes."
-    return ""
+    code = enquiry.short_code
+    if code is None:
+        return ""
+    return f"Let {code.code} of {code.country} be free or rated in short_codes_extra.csv."
 
 
 def _widen_restriction(enquiry: Enquiry) -> str:
@@ -106,7 +106,8 @@ def _add_rate(enquiry: Enquiry) -> str:
     currency = enquiry.tenant.currency
     service = enquiry.service
     if service is None:
-        return f"Add a rate in {currency} for {enquiry.destination.label} ({enquiry.e164})."
+        number = enquiry.e164 if enquiry.short_code is None else enquiry.destination.prefix
+        return f"Add a rate in {currency} for {enquiry.destination.label} ({number})."
     origin = enquiry.country or "an unknown origin"
     return f"Add a rate in {currency} for calls from {origin} to {service.number}."
 

@@ -27,14 +27,14 @@ _ANY: Final = ConferenceScope.ANY
 def refuse_blocked(enquiry: Enquiry) -> Reason | None:
     """Object to the tenant's blocked prefixes and to what holders in this country never reach."""
     blocked_prefixes = enquiry.tenant.blocked_prefixes
-    if blocked_prefixes and _digits_of(enquiry).startswith(blocked_prefixes):
+    if blocked_prefixes and digits_of(enquiry).startswith(blocked_prefixes):
         return Reason.DESTINATION_BLOCKED
     if enquiry.treatment is _BLOCKED and not is_paid_by_carrier(enquiry):
         return Reason.DESTINATION_BLOCKED
     return None
 
 
-def _digits_of(enquiry: Enquiry) -> str:
+def digits_of(enquiry: Enquiry) -> str:
     """Return the digits that prefixes begin; those of a short code stand behind a country code."""
     return enquiry.e164[1:] if enquiry.short_code is None else enquiry.destination.prefix
 
