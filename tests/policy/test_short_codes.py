@@ -1,4 +1,4 @@
-"""Short codes: free for everybody, paid by credits alone, or refused; never a number that is wrong."""
+"""Short codes: free for everybody, paid by credits alone, or refused; never no number at all."""
 
 from __future__ import annotations
 

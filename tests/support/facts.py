@@ -26,6 +26,8 @@ from policy.facts import (
     Restriction,
     ServiceKind,
     ServiceNumber,
+    ShortCode,
+    ShortCodeClass,
     Tenant,
     Treatment,
     User,
@@ -97,6 +99,14 @@ DESTINATIONS: Mapping[str, Destination] = dict(number_facts.DESTINATIONS) | {
         ("53", "CU", NumberClass.ORDINARY, "Cuba"),
         ("263", "ZW", NumberClass.ORDINARY, "Zimbabwe"),
         ("682", "CK", NumberClass.ORDINARY, "Cook Islands"),
+        ("1861", "US", NumberClass.ORDINARY, "United States"),
+        ("390549", "SM", NumberClass.ORDINARY, "San Marino"),
+        ("39199", "IT", NumberClass.PREMIUM, "Italy, premium"),
+        ("4470", "GB", NumberClass.PREMIUM, "United Kingdom, premium"),
+        ("34905", "ES", NumberClass.PREMIUM, "Spain, premium"),
+        ("76", "KZ", NumberClass.ORDINARY, "Kazakhstan"),
+        ("97259", "PS", NumberClass.MOBILE, "Palestine, mobile"),
+        ("52", "MX", NumberClass.ORDINARY, "Mexico"),
     )
 }
 
@@ -121,7 +131,18 @@ PREMIUM_RULES: Mapping[str, tuple[PremiumRule, ...]] = {
     ),
     "FR": (PremiumRule("FR", "*", Treatment.CREDITS_ONLY),),
 } | {
-    country: (PremiumRule(country, "*", Treatment.BLOCKED),) for country in ("US", "PR", "CA", "DE")
+    country: (PremiumRule(country, "*", Treatment.BLOCKED),)
+    for country in ("US", "PR", "CA", "DE", "ES")
+}
+
+SHORT_CODES: Mapping[str, Mapping[str, ShortCode]] = {
+    "US": {
+        "988": ShortCode("US", "988", ShortCodeClass.FREE, "Crisis lifeline"),
+        "611": ShortCode("US", "611", ShortCodeClass.REFUSED, "The carrier's own service"),
+        "411": ShortCode("US", "411", ShortCodeClass.RATED, "Directory enquiries"),
+    },
+    "CA": {"988": ShortCode("CA", "988", ShortCodeClass.FREE, "Crisis lifeline")},
+    "DE": {"116xxx": ShortCode("DE", "116xxx", ShortCodeClass.REFUSED, "Not in use")},
 }
 
 UNRESTRICTED = Restriction("Global", ConferenceScope.ANY, PstnScope.INTERNATIONAL)
@@ -147,6 +168,7 @@ def a_catalogue(**changes: Any) -> Catalogue:
         "zone_a": ZONE_A,
         "international_plan": INTERNATIONAL_PLAN,
         "premium_rules": PREMIUM_RULES,
+        "short_codes": SHORT_CODES,
     }
     return number_facts.a_catalogue(**(fields | changes))
 
