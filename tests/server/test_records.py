@@ -138,6 +138,26 @@ def test_a_full_disk_loses_nothing_that_fits_the_buffer(
     assert one["outcome"] == "grant"
 
 
+def test_however_much_waits_the_interpreter_is_let_go_after_a_few_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = Records(str(tmp_path / "decisions"), MASKS, most=1_000)
+    records._open()
+    real_write, lines = os.write, list[int]()
+
+    def write(file: int, data: bytes) -> int:
+        lines.append(data.count(b"\n"))
+        return real_write(file, data)
+
+    monkeypatch.setattr(os, "write", write)
+    for _ in range(500):
+        records.keep(decided())
+    records._write_all()
+
+    assert sum(lines) == 500
+    assert max(lines) <= 16
+
+
 def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "decisions"
     records = Records(str(path), MASKS, most=100)
