@@ -13,10 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -149,20 +146,38 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _migrate(engine: Engine) -> None:
-    # It tells of each step, which is for who writes migrations.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    config = Config()
-    config.set_main_option(
-        "script_location", str(files("server.storage.sql").joinpath("migrations"))
-    )
+    folder = files("server.storage.sql").joinpath("migrations")
+    # 0005_reversals.py: their names begin with their revisions.
+    newest = max(one.name for one in folder.joinpath("versions").iterdir() if one.is_file())[:4]
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise ArchiveUnusable(f"the archive belongs to a newer engine: {error}") from error
+        if _revision_of(connection) != newest:
+            _upgrade(connection, str(folder))
+
+
+def _revision_of(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def _upgrade(connection: Connection, folder: str) -> None:
+    # A quarter of what a start imports, and nearly always there is nothing to change.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    # It tells of each step, which is for who writes migrations.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", folder)
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise ArchiveUnusable(f"the archive belongs to a newer engine: {error}") from error
 
 
 def _is_a_mistake_of_ours(error: DBAPIError) -> bool:
