@@ -10,7 +10,7 @@ import click
 
 from server.settings import FILE_VARIABLE, Settings
 from server.settings.loading import SettingsWrong, load_settings
-from server.settings.private import take_from_others
+from server.storage.private import take_from_others
 
 EXIT_WRONG_SETTINGS = 2
 SAMPLE_CASES = Path("data/cases")

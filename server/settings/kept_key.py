@@ -7,7 +7,7 @@ import secrets
 from hashlib import blake2b
 from pathlib import Path
 
-from server.settings.private import FILE_MODE, private_folder
+from server.storage.private import FILE_MODE, private_folder
 
 
 def kept_key(configured: str, data_folder: Path, name: str) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engines import a_question, running_engine
-from server.settings.private import take_from_others
+from server.storage.private import take_from_others
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

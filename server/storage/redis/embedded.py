@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from server.settings.private import PRIVATE_UMASK, private_folder
+from server.storage.private import PRIVATE_UMASK, private_folder
 from server.storage.redis.errors import StoreRefused, StoreUnavailable
 from server.storage.redis.store import Store
 

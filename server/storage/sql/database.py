@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from server.settings.private import private_file
+from server.storage.private import private_file
 from server.storage.sql.errors import ArchiveUnavailable, ArchiveUnusable
 
 Result = TypeVar("Result")
