@@ -228,6 +228,8 @@ class Tenant:
     opening_balance_micros: int | None = None
     overage_enabled: bool = True
     auto_recharge: bool = False
+    # Ids of people and accounts by their lower case, where case does not count.
+    folded_names: Mapping[str, str] = field(default_factory=dict)
     # Every toll-free and toll minute into a bridge is charged (pay-per-minute conferencing).
     per_minute_conferencing: bool = False
     overdraft_micros: int = 0
@@ -241,6 +243,12 @@ class Tenant:
     unknown_origin: UnknownOrigin = UnknownOrigin.DEAREST
     concurrent_calls_limit: int | None = None
     notices: Notices = Notices()
+
+    def name_of(self, account_id: str) -> str:
+        """Say which id is meant: the very one, or what it is without regard to case."""
+        if account_id in self.users or account_id in self.resource_accounts:
+            return account_id
+        return self.folded_names.get(account_id.lower(), account_id)
 
 
 @dataclass(frozen=True, slots=True)

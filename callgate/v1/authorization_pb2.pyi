@@ -417,7 +417,7 @@ class UserCall(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The calling user: 1 to 64 characters of printable ASCII without space."""
+    """The calling user: 1 to 128 characters of printable ASCII without space."""
     def __init__(
         self,
         *,

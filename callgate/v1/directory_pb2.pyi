@@ -297,6 +297,7 @@ class Tenant(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
+    FOLD_CASE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant's id. It never changes."""
     country: _builtins.str
@@ -329,6 +330,10 @@ class Tenant(_message.Message):
     """Calls at a time, 1 to 1,000,000; absent: no limit."""
     etag: _builtins.str
     """Changes with every change of the fields above. Pass it to be refused if somebody was faster."""
+    fold_case: _builtins.bool
+    """Whether the ids of its users and resource accounts are read without regard to case in questions.
+    Those that differ by case alone are told apart by it.
+    """
     @_builtins.property
     def opening_balance(self) -> _money_pb2.Money:
         """Money at the first opening of its account; absent: none was ever paid in. Only when it is created."""
@@ -393,10 +398,11 @@ class Tenant(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         notices: Global___Notices | None = ...,
+        fold_case: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrent_calls_limit", b"_concurrent_calls_limit", "_credits_enabled", b"_credits_enabled", "_overage_enabled", b"_overage_enabled", "concurrent_calls_limit", b"concurrent_calls_limit", "create_time", b"create_time", "credits_enabled", b"credits_enabled", "inbound_block", b"inbound_block", "notices", b"notices", "opening_balance", b"opening_balance", "overage_enabled", b"overage_enabled", "overdraft", b"overdraft", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrent_calls_limit", b"_concurrent_calls_limit", "_credits_enabled", b"_credits_enabled", "_overage_enabled", b"_overage_enabled", "auto_recharge", b"auto_recharge", "blocked_prefixes", b"blocked_prefixes", "concurrent_calls_limit", b"concurrent_calls_limit", "country", b"country", "create_time", b"create_time", "credits_enabled", b"credits_enabled", "currency_code", b"currency_code", "dial_out_pool_basis", b"dial_out_pool_basis", "dial_plan", b"dial_plan", "etag", b"etag", "frozen", b"frozen", "funding_model", b"funding_model", "inbound_block", b"inbound_block", "licences_purchased", b"licences_purchased", "notices", b"notices", "opening_balance", b"opening_balance", "overage_enabled", b"overage_enabled", "overdraft", b"overdraft", "overflow_to_calling_plan", b"overflow_to_calling_plan", "per_minute_conferencing", b"per_minute_conferencing", "restriction", b"restriction", "tenant_id", b"tenant_id", "time_zone", b"time_zone", "unknown_origin", b"unknown_origin", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrent_calls_limit", b"_concurrent_calls_limit", "_credits_enabled", b"_credits_enabled", "_overage_enabled", b"_overage_enabled", "auto_recharge", b"auto_recharge", "blocked_prefixes", b"blocked_prefixes", "concurrent_calls_limit", b"concurrent_calls_limit", "country", b"country", "create_time", b"create_time", "credits_enabled", b"credits_enabled", "currency_code", b"currency_code", "dial_out_pool_basis", b"dial_out_pool_basis", "dial_plan", b"dial_plan", "etag", b"etag", "fold_case", b"fold_case", "frozen", b"frozen", "funding_model", b"funding_model", "inbound_block", b"inbound_block", "licences_purchased", b"licences_purchased", "notices", b"notices", "opening_balance", b"opening_balance", "overage_enabled", b"overage_enabled", "overdraft", b"overdraft", "overflow_to_calling_plan", b"overflow_to_calling_plan", "per_minute_conferencing", b"per_minute_conferencing", "restriction", b"restriction", "tenant_id", b"tenant_id", "time_zone", b"time_zone", "unknown_origin", b"unknown_origin", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__concurrent_calls_limit: _TypeAlias = _typing.Literal["concurrent_calls_limit"]  # noqa: Y015
     _WhichOneofArgType__concurrent_calls_limit: _TypeAlias = _typing.Literal["_concurrent_calls_limit", b"_concurrent_calls_limit"]  # noqa: Y015

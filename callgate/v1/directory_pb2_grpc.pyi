@@ -39,8 +39,8 @@ class DirectoryServiceStub:
     in force some seconds later, everywhere at the same time.
 
     The ids of tenants hold 1 to 64 characters of a-z, 0-9, ".", "_", "-"; those of users and resource
-    accounts 1 to 64 letters, digits and any of ". _ @ + -". Money is in the tenant's currency: an amount
-    may leave its currency out.
+    accounts 1 to 128 letters, digits and any of ". _ @ + - ' # ! ^ ~ & $ =". Money is in the
+    tenant's currency: an amount may leave its currency out.
 
     Errors of all RPCs: INVALID_ARGUMENT `FIELD_INVALID` names the field in its metadata and says what
     would be right; nothing was changed. PERMISSION_DENIED: the tenant is unknown or not the caller's,
@@ -149,8 +149,8 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     in force some seconds later, everywhere at the same time.
 
     The ids of tenants hold 1 to 64 characters of a-z, 0-9, ".", "_", "-"; those of users and resource
-    accounts 1 to 64 letters, digits and any of ". _ @ + -". Money is in the tenant's currency: an amount
-    may leave its currency out.
+    accounts 1 to 128 letters, digits and any of ". _ @ + - ' # ! ^ ~ & $ =". Money is in the
+    tenant's currency: an amount may leave its currency out.
 
     Errors of all RPCs: INVALID_ARGUMENT `FIELD_INVALID` names the field in its metadata and says what
     would be right; nothing was changed. PERMISSION_DENIED: the tenant is unknown or not the caller's,
@@ -255,8 +255,8 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     in force some seconds later, everywhere at the same time.
 
     The ids of tenants hold 1 to 64 characters of a-z, 0-9, ".", "_", "-"; those of users and resource
-    accounts 1 to 64 letters, digits and any of ". _ @ + -". Money is in the tenant's currency: an amount
-    may leave its currency out.
+    accounts 1 to 128 letters, digits and any of ". _ @ + - ' # ! ^ ~ & $ =". Money is in the
+    tenant's currency: an amount may leave its currency out.
 
     Errors of all RPCs: INVALID_ARGUMENT `FIELD_INVALID` names the field in its metadata and says what
     would be right; nothing was changed. PERMISSION_DENIED: the tenant is unknown or not the caller's,

@@ -35,12 +35,16 @@ __all__ = [
 def find_tenant(call: Call, directory: Directory) -> tuple[Call, Tenant]:
     """Find the tenant of a call, by the service number called where none is named.
 
-    Returns the call with its tenant and its service number in E.164. Raises `TenantForbidden`, and
+    Returns the call with its tenant, its service number in E.164, and its accounts as the
+    directory spells them. Raises `TenantForbidden`, and
     `IdentityUnknown` or `RoleMissing` where who asks was let in for emergencies alone.
     """
     if call.kind is CallKind.SERVICE_NUMBER:
         return _find_by_service_number(call, directory)
-    return call, find_tenant_by_id(call.tenant_id, directory)
+    tenant = find_tenant_by_id(call.tenant_id, directory)
+    if tenant.folded_names:
+        call = call._replace(account_ids=tuple(map(tenant.name_of, call.account_ids)))
+    return call, tenant
 
 
 def find_tenant_by_id(tenant_id: str, directory: Directory) -> Tenant:

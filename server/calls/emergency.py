@@ -79,7 +79,7 @@ class EmergencyDoor:
     def _home(self, request: pb.AuthorizeCallRequest, tenant: Tenant | None) -> tuple[str, ...]:
         """Say where the caller belongs to: the usage location, else the tenant's, else nowhere."""
         if tenant is not None:
-            return (home_country((account_of(request),), tenant),)
+            return (home_country((tenant.name_of(account_of(request)),), tenant),)
         return self.default_locations
 
 

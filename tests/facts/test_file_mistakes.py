@@ -49,7 +49,7 @@ MISTAKES = (
     (TENANT, '"MCOEV"', '"MCOEVE"', "toml:9: users.gina.licences: 'MCOEVE' is no licence"),
     (TENANT, "usage_location", "location", "toml:8: users.gina.location: is not a field here"),
     (TENANT, '"IT"\nlicences', '"VA"\nlicences', "toml:9: users.gina.licences: MCOPSTN1 is not"),
-    (TENANT, "[users.gina]", '[users."g i"]', "toml:7: users.g i: is no id; give 1 to 64"),
+    (TENANT, "[users.gina]", '[users."g i"]', "toml:7: users.g i: is no id; give 1 to 128"),
     (TENANT, "+39800555010", "39800555010", "service_numbers.39800555010: is not in E.164"),
     (TENANT, "+39800555010", "+4980055501", "service_numbers.+4980055501: leads nowhere"),
     (TENANT, "+39800555010", "+18005550100", "+18005550100.country: is missing; this number"),

@@ -17,7 +17,7 @@ from ledgers import (
     free,
     pool,
 )
-from policy.decision import Reason
+from policy.decision import ConcurrencyLimit, Reason, SpendLimit
 from server.ledger import (
     CallOver,
     DirectDebit,
@@ -361,3 +361,18 @@ async def test_a_top_up_after_a_final_grant_lets_the_call_go_on(ledger: Ledger) 
     assert granted.final
     assert extended.granted_seconds == 80
     assert not extended.final
+
+
+async def test_a_name_of_128_characters_counts_and_spends_like_any_other(ledger: Ledger) -> None:
+    name = "o'neil_" + "x" * 109 + "#EXT#@b.c.de"
+    purse = by_the_second()._replace(spend_limit=SpendLimit(name, "2027-01", 50))
+    limit = ConcurrencyLimit(name, 1)
+    await ledger.open_account(an_account(100))
+
+    first, second = [
+        await ledger.reserve(ask(call, 1, purse, want=30)._replace(concurrency=limit))
+        for call in ("call-1", "call-2")
+    ]
+
+    assert len(name) == 128
+    assert (first.reason, second.reason) == (None, Reason.CONCURRENT_CALLS)

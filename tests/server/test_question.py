@@ -108,13 +108,20 @@ def test_a_call_id_is_printable_ascii_within_its_length(value: str) -> None:
     assert wrong_field(call_id=value) == "call_id"
 
 
-@pytest.mark.parametrize("value", ["", "x" * 65, "a b", "a\n", "\u0430dele", "a\x1fb"])
+@pytest.mark.parametrize("value", ["", "x" * 129, "a b", "a\n", "\u0430dele", "a\x1fb"])
 def test_ids_are_printable_ascii_within_their_length(value: str) -> None:
     assert wrong_field(gateway_id=value) == "gateway_id"
     assert wrong_field(user_call=pb.UserCall(user_id=value)) == "user_id"
     assert wrong_field(call_me=pb.CallMe(organizer_id=value)) == "organizer_id"
     accounts = pb.QueueTransfer(resource_account_ids=["q", value])
     assert wrong_field(queue_transfer=accounts) == "resource_account_ids"
+
+
+def test_people_have_longer_names_than_gateways() -> None:
+    assert wrong_field(gateway_id="x" * 65) == "gateway_id"
+    assert call_question(a_request(user_call=pb.UserCall(user_id="x" * 128))).call.account_ids == (
+        "x" * 128,
+    )
 
 
 @pytest.mark.parametrize("value", ["", "Contoso", "a:b", "{p1}", "x" * 65, "a b", "t\u00e9"])

@@ -26,6 +26,7 @@ class _OfGateway(Protocol):
 
 _TENANT_ID = re.compile(r"[a-z0-9._-]{1,64}")
 _ID = re.compile(r"[!-~]{1,64}")
+_ACCOUNT_ID = re.compile(r"[!-~]{1,128}")
 # What RFC 3261 allows in a Call-ID, and more: "x@[2001:db8::1]" is everyday.
 _CALL_ID = re.compile(r"[!-~]{1,255}")
 LONGEST_NUMBER = 64
@@ -46,9 +47,16 @@ def tenant_id(value: str, field: str = "tenant_id") -> str:
 
 
 def an_id(field: str, value: str) -> str:
-    """Check the id of a user, an account or a gateway."""
+    """Check the id of a gateway, a charge or the like."""
     if not _ID.fullmatch(value):
         raise InvalidRequest(field, "1 to 64 characters of printable ASCII without space")
+    return value
+
+
+def account_id(field: str, value: str) -> str:
+    """Check the id of a user or a resource account."""
+    if not _ACCOUNT_ID.fullmatch(value):
+        raise InvalidRequest(field, "1 to 128 characters of printable ASCII without space")
     return value
 
 

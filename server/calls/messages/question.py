@@ -100,11 +100,11 @@ def _call(request: AuthorizeCallRequest) -> Call:
 
 
 def _user(part: Any) -> tuple[str, ...]:
-    return (limits.an_id("user_id", part.user_id),)
+    return (limits.account_id("user_id", part.user_id),)
 
 
 def _organizer(part: Any) -> tuple[str, ...]:
-    return (limits.an_id("organizer_id", part.organizer_id),)
+    return (limits.account_id("organizer_id", part.organizer_id),)
 
 
 def _organizer_if_known(part: Any) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def _resource_accounts(part: Any) -> tuple[str, ...]:
         raise InvalidRequest(
             "resource_account_ids", f"1 to {limits.MAX_RESOURCE_ACCOUNTS} accounts, the first first"
         )
-    return tuple(limits.an_id("resource_account_ids", one) for one in ids)
+    return tuple(limits.account_id("resource_account_ids", one) for one in ids)
 
 
 # By the name of the field in the oneof.

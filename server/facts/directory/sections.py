@@ -10,11 +10,16 @@ import msgspec
 from policy.facts import Connectivity, FundingModel, PoolBasis, ServiceKind, UnknownOrigin
 from server.facts.files.figures import E164, Country, Money
 
-# Ids travel to the ledger, whose fields hold 64 bytes at most.
-ID_PATTERN = r"\A[A-Za-z0-9._@+-]{1,64}\Z"
-ID_WORDS = "1 to 64 letters, digits and any of . _ @ + -"
+# Of people and resource accounts: what user principal names hold, o'neil and guests (#EXT#) among
+# them, and nothing that ends a word in a file, a line of a log or a path.
+ID_PATTERN = r"\A[A-Za-z0-9._@+'#!^~&$=-]{1,128}\Z"
+ID_WORDS = "1 to 128 letters, digits and any of . _ @ + - ' # ! ^ ~ & $ ="
+_TENANT_PATTERN = r"\A[A-Za-z0-9._@+-]{1,64}\Z"
+_TENANT_WORDS = "1 to 64 letters, digits and any of . _ @ + -"
 
-Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN, description=f"an id of {ID_WORDS}")]
+TenantId = Annotated[
+    str, msgspec.Meta(pattern=_TENANT_PATTERN, description=f"an id of {_TENANT_WORDS}")
+]
 Currency = Annotated[
     str,
     msgspec.Meta(
@@ -140,7 +145,7 @@ class NoticesSection(FileSection, frozen=True):
 class TenantSection(FileSection, frozen=True):
     """The head of the file: everything that is no table of its own."""
 
-    id: Id
+    id: TenantId
     country: Country
     currency: Currency
     funding_model: FundingModel
@@ -150,6 +155,7 @@ class TenantSection(FileSection, frozen=True):
     opening_balance: Money | None = None
     overage_enabled: bool = True
     auto_recharge: bool = False
+    fold_case: bool = False
     per_minute_conferencing: bool = False
     overdraft: Money = "0"
     frozen: bool = False

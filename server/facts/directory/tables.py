@@ -42,12 +42,12 @@ DIRECTORY_ITEMS = Table(
     METADATA,
     Column("tenant_id", String(64), primary_key=True),
     Column("kind", String(20), primary_key=True),
-    Column("item_id", String(64), primary_key=True),
+    Column("item_id", String(128), primary_key=True),
     Column("revision", BigInteger, nullable=False),
     # A number has one holder, in whichever tenant.
     Column("number", String(16), nullable=True, unique=True),
     # The resource account that is spoken of.
-    Column("account_id", String(64), nullable=False),
+    Column("account_id", String(128), nullable=False),
     # Of a deleted item the row stays, so that others learn of it: without a body.
     Column("body", Text, nullable=True),
     Index("ix_directory_items_revision", "tenant_id", "revision"),
@@ -70,9 +70,9 @@ DIRECTORY_STAGED = Table(
     METADATA,
     Column("import_id", String(36), primary_key=True),
     Column("kind", String(20), primary_key=True),
-    Column("item_id", String(64), primary_key=True),
+    Column("item_id", String(128), primary_key=True),
     Column("create_ms", BigInteger, nullable=False, index=True),
     Column("number", String(16), nullable=True),
-    Column("account_id", String(64), nullable=False),
+    Column("account_id", String(128), nullable=False),
     Column("body", Text, nullable=True),
 )

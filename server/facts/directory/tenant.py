@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -83,6 +84,7 @@ def _head_facts(file: TenantFile, head: TenantSection) -> dict[str, Any]:
         "opening_balance_micros": None if opening is None else to_micros(opening),
         "overage_enabled": head.overage_enabled,
         "auto_recharge": head.auto_recharge,
+        "folded_names": _folded_names(file) if head.fold_case else {},
         "per_minute_conferencing": head.per_minute_conferencing,
         "overdraft_micros": to_micros(head.overdraft),
         "frozen": head.frozen,
@@ -93,6 +95,13 @@ def _head_facts(file: TenantFile, head: TenantSection) -> dict[str, Any]:
         "concurrent_calls_limit": head.concurrent_calls_limit,
         "notices": _notices(file),
     }
+
+
+def _folded_names(file: TenantFile) -> dict[str, str]:
+    """Map lower case to the id that has it; where several have, case tells them apart."""
+    names = (*file.users, *file.resource_accounts)
+    having = Counter(name.lower() for name in names)
+    return {name.lower(): name for name in names if having[name.lower()] == 1}
 
 
 def _notices(file: TenantFile) -> Notices:
