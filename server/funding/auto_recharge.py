@@ -12,7 +12,8 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -161,7 +162,7 @@ class Recharging:
             text = f"{len(lately)} recharges lately are as many as may follow each other."
             raise FundingRefused(Why.RECHARGE_BURST, text, {"until_ms": str(until_ms + 1)})
         limit = row.monthly_limit_micros
-        begin_ms, end_ms = _month_of(now_ms)
+        begin_ms, end_ms = _month_of(now_ms, _zone_of(connection, row.tenant_id))
         this_month = recharged_since(connection, row.tenant_id, begin_ms)
         if limit is not None and sum(each for _, each in this_month) + micros > limit:
             text = "The month's limit of what is recharged is reached."
@@ -188,10 +189,10 @@ def _zone_of(connection: Connection, tenant_id: str) -> str:
     return read_settings(connection, {tenant_id}).get(tenant_id, NoticeSettings()).time_zone
 
 
-def _month_of(now_ms: int) -> tuple[int, int]:
-    """Say when the month of a time begins, and when the next one does, in UTC."""
-    now = datetime.fromtimestamp(now_ms / _MS, UTC)
-    begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+def _month_of(now_ms: int, zone: str) -> tuple[int, int]:
+    """Say when the month of a time begins, and when the next one does, in a zone."""
+    now = datetime.fromtimestamp(now_ms / _MS, ZoneInfo(zone))
+    begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
     months = begin.year * 12 + begin.month
     following = begin.replace(year=months // 12, month=months % 12 + 1)
     return int(begin.timestamp() * _MS), int(following.timestamp() * _MS)

@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 
 from server.funding.applying import in_time
 from server.funding.charge_rows import RECHARGE, ChargeRow, ChargeState, find_charge, save_charge
-from server.funding.funding_rows import FundingRow, hold_funding, save_funding
+from server.funding.errors import Why
+from server.funding.funding_rows import FundingRow, hold_funding, read_funding, save_funding
 from server.funding.providers import (
     Charge,
     Charged,
@@ -143,15 +144,32 @@ class Charging:
             return charge
         if charge.state not in {ChargeState.INTENT, ChargeState.CHARGING}:
             return None
-        if charge.state is ChargeState.CHARGING and now_ms - charge.create_ms > ASKED_FOR_MS:
-            _unresolve(charge, "no answer for a day")
+        if self._is_stopped(connection, charge):
             save_charge(connection, charge)
-            return charge
+            return None
         charge.state = ChargeState.CHARGING
         charge.tries += 1
         charge.next_try_ms = now_ms + _CLAIM_MS
         save_charge(connection, charge)
         return charge
+
+    def _is_stopped(self, connection: Connection, charge: ChargeRow) -> bool:
+        """Say whether the provider must not be asked (again); the charge then says why."""
+        now_ms = self.now_ms()
+        row = read_funding(connection, charge.tenant_id)
+        is_off = charge.purpose == RECHARGE and not row.recharge_enabled
+        if charge.state is ChargeState.INTENT and (is_off or row.closed):
+            charge.state, charge.finish_ms, charge.archived = ChargeState.REFUSED, now_ms, True
+            charge.reason = Why.ACCOUNT_CLOSED.value if row.closed else Why.RECHARGE_OFF.value
+            charge.detail = "Nobody was asked for it."
+        elif charge.state is ChargeState.CHARGING and now_ms - charge.create_ms > ASKED_FOR_MS:
+            _unresolve(charge, "no answer for a day")
+        elif (is_off or row.closed) and not charge.provider_reference:
+            # Asked again it might be taken only now. What the provider has taken up goes its way.
+            charge.next_try_ms = now_ms + _LONGEST_RETRY_MS
+        else:
+            return False
+        return True
 
     async def _ask(self, charge: ChargeRow) -> Result | None:
         asked = Charge(

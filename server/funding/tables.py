@@ -34,7 +34,7 @@ FUNDING = Table(
     Column("recharge_enabled", Boolean, nullable=False),
     Column("trigger_micros", BigInteger, nullable=False),
     Column("amount_micros", BigInteger, nullable=False),
-    # The most that a calendar month (UTC) is recharged; absent: no limit but the burst's.
+    # The most that a calendar month of the tenant's zone is recharged; absent: only the burst's.
     Column("monthly_limit_micros", BigInteger),
     # Whether the balance was seen at or above the trigger since the last crossing.
     Column("armed", Boolean, nullable=False),

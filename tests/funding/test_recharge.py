@@ -9,10 +9,11 @@ import pytest
 from server.funding.auto_recharge import Burst
 from server.funding.charge_rows import ChargeState
 from server.funding.funding_rows import Candidate
-from server.funding.providers import Charged, Declined, Pending
+from server.funding.providers import Charge, Charged, Declined, PaymentsUnavailable, Pending, Result
 from server.funding.providers.simulated import Rehearsal
 from server.ledger import DirectDebit
-from tills import DAY_MS, HOUR_MS, KEY, UNIT, Till, a_top_up
+from server.notices.preferences import NoticeSettings, write_settings
+from tills import DAY_MS, HOUR_MS, KEY, TENANT, UNIT, Till, a_top_up
 
 TRIGGER = 10 * UNIT
 
@@ -270,5 +271,78 @@ async def test_a_difficult_provider_takes_once_and_is_credited_once(
         await till.charging.told(event.charge_id, event.result)
     await till.work()
 
+    assert taken(till) == 20 * UNIT
+    assert await till.balance() == 29 * UNIT
+
+
+async def test_the_month_of_a_limit_is_that_of_the_tenant_s_zone(till: Till) -> None:
+    """On the last day of January at noon in UTC it is February in Auckland."""
+    settings = {TENANT: NoticeSettings(time_zone="Pacific/Auckland")}
+    await till.house.archive.database.write(lambda c: write_settings(c, settings))
+    await till.set_up(monthly_limit_micros=30 * UNIT)
+    await till.fund(9 * UNIT)
+    await till.work()
+    await till.spend(25 * UNIT, "most of it")
+    till.house.clock.time_ms = 1_801_396_800_000
+
+    await till.work()
+
+    assert taken(till) == 40 * UNIT
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"recharge_enabled": False}, "RECHARGE_OFF"), ({"closed": True}, "ACCOUNT_CLOSED")],
+)
+async def test_a_recharge_that_was_decided_and_not_asked_for_ends_when_it_is_switched_off(
+    till: Till, change: dict[str, bool], reason: str
+) -> None:
+    await till.set_up()
+    await till.fund(9 * UNIT)
+    charge_id = await till.recharging.consider(Candidate(TENANT, (await till.funding()).version))
+    await till.set_up(**change)
+
+    for _ in range(2):
+        await till.work()
+
+    assert charge_id is not None
+    assert [charge.reason for charge in await till.charges()] == [reason]
+    assert taken(till) == 0
+
+
+class AwayPayments(Rehearsal):
+    """A provider that cannot be reached, until it is back."""
+
+    away = True
+    asked = 0
+
+    async def charge(self, charge: Charge) -> Result:
+        self.asked += 1
+        if self.away:
+            raise PaymentsUnavailable("away")
+        return await super().charge(charge)
+
+
+async def test_a_recharge_that_nobody_answered_is_not_asked_for_while_it_is_switched_off(
+    till: Till,
+) -> None:
+    """The first question may never have arrived: the next one would take the money only then."""
+    provider = AwayPayments(KEY)
+    till = dataclasses.replace(till, payments=provider)
+    await till.set_up()
+    await till.fund(9 * UNIT)
+    await till.work()
+    await till.set_up(recharge_enabled=False)
+    provider.away = False
+
+    for _ in range(3):
+        till.house.clock.pass_seconds(HOUR_MS // 1_000)
+        await till.work()
+    while_off = provider.asked, taken(till)
+    await till.set_up()
+    till.house.clock.pass_seconds(HOUR_MS // 1_000)
+    await till.work()
+
+    assert while_off == (1, 0)
     assert taken(till) == 20 * UNIT
     assert await till.balance() == 29 * UNIT
