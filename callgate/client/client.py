@@ -33,6 +33,8 @@ from callgate.v1.server_info_pb2 import GetServerInfoRequest, GetServerInfoRespo
 # How often what changes seldom is looked at: emergency numbers, processes of the engine.
 LOOK_SECONDS = 600.0
 FIRST_LOOK_SECONDS = 1.0
+# How often it is looked whether the engine's store was filled anew.
+EPOCH_SECONDS = 5.0
 DEFAULT_GATEWAY = "callgate-client"
 
 _AUTHORIZATION = "AuthorizationService"
@@ -80,6 +82,8 @@ class Client:
         self.address = address
         self.options = options or ClientOptions()
         self._retries = Retries()
+        # How often the engine's store was filled anew, as it says; 0 while that is not known.
+        self.store_epoch = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -109,6 +113,7 @@ class Client:
         self._tasks = [
             asyncio.create_task(self._reports.keep_delivering(self)),
             asyncio.create_task(self._keep_looking()),
+            asyncio.create_task(self._watch_the_store()),
         ]
 
     async def close(self) -> None:
@@ -314,3 +319,15 @@ class Client:
                 _log.info("What is known of the engine is not brought up to date: %s", trouble)
                 pause_seconds = min(2 * pause_seconds, LOOK_SECONDS)
             await asyncio.sleep(pause_seconds)
+
+    async def _watch_the_store(self) -> None:
+        """Tell the last ends again whenever the engine's store was filled anew."""
+        while True:
+            try:
+                info = await self.ask(_SERVER_INFO, GetServerInfoRequest(), GetServerInfoResponse)
+                was, self.store_epoch = self.store_epoch, info.store_epoch or self.store_epoch
+                if 0 < was < self.store_epoch:
+                    await self._reports.tell_again(self)
+            except (CallgateError, OSError) as trouble:
+                _log.info("Whether the store was filled anew is asked again: %s", trouble)
+            await asyncio.sleep(EPOCH_SECONDS)

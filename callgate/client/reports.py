@@ -11,6 +11,7 @@ from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
+from callgate.client.answered import Answered
 from callgate.client.spool import Spool
 from callgate.errors import (
     CallEnded,
@@ -75,6 +76,7 @@ class Reports:
 
     def __init__(self, state_folder: Path | None) -> None:
         self._spool = Spool(state_folder / "spool" if state_folder else None)
+        self._answered = Answered()
         self._rejected = state_folder / "rejected" if state_folder else None
         # What was told of why reports wait.
         self._told: set[str] = set()
@@ -96,11 +98,14 @@ class Reports:
         identity that is not accepted now may be later: that is kept as well. Raises `Mistake` where
         the engine will not have it, `SpoolTrouble` where it is kept by this process alone.
         """
+        report = pb.ControlQuestion(item_id=1, settle_call=settlement)
         try:
-            return await _deliver(line, settlement, question)
+            settled = await _deliver(line, settlement, question)
         except (NoAnswer, Forbidden) as silence:
-            self._keep(pb.ControlQuestion(item_id=1, settle_call=settlement), question, silence)
+            self._keep(report, question, silence)
             return None
+        self._answered.keep(_written(report, question))
+        return settled
 
     async def release(
         self, line: Line, release: pb.ReleaseCallRequest
@@ -116,6 +121,18 @@ class Reports:
         except (NoAnswer, Forbidden) as silence:
             self._keep(pb.ControlQuestion(item_id=1, release_call=release), None, silence)
             return None
+
+    async def tell_again(self, line: Line) -> None:
+        """Tell the last ends again that were answered; what was not lost moves nothing twice."""
+        for record in self._answered.recent():
+            try:
+                await _deliver_record(line, record)
+            except (NoAnswer, Forbidden) as silence:
+                self._append(record, silence)
+            except CallEnded:
+                continue
+            except (Mistake, CallRefused) as mistake:
+                self._reject(record, mistake)
 
     async def keep_delivering(self, line: Line) -> None:
         """Deliver what the spool holds, oldest first, for ever."""
@@ -167,6 +184,8 @@ class Reports:
             round_.leave(record)
             self._tell_once(error)
             return
+        else:
+            self._answered.keep(record)
         round_.delivered += 1
         try:
             self._spool.delivered(number)
@@ -180,10 +199,11 @@ class Reports:
         question: pb.AuthorizeCallRequest | None,
         silence: CallgateError,
     ) -> None:
-        asked = pb.ControlQuestion(item_id=2, authorize_call=question)
-        kept = pb.ControlCallsRequest(questions=[report, asked])
+        self._append(_written(report, question), silence)
+
+    def _append(self, record: bytes, silence: CallgateError) -> None:
         try:
-            self._spool.append(kept.SerializeToString())
+            self._spool.append(record)
         finally:
             self._filled.set()
         self._tell_once(silence)
@@ -250,6 +270,11 @@ class _Round:
             self._is_shut_out = True
         elif trouble.code not in _OF_ONE_CALL:
             self._silent.add(_call_of(record)[1])
+
+
+def _written(report: pb.ControlQuestion, question: pb.AuthorizeCallRequest | None) -> bytes:
+    asked = pb.ControlQuestion(item_id=2, authorize_call=question)
+    return pb.ControlCallsRequest(questions=[report, asked]).SerializeToString()
 
 
 # A call's id, its tenant and its gateway.

@@ -240,9 +240,11 @@ class CallSession:
         settlement.used_duration.seconds = self._allowance.used_seconds
         if self.is_by_own_rules:
             settlement.unknown_call.CopyFrom(self.question)
-        self.settlement = await self._desk.reports.settle(
-            self._desk.line, settlement, self.question
-        )
+        # By it the engine knows the call again, whatever its store has lost.
+        question = pb.AuthorizeCallRequest()
+        question.CopyFrom(self.question)
+        question.running_call.decision_id = self.answer.decision_id
+        self.settlement = await self._desk.reports.settle(self._desk.line, settlement, question)
         self.is_spooled = self.settlement is None
 
     def _next(self) -> dict[str, Any]:

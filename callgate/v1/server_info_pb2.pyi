@@ -49,6 +49,7 @@ class GetServerInfoResponse(_message.Message):
     TRANSPORT_FIELD_NUMBER: _builtins.int
     AVAILABLE_TRANSPORTS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    STORE_EPOCH_FIELD_NUMBER: _builtins.int
     engine_version: _builtins.str
     """The version of the engine, such as "0.1.0"."""
     workers: _builtins.int
@@ -57,6 +58,11 @@ class GetServerInfoResponse(_message.Message):
     """How many connections a busy client opens: 1 to one worker, else two to each, at most 16."""
     transport: _builtins.str
     """What serves this connection: "nghttp2" or "grpcio"."""
+    store_epoch: _builtins.int
+    """How often a part of the store was filled anew, as far as is known; 0 while it is not. Where it is another
+    number than a while ago the store may have lost the last seconds: tell the ends of calls again that were
+    answered since the number was read last and in the hour before. Each moves money once, however often it is told.
+    """
     @_builtins.property
     def contract_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The contracts it answers, such as "callgate.v1"."""
@@ -79,10 +85,11 @@ class GetServerInfoResponse(_message.Message):
         transport: _builtins.str = ...,
         available_transports: _abc.Iterable[_builtins.str] | None = ...,
         limits: Global___ServerLimits | None = ...,
+        store_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_transports", b"available_transports", "contract_versions", b"contract_versions", "engine_version", b"engine_version", "limits", b"limits", "recommended_connections", b"recommended_connections", "transport", b"transport", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_transports", b"available_transports", "contract_versions", b"contract_versions", "engine_version", b"engine_version", "limits", b"limits", "recommended_connections", b"recommended_connections", "store_epoch", b"store_epoch", "transport", b"transport", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,7 +50,7 @@ class ServerInfoServiceServicer:
         """Returns what the engine is made of and what it allows. Changes nothing; safe to retry; asks neither
         ledger nor archive, so it is answered while they are away.
 
-        A client asks once, after it has connected, and opens `recommended_connections`: the system spreads
+        A client asks after it has connected, then every few seconds for `store_epoch`, and opens `recommended_connections`: the system spreads
         connections over the engine's processes, not calls. Each call goes by its `call_id` to one of them, so that
         what is said of one call stays in order. UNIMPLEMENTED comes from an engine that is older than this
         service: stay with one connection.

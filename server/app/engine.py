@@ -18,6 +18,7 @@ from server.app.directory import archived_tenants, directory_source
 from server.app.embedded import lay_ground
 from server.app.keeper import make_recovery
 from server.archive import Archive
+from server.archive.epochs import StoreEpoch
 from server.calls.load_shedding import LoadShedder, Waiting
 from server.calls.opening import Opening
 from server.facts import FactsFolders, FactsInUse, FactsReport
@@ -77,6 +78,7 @@ class Engine:
     rooms: RoomReader
     standings: Standings
     archive: Archive
+    store_epoch: StoreEpoch
     directory: Source
     fill: JournalFill
     opening: Opening
@@ -175,6 +177,7 @@ def build_engine(
         rooms=RoomReader(store),
         standings=Standings(NewestStreams(store)),
         archive=archive,
+        store_epoch=StoreEpoch(archive),
         directory=directory_source(settings, facts),
         fill=JournalFill(
             JournalReader(store), lambda: partitions(facts), settings.journal_max_entries

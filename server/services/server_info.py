@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from callgate.v1 import server_info_pb2 as pb
@@ -10,12 +11,15 @@ from server.transport.contract import Context
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Answers what `server_info.proto` promises, always with the same words."""
+    """Answers what `server_info.proto` promises, from memory."""
 
     told: pb.GetServerInfoResponse
+    store_epoch: Callable[[], int]
 
     async def get_server_info(
         self, _request: pb.GetServerInfoRequest, _context: Context
     ) -> pb.GetServerInfoResponse:
         """Tell what this engine is."""
-        return self.told
+        told = pb.GetServerInfoResponse(store_epoch=self.store_epoch())
+        told.MergeFrom(self.told)
+        return told

@@ -39,7 +39,7 @@ class Watching:
 
 
 def test_an_rpc_is_answered_by_the_method_of_its_name() -> None:
-    registrations, servicer = Registrations(), ServerInfo(GetServerInfoResponse())
+    registrations, servicer = Registrations(), ServerInfo(GetServerInfoResponse(), lambda: 0)
 
     target = cast("TransportServer", registrations)
     serve(add_ServerInfoServiceServicer_to_server, target, object(), servicer)

@@ -32,9 +32,22 @@ local function plan_lot(plan, lot, nonce)
     .. '\nexpire_ms=' .. digits(lot.expire_ms) .. money_lines(acct))
 end
 
+-- Plan the journal entry of an account that is opened, or described anew.
+local function note_described(part, kind, args)
+  note(part, kind, args[2], 'tenant=' .. args[3] .. '\ncurrency=' .. args[4]
+    .. '\ndigest=' .. args[5] .. '\nprepaid=' .. args[6])
+end
+
 -- Name the place at which a partition stands.
 local function place_of(part)
   return format('%s %d %s', part.epoch, part.n, part.nonce)
+end
+
+-- Begin a partition, where there is no archive that would know it.
+local function new_part(args)
+  local now_ms = whole(args[1], 'now_ms')
+  return { epoch = digits(whole(args[7], 'epoch')), n = 0, nonce = '-', small_until_ms = 0,
+    now_ms = now_ms, asked_ms = now_ms, entries = {} }
 end
 
 -- open: open an account or describe it anew; its opening lot is applied once.
@@ -51,9 +64,7 @@ local function open(keys, args)
   local tenant, lot_id = args[3], args[9]
   local part, acct = load(keys, args[1], tenant, {}, true)
   if not part and args[7] == '' then return { 'NO_PARTITION' } end
-  part = part or { epoch = digits(whole(args[7], 'epoch')), n = 0, nonce = '-', small_until_ms = 0,
-                   now_ms = whole(args[1], 'now_ms'), asked_ms = whole(args[1], 'now_ms'),
-                   entries = {} }
+  part = part or new_part(args)
   local were = call('HMGET', keys[1], 'about/' .. tenant, 'known/' .. tenant .. '/' .. lot_id)
   local owner = acct or blank_account(tenant, args[5])
   local gives = args[8] ~= '' and not were[2] and has_space(owner, whole(args[8], 'micros'))
@@ -72,9 +83,7 @@ local function open(keys, args)
   if not acct or acct.digest ~= args[5] or prepaid ~= args[6] then
     about = args[4] .. ' ' .. args[6] .. ' ' .. digits(whole(version, 'about') + 1)
     plan.acct.digest = args[5]
-    note(part, acct and 'described' or 'opened', args[2], 'tenant=' .. tenant .. '\ncurrency='
-      .. args[4]
-      .. '\ndigest=' .. args[5] .. '\nprepaid=' .. args[6])
+    note_described(part, acct and 'described' or 'opened', args)
   end
   -- One that would be over already, or has no space, is not given yet.
   if gives then
