@@ -1,6 +1,6 @@
 """How many Python frames one call takes inside the engine, and through how many files.
 
-    PYTHONPATH=. python -m bench.frames
+    python -m bench.frames
 
 A frame is one call of a Python function of ours, between the bytes that arrive and the bytes that
 leave, the way to the store and back included. What is printed is the least of several calls of the
@@ -79,11 +79,13 @@ async def least(ask: Callable[[int], Awaitable[Any]]) -> Counter[str]:
 
 async def measure(settings: Settings) -> dict[str, Counter[str]]:
     """Count both, on an engine of its own."""
-    async with running_engine(settings) as (_, port):
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub = AuthorizationServiceStub(channel)
-            asked = await least(lambda number: stub.AuthorizeCall(questions(number)[0]))
-            ended = await least(lambda number: stub.SettleCall(questions(number)[1]))
+    async with (
+        running_engine(settings) as (_, port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        stub = AuthorizationServiceStub(channel)
+        asked = await least(lambda number: stub.AuthorizeCall(questions(number)[0]))
+        ended = await least(lambda number: stub.SettleCall(questions(number)[1]))
     return {"AuthorizeCall": asked, "SettleCall": ended}
 
 
@@ -91,6 +93,7 @@ def main() -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory(prefix="cg") as folder:
         told = {"CALLGATE_DATA_FOLDER": folder, "CALLGATE_LISTEN": "127.0.0.1:0"}
+        told["CALLGATE_RECORDS_PATH"] = f"{folder}/records"
         settings = load_settings(None, told | {"CALLGATE_RUN_KEEPER": "false"})
         measured = asyncio.run(measure(settings))
     for name, files in measured.items():
