@@ -931,7 +931,7 @@ class AutoRecharge(_message.Message):
 
     @_builtins.property
     def monthly_limit(self) -> _money_pb2.Money:
-        """The most that is recharged in a calendar month (UTC); absent for no such limit."""
+        """The most that is recharged in a calendar month of the tenant's zone; absent for no such limit."""
 
     @_builtins.property
     def rest_until_time(self) -> _timestamp_pb2.Timestamp:

@@ -31,7 +31,7 @@ from server.ledger.journal.entries import JournalReader
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.ledger.running_calls import CallReader
-from server.ledger.store_calls import probe
+from server.ledger.store_calls import SettingsProbe
 from server.notices.preferences import NoticeRegister
 from server.observability.ledger_health import LedgerHealth
 from server.observability.masks import Masks
@@ -188,7 +188,7 @@ def build_engine(
         load=LoadShedder(Waiting(store.waiting, store.oldest_seconds), settings.deadline_ms / _MS),
         told=told,
         watch=LedgerHealth(
-            prepare, lambda: probe(store), lambda up: told.tell(LEDGER_SERVICE, serving=up)
+            prepare, SettingsProbe(store).look, lambda up: told.tell(LEDGER_SERVICE, serving=up)
         ),
         identities=make_identities(settings, archive.database),
         open_streams=OpenStreams(),

@@ -32,6 +32,8 @@ def pairs(fields: Any) -> Iterable[tuple[bytes, bytes]]:
 
 # A primary that takes longer is away.
 PROBE_SECONDS = 0.8
+# One look in so many, each half a second, is at the store's settings as well.
+LOOKS_A_CHECK = 10
 _NOBODYS_KEYS = tuple(map(nobodys_key, range(PARTITIONS)))
 
 
@@ -48,6 +50,21 @@ async def probe(store: Store) -> tuple[str, ...]:
     if len(troubles) == len(found):
         raise troubles[0]
     return tuple(map(str, troubles))
+
+
+class SettingsProbe:
+    """Probes a store, and looks at its settings now and then: somebody may change them any time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._looks = 0
+
+    async def look(self) -> tuple[str, ...]:
+        """Do as `probe` does. Raises `StoreRefused` for as long as a setting is wrong, too."""
+        if self._looks % LOOKS_A_CHECK == 0:
+            await self._store.check()
+        self._looks += 1
+        return await probe(self._store)
 
 
 async def _write_nothing(store: Store, key: str) -> Exception | None:

@@ -220,6 +220,19 @@ def test_a_redis_that_may_drop_keys_is_not_used(redis: OwnRedis, tmp_path: Path)
     assert "noeviction" in engine.log
 
 
+def test_a_redis_that_begins_to_drop_keys_is_told_as_away_until_it_does_not(
+    engine: Engine, redis: OwnRedis
+) -> None:
+    redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        wait_until(lambda: engine.health("callgate.ledger") == "NOT_SERVING")
+    finally:
+        redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+    wait_until(lambda: engine.health("callgate.ledger") == "SERVING")
+    assert "maxmemory-policy is allkeys-lru" in engine.log
+
+
 def test_a_store_that_was_emptied_holds_no_account(engine: Engine, redis: OwnRedis) -> None:
     redis.command("FLUSHALL")
 
