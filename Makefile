@@ -44,7 +44,7 @@ check: test static ## Run every test and every static check; to be green before 
 # A run that hangs is ended by a signal that makes Python tell where it hung. Two at a time, a file
 # whole: most of the time tests wait for processes that start.
 test: .venv/ready ## Run every test; needs nothing running and no network. ARGS="..." goes to pytest, TRANSPORT=grpcio to engines; ORDER=random shuffles.
-	@TEST_TRANSPORT=$(TRANSPORT) TEST_ORDER=$(ORDER) timeout --foreground --signal=ABRT $(TEST_SECONDS) $(BIN)/python -m pytest -n 2 --dist loadfile --basetemp=$$(mktemp -d) $(ARGS)
+	@TEST_TRANSPORT=$(TRANSPORT) TEST_ORDER=$(ORDER) timeout --foreground --signal=ABRT $(TEST_SECONDS) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15 --durations-min=1 --basetemp=$$(mktemp -d) $(ARGS)
 
 static: .venv/ready ## Check format, lint, types, floors, protos and stubs; all of them, even after a failure.
 	@failed=''; \

@@ -13,7 +13,9 @@ import pytest
 
 from engines import Engine, a_question, command, failure_of, running_engine, wait_until
 from forks import run_forked
+from server.app.doctor import examine
 from server.ledger.keys import partition_keys, partition_of
+from server.settings import Settings
 
 CREDITS_CALL = "+390612345678"
 _JOURNAL = partition_keys(partition_of("contoso")).journal
@@ -126,12 +128,16 @@ def test_the_doctor_tells_a_difference_mends_it_and_says_so_to_scripts(engine: E
     assert engine.balance("contoso").balance.micros == 50_000_000
 
 
-def test_the_doctor_says_when_it_cannot_look(engine: Engine) -> None:
+def test_the_doctor_says_when_it_cannot_look(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     engine.stop()
+    monkeypatch.setattr("server.app.doctor._PATIENCE_SECONDS", 0.2)
 
-    status, text = doctor(engine)
+    status = examine(Settings(data_folder=engine.folder / "data"), repair=False)
 
-    assert (status, text) == (2, "The store or the archive does not answer.\n")
+    told = capsys.readouterr().err
+    assert (status, told) == (2, "The store or the archive does not answer.\n")
 
 
 def test_calls_are_refused_when_no_journal_could_keep_them_and_taken_again_later(
