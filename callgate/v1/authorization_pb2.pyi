@@ -665,6 +665,7 @@ class AuthorizeCallResponse(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     FAR_END_NUMBER_FIELD_NUMBER: _builtins.int
     DIAL_FIELD_NUMBER: _builtins.int
+    IMPLAUSIBLE_DURATION_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """Names this decision in decision records and in questions to a help desk. Empty for an emergency."""
     called_number: _builtins.str
@@ -718,6 +719,12 @@ class AuthorizeCallResponse(_message.Message):
     def explanation(self) -> Global___Explanation:
         """Every check, if `explain` was set."""
 
+    @_builtins.property
+    def implausible_duration(self) -> _duration_pb2.Duration:
+        """Reported use of a call that was announced, beyond what can have passed since it was granted: not
+        debited, and held apart until an operator settles it. Absent where there is none.
+        """
+
     def __init__(
         self,
         *,
@@ -737,10 +744,11 @@ class AuthorizeCallResponse(_message.Message):
         explanation: Global___Explanation | None = ...,
         far_end_number: _builtins.str = ...,
         dial: _builtins.str = ...,
+        implausible_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "destination", b"destination", "explanation", b"explanation", "failure_handling", b"failure_handling", "grant", b"grant", "outcome", b"outcome", "payer", b"payer", "refusal", b"refusal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "destination", b"destination", "explanation", b"explanation", "failure_handling", b"failure_handling", "grant", b"grant", "implausible_duration", b"implausible_duration", "outcome", b"outcome", "payer", b"payer", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_type", b"call_type", "called_number", b"called_number", "catalogue_version", b"catalogue_version", "decide_time", b"decide_time", "decision_id", b"decision_id", "destination", b"destination", "dial", b"dial", "directory_version", b"directory_version", "explanation", b"explanation", "failure_handling", b"failure_handling", "far_end_number", b"far_end_number", "grant", b"grant", "origin_assumed", b"origin_assumed", "outcome", b"outcome", "payer", b"payer", "refusal", b"refusal", "superseded", b"superseded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_type", b"call_type", "called_number", b"called_number", "catalogue_version", b"catalogue_version", "decide_time", b"decide_time", "decision_id", b"decision_id", "destination", b"destination", "dial", b"dial", "directory_version", b"directory_version", "explanation", b"explanation", "failure_handling", b"failure_handling", "far_end_number", b"far_end_number", "grant", b"grant", "implausible_duration", b"implausible_duration", "origin_assumed", b"origin_assumed", "outcome", b"outcome", "payer", b"payer", "refusal", b"refusal", "superseded", b"superseded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["grant", "refusal"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
@@ -1393,6 +1401,7 @@ class ExtendCallResponse(_message.Message):
     FAILURE_HANDLING_FIELD_NUMBER: _builtins.int
     SUPERSEDED_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
+    IMPLAUSIBLE_DURATION_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """Names this decision."""
     superseded: _builtins.bool
@@ -1421,6 +1430,12 @@ class ExtendCallResponse(_message.Message):
     def failure_handling(self) -> Global___FailureHandling:
         """What to do when later questions are not answered."""
 
+    @_builtins.property
+    def implausible_duration(self) -> _duration_pb2.Duration:
+        """Reported use beyond what can have passed since the call was granted: not debited, and held apart
+        until an operator settles it. Absent where there is none.
+        """
+
     def __init__(
         self,
         *,
@@ -1432,10 +1447,11 @@ class ExtendCallResponse(_message.Message):
         failure_handling: Global___FailureHandling | None = ...,
         superseded: _builtins.bool = ...,
         late: _builtins.bool = ...,
+        implausible_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "failure_handling", b"failure_handling", "grant", b"grant", "outcome", b"outcome", "refusal", b"refusal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "failure_handling", b"failure_handling", "grant", b"grant", "implausible_duration", b"implausible_duration", "outcome", b"outcome", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "decision_id", b"decision_id", "failure_handling", b"failure_handling", "grant", b"grant", "late", b"late", "outcome", b"outcome", "refusal", b"refusal", "superseded", b"superseded", "usages", b"usages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "decision_id", b"decision_id", "failure_handling", b"failure_handling", "grant", b"grant", "implausible_duration", b"implausible_duration", "late", b"late", "outcome", b"outcome", "refusal", b"refusal", "superseded", b"superseded", "usages", b"usages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["grant", "refusal"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
@@ -1506,6 +1522,7 @@ class SettleCallResponse(_message.Message):
     DECISION_ID_FIELD_NUMBER: _builtins.int
     SETTLE_TIME_FIELD_NUMBER: _builtins.int
     SUPERSEDED_FIELD_NUMBER: _builtins.int
+    IMPLAUSIBLE_DURATION_FIELD_NUMBER: _builtins.int
     late: _builtins.bool
     """The report came after the reservation had expired."""
     decision_id: _builtins.str
@@ -1528,6 +1545,12 @@ class SettleCallResponse(_message.Message):
     def settle_time(self) -> _timestamp_pb2.Timestamp:
         """When it was settled, by the engine's one clock."""
 
+    @_builtins.property
+    def implausible_duration(self) -> _duration_pb2.Duration:
+        """Reported use beyond what can have passed since the call was granted: not debited, and held apart
+        until an operator settles it. Absent where there is none.
+        """
+
     def __init__(
         self,
         *,
@@ -1538,10 +1561,11 @@ class SettleCallResponse(_message.Message):
         decision_id: _builtins.str = ...,
         settle_time: _timestamp_pb2.Timestamp | None = ...,
         superseded: _builtins.bool = ...,
+        implausible_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["overrun_duration", b"overrun_duration", "settle_time", b"settle_time", "uncollected", b"uncollected"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["implausible_duration", b"implausible_duration", "overrun_duration", b"overrun_duration", "settle_time", b"settle_time", "uncollected", b"uncollected"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "late", b"late", "overrun_duration", b"overrun_duration", "settle_time", b"settle_time", "superseded", b"superseded", "uncollected", b"uncollected", "usages", b"usages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "implausible_duration", b"implausible_duration", "late", b"late", "overrun_duration", b"overrun_duration", "settle_time", b"settle_time", "superseded", b"superseded", "uncollected", b"uncollected", "usages", b"usages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -85,7 +85,8 @@ class AuthorizationServiceStub:
 
     Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
     reordered report can never charge twice, however late it is told again. Use beyond the grant is charged as far as purses reach
-    (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
+    (`overrun_duration`), the rest is told as `uncollected`. Use beyond what can have passed since the
+    call was granted is charged up to that, the rest is told as `implausible_duration`. A report that comes after the reservation
     expired is charged the same way and marked `late`.
 
     NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND
@@ -187,7 +188,8 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
 
     Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
     reordered report can never charge twice, however late it is told again. Use beyond the grant is charged as far as purses reach
-    (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
+    (`overrun_duration`), the rest is told as `uncollected`. Use beyond what can have passed since the
+    call was granted is charged up to that, the rest is told as `implausible_duration`. A report that comes after the reservation
     expired is charged the same way and marked `late`.
 
     NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND
@@ -304,7 +306,8 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent by `sequence`. Money moves at most once: use is cumulative, so a lost, repeated or
         reordered report can never charge twice, however late it is told again. Use beyond the grant is charged as far as purses reach
-        (`overrun_duration`), the rest is told as `uncollected`. A report that comes after the reservation
+        (`overrun_duration`), the rest is told as `uncollected`. Use beyond what can have passed since the
+        call was granted is charged up to that, the rest is told as `implausible_duration`. A report that comes after the reservation
         expired is charged the same way and marked `late`.
 
         NOT_FOUND `CALL_ENDED`: it was settled, released or never granted before, and no money moved. NOT_FOUND

@@ -135,7 +135,9 @@ def build_engine(
     """Build an engine on a store and an archive. Raises `OSError` where the records cannot be."""
     store, clock, metrics = opened.store, opened.clock, Metrics()
     recovery = make_recovery(settings, store, clock, archive=archive)
-    ledger = RedisLedger(store, clock, recovery)
+    ledger = RedisLedger(
+        store, clock, recovery, tolerance_seconds=settings.report_tolerance_seconds
+    )
 
     async def announce(tenant: Tenant) -> bool:
         notices.note(tenant)

@@ -94,6 +94,7 @@ class CallRow:
     overrun_seconds: int = 0
     unpaid_seconds: int = 0
     unpaid_micros: int = 0
+    implausible_seconds: int = 0
 
 
 @dataclass(slots=True)

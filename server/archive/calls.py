@@ -58,6 +58,7 @@ class ArchivedCall:
     used_seconds: int
     uses: tuple[ArchivedUse, ...]
     ending: ArchivedEntry | None = None
+    began_ms: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -76,6 +77,7 @@ def find_call(connection: Connection, sought: SoughtCall) -> ArchivedCall | None
         call.used_seconds,
         tuple(_paid(connection, call)),
         _ending(connection, call) if call.state in _ENDED else None,
+        min(call.start_ms, call.report_ms - call.used_seconds * 1_000),
     )
 
 

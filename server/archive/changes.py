@@ -97,6 +97,8 @@ class CallChange:
     description: CallDescription
     # The ledger had forgotten the call, and goes on from what the archive had debited: `before`.
     taken_up: bool = False
+    # Reported beyond what can have passed, and held apart.
+    implausible_seconds: int = 0
     # Other purses pay from this change on, as from any new question.
     changes_purses: bool = False
 

@@ -87,6 +87,7 @@ def _fold_call(book: Book, entry: Entry, change: CallChange, *, origin: Origin) 
         call.facts, call.report_ms = facts_of(change), entry.time_ms
         call.used_seconds, call.overrun_seconds = change.used_seconds, change.overrun_seconds
         call.unpaid_seconds, call.unpaid_micros = change.unpaid_seconds, change.unpaid_micros
+        call.implausible_seconds = change.implausible_seconds
     call.state = change.state
     if call.state.is_over:
         record_usage(book, call, origin)

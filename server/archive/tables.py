@@ -130,6 +130,8 @@ CALLS = Table(
     Column("overrun_seconds", BigInteger, nullable=False),
     Column("unpaid_seconds", BigInteger, nullable=False),
     Column("unpaid_micros", BigInteger, nullable=False),
+    # Reported beyond what can have passed, until it is settled.
+    Column("implausible_seconds", BigInteger, nullable=False, server_default="0"),
     Index("ix_calls_call_id", "tenant_id", "call_id"),
     Index("ix_calls_state", "tenant_id", "state"),
     Index("ix_calls_report_ms", "report_ms"),

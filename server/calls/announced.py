@@ -21,6 +21,8 @@ class Debited(NamedTuple):
 
     opened_id: str = ""
     uses: Sequence[ArchivedUse] = ()
+    # When it was first granted; 0 where that is not known.
+    began_ms: int = 0
 
 
 NOTHING_DEBITED = Debited()
@@ -87,7 +89,7 @@ class Announcing:
         """Say what was debited for a call that is announced, whatever became of it."""
         call = CallKey(tenant_id, question.gateway_id, question.call_id)
         found = await self._find(call, question.running_on)
-        return Debited(found.opened_id, found.uses) if found else NOTHING_DEBITED
+        return Debited(found.opened_id, found.uses, found.began_ms) if found else NOTHING_DEBITED
 
     async def told_before(self, question: Question) -> Answer:
         """Answer a report on a call that had ended, as the ledger would while it remembers it.

@@ -214,6 +214,7 @@ class Authorizer:
                 used_seconds=question.used_seconds,
                 uses=uses,
                 opened_id="" if question.dry_run else debited.opened_id,
+                began_ms=debited.began_ms,
             )
         return request, context
 

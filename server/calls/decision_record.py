@@ -180,6 +180,7 @@ def _reported(reported: Reported, masks: Masks) -> dict[str, object]:
         "debited_micros": sum(use.micros for use in answer.uses),
         "overrun_seconds": answer.overrun_seconds,
         "unpaid_micros": answer.unpaid_micros,
+        "implausible_seconds": answer.implausible_seconds,
         "late": answer.late,
         "repeated": reported.repeated,
         "duration_us": reported.duration_us,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.archive import ArchivedCall
 from server.ledger import Answer, CallOver, Question, RequestReused
-from server.ledger.codec import GROUP, UNIT, read_segments, read_uses
+from server.ledger.codec import GROUP, UNIT, read_report, read_segments, read_uses
 from server.ledger.journal.entries import fields_of
 
 
@@ -24,7 +24,7 @@ def told_before(found: ArchivedCall, question: Question) -> Answer:
     superseded = question.sequence < int(sequence)
     if not superseded and content != question.fingerprint:
         raise RequestReused
-    used, overrun, unpaid_seconds, unpaid_micros, late = map(int, fields["report"].split(" "))
+    used, overrun, unpaid_seconds, unpaid_micros, late, implausible = read_report(fields["report"])
     context = fields["facts"].split(GROUP, 2)[2]
     return Answer(
         decision_id=ending.nonce,
@@ -47,4 +47,5 @@ def told_before(found: ArchivedCall, question: Question) -> Answer:
         unpaid_seconds=unpaid_seconds,
         unpaid_micros=unpaid_micros,
         late=late == 1,
+        implausible_seconds=implausible,
     )

@@ -52,6 +52,8 @@ class Answer(NamedTuple):
     unpaid_micros: int = 0
     # Reported after the reservation had lapsed.
     late: bool = False
+    # Reported beyond what can have passed since the first grant: nobody pays it yet.
+    implausible_seconds: int = 0
 
     @property
     def granted_seconds(self) -> int:

@@ -121,13 +121,14 @@ def running_text(tenant_id: str, limit: ConcurrencyLimit | None) -> str:
     return f"{limit.limit} {field}"
 
 
-def announced_text(request: ReserveRequest) -> str:
+def announced_text(request: ReserveRequest, tolerance_seconds: int | None) -> str:
     """Write of a call that runs already: seconds used, what purses paid, what began it."""
     if request.used_seconds == 0 and not request.uses:
         return ""
     uses = sorted(f"{use.purse_index} {use.seconds} {use.micros}" for use in request.uses)
-    last = "|1" if request.last else ""
-    return f"{request.used_seconds}|{','.join(uses)}|{request.opened_id}{last}"
+    last, began = "1" if request.last else "", request.began_ms or ""
+    told = (request.used_seconds, ",".join(uses), request.opened_id, last, began)
+    return "|".join(map(str, (*told, "" if tolerance_seconds is None else tolerance_seconds)))
 
 
 def read_answer(text: bytes, request: ReserveRequest | None = None) -> Answer:
@@ -151,9 +152,9 @@ def _read_answer(
     status, decision_id, answer, held, state, facts = parts
     decided, report_in, lapses_in, final, reason, shortfall, *left = answer.split(" ")
     segments, uses, report = held.split("|")
-    used = overrun = unpaid_seconds = unpaid_micros = late = 0
+    used = overrun = unpaid_seconds = unpaid_micros = late = implausible = 0
     if report != _NOTHING_REPORTED:
-        used, overrun, unpaid_seconds, unpaid_micros, late = map(int, report.split(" "))
+        used, overrun, unpaid_seconds, unpaid_micros, late, implausible = read_report(report)
     decide_time_ms, available, pool_left = int(decided), *left
     if request is not None and status == "OK":
         context, explanation = _context(facts) if facts else request.context, request.explanation
@@ -182,6 +183,7 @@ def _read_answer(
         unpaid_seconds=unpaid_seconds,
         unpaid_micros=unpaid_micros,
         late=late == 1,
+        implausible_seconds=implausible,
     )
 
 
@@ -193,6 +195,12 @@ def read_segments(text: str) -> tuple[Segment, ...]:
 def read_uses(text: str) -> tuple[Use, ...]:
     """Read what purses paid, as records and entries spell it."""
     return tuple(sorted([Use(*numbers) for numbers in _rows(text)], key=_by_purse))
+
+
+def read_report(text: str) -> tuple[int, int, int, int, int, int]:
+    """Read a report: seconds used, overrun, unpaid and its micros, late, implausible."""
+    used, overrun, unpaid_seconds, unpaid_micros, late, *rest = map(int, text.split(" "))
+    return used, overrun, unpaid_seconds, unpaid_micros, late, sum(rest)
 
 
 def read_balance(tenant_id: str, reply: Sequence[bytes]) -> Balance:
@@ -286,7 +294,8 @@ class CallRecord(NamedTuple):
     # Sequence and fingerprint of the last question.
     asked: bytes
     decision_id: bytes
-    # The decision that began the call; empty where it is that of the last answer.
+    # The decision that began the call; empty where it is that of the last answer. In the record the
+    # time of the first grant follows it.
     opened_id: bytes
     answer: bytes
     # Segments, uses and report, joined by `|`.
@@ -306,4 +315,5 @@ def read_record(text: bytes) -> CallRecord:
     lines = text.split(b"\n", _LINES - 1)
     if len(lines) != _LINES:
         raise LedgerDamaged("the record of a call")
-    return CallRecord(*lines)
+    record = CallRecord(*lines)
+    return record._replace(opened_id=record.opened_id.split(b" ", 1)[0])

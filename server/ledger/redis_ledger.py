@@ -67,13 +67,22 @@ class Recovering(Protocol):
 class RedisLedger:
     """Keeps every account, call and journal in one Redis or Valkey. See `Ledger`.
 
-    Without `recovery` there is no archive, and a partition begins with its first account.
+    Without `recovery` there is no archive, and a partition begins with its first account. Reports
+    may be so far ahead of the time since a call's first grant; None: all are believed.
     """
 
-    def __init__(self, store: Store, clock: Clock, recovery: Recovering | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        recovery: Recovering | None = None,
+        *,
+        tolerance_seconds: int | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._recovery = recovery
+        self._tolerance_seconds = tolerance_seconds
         self._lapsing = Lapsing(store, self._expire_one)
 
     async def install(self) -> None:
@@ -178,7 +187,7 @@ class RedisLedger:
         function_keys, legs = list(keys.keys_of(tenant_id).all()), []
         for request in requests:
             function_keys += _leg_keys(request.question.call)
-            legs += _leg_arguments(request)
+            legs += _leg_arguments(request, self._tolerance_seconds)
 
         async def ask(mode: str, aside: Sequence[str], holders: Sequence[str]) -> Any:
             head = (self._now_ms(), keys.tenant_name(tenant_id), first.facts_digest, mode)
@@ -212,15 +221,8 @@ class RedisLedger:
         """Debit what was used and take more, unless the rules now say no."""
         refusal = "" if request.refusal is None else int(request.refusal)
         limit = "" if request.concurrency_limit is None else request.concurrency_limit
-        today = wire.terms_text(request)
-        more = (
-            refusal,
-            request.want_seconds,
-            request.floor_seconds,
-            limit,
-            today,
-            int(request.last),
-        )
+        more: tuple[Argument, ...] = (refusal, request.want_seconds, request.floor_seconds, limit)
+        more += (wire.terms_text(request), int(request.last), self._tolerance)
         return wire.read_answer(
             await self._report("extend", request.question, request.used_seconds, *more)
         )
@@ -231,7 +233,8 @@ class RedisLedger:
 
     async def settle(self, question: Question, used_seconds: int) -> Answer:
         """Debit all that a call used and give back the rest."""
-        return wire.read_answer(await self._report("settle", question, used_seconds))
+        reply = await self._report("settle", question, used_seconds, self._tolerance)
+        return wire.read_answer(reply)
 
     async def release(self, question: Question) -> Answer:
         """Give back all a call holds: the called party never answered."""
@@ -302,6 +305,10 @@ class RedisLedger:
         raise_trouble(reply, tenant_id)
         return wire.read_balance(tenant_id, reply)
 
+    @property
+    def _tolerance(self) -> Argument:
+        return "" if self._tolerance_seconds is None else self._tolerance_seconds
+
     async def _report(
         self, function: str, question: Question, used_seconds: int, *more: Argument
     ) -> bytes:
@@ -315,7 +322,8 @@ class RedisLedger:
                 (*of_partition, *of_call),
                 (
                     *(self._now_ms(), keys.tenant_name(tenant_id)),
-                    *(question.facts_digest if more else "", question.call.gateway_id),
+                    question.facts_digest if function == "extend" else "",
+                    question.call.gateway_id,
                     *(f"{question.sequence} {question.fingerprint}", question.decision_id),
                     *(used_seconds, second, *more),
                 ),
@@ -396,7 +404,7 @@ def _first_arguments(request: ReserveRequest) -> tuple[Argument, ...]:
     )
 
 
-def _leg_arguments(request: ReserveRequest) -> list[Argument]:
+def _leg_arguments(request: ReserveRequest, tolerance_seconds: int | None) -> list[Argument]:
     question, refusal = request.question, request.refusal
     return [
         question.call.gateway_id,
@@ -408,7 +416,7 @@ def _leg_arguments(request: ReserveRequest) -> list[Argument]:
         wire.running_text(question.call.tenant_id, request.concurrency),
         wire.facts_text(request),
         request.explanation,
-        wire.announced_text(request),
+        wire.announced_text(request, tolerance_seconds),
     ]
 
 

@@ -76,6 +76,7 @@ class ReserveRequest(NamedTuple):
     what the archive says was debited for it, and `opened_id` the decision that it says began it, so
     that it stays the same call; empty where the archive knows none. With `NOT_ASKED` a call that is
     forgotten is `CallUnknown`. `last` is as in an `ExtendRequest`, of a call that is announced.
+    `began_ms` is when the archive says that it was first granted; 0 where that is not known.
     """
 
     question: Question
@@ -91,6 +92,7 @@ class ReserveRequest(NamedTuple):
     uses: tuple[Use, ...] = ()
     opened_id: str = ""
     last: bool = False
+    began_ms: int = 0
 
 
 class ExtendRequest(NamedTuple):
@@ -210,6 +212,8 @@ EXPIRE_VALIDITIES = 2
 # The answer to a refused call is kept this long, and that of a call that is over, from when its end
 # is archived on.
 REFUSAL_LIFETIME_MS = 15 * 60 * 1_000
+# A call of which no grant is known may have run so long.
+LONGEST_UNKNOWN_SECONDS = 24 * 60 * 60
 # Where other calls draw on a purse that runs low, a grant is this part of what is left.
 PLENTY = 4
 # A refund to a lot that is over opens a lot of its own, which lives this long.

@@ -141,6 +141,13 @@ class Settings:
         "that is farther off is refused and an alarm raised: the time goes on as it did, and no "
         "money expires by it.",
     ] = 300
+    report_tolerance_seconds: Annotated[
+        int,
+        kinds.whole(0, _SECONDS_A_DAY),
+        "By how much the use that is reported of a call may exceed the time since it was first "
+        "granted. What is beyond that is not debited but held apart, as `implausible`, until an "
+        "operator settles it.",
+    ] = 300
     journal_max_entries: Annotated[
         int,
         kinds.whole(1_000, 100_000_000),

@@ -26,7 +26,7 @@ from server.archive import (
     PurseUse,
     Refund,
 )
-from server.ledger.codec import GONE, GROUP, PURSE, UNIT
+from server.ledger.codec import GONE, GROUP, PURSE, UNIT, read_report
 from server.ledger.decision_context import DecisionContext, ToldPurse, unpack
 from server.ledger.journal.entries import JournalEntry
 from server.ledger.keys import tenant_of
@@ -81,7 +81,7 @@ def _read_change(entry: JournalEntry, fields: Mapping[str, str]) -> Change:
 def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
     call_id, purses_text, context_text = fields["facts"].split(GROUP, 2)
     context = unpack(tuple(context_text.split(UNIT)))
-    used, overrun, unpaid_seconds, unpaid_micros, _ = map(int, fields["report"].split(" "))
+    used, overrun, unpaid_seconds, unpaid_micros, _, implausible = read_report(fields["report"])
     return CallChange(
         opened_id=fields["opened"],
         gateway_id=fields["gateway"],
@@ -99,6 +99,7 @@ def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
         lots=_lots_paid(fields["lots"]),
         description=_describe(context),
         taken_up="taken_up" in fields,
+        implausible_seconds=implausible,
         changes_purses="other_purses" in fields,
     )
 

@@ -63,6 +63,7 @@ def authorize_response(
         if context.purses:
             response.explanation.checks.append(_ledger_check(answer, context, advice))
     set_time(response.decide_time, answer.decide_time_ms)
+    _set_implausible(response, answer)
     if context.payer_kind is not None:
         set_payer(response.payer, context, tenant_id)
     if context.country:
@@ -118,6 +119,7 @@ def extend_response(
         decision_id=answer.decision_id, superseded=answer.superseded, late=answer.late
     )
     set_time(response.decide_time, answer.decide_time_ms)
+    _set_implausible(response, answer)
     for use in answer.uses:
         add_usage(response.usages.add(), use, context)
     if answer.reason is not None:
@@ -141,7 +143,16 @@ def settle_response(answer: Answer, context: DecisionContext) -> pb.SettleCallRe
     if answer.unpaid_micros:
         set_money(response.uncollected, answer.unpaid_micros, context.currency)
     set_time(response.settle_time, answer.decide_time_ms)
+    _set_implausible(response, answer)
     return response
+
+
+def _set_implausible(
+    response: pb.AuthorizeCallResponse | pb.ExtendCallResponse | pb.SettleCallResponse,
+    answer: Answer,
+) -> None:
+    if answer.implausible_seconds:
+        response.implausible_duration.seconds = answer.implausible_seconds
 
 
 def release_response(answer: Answer, context: DecisionContext) -> pb.ReleaseCallResponse:

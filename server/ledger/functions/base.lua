@@ -23,6 +23,7 @@ local REFUSAL_LIFETIME_MS = 900000
 local REFUND_LIFETIME_MS = 2592000000
 local LONG_DUE_MS = 1 -- When a voided lot expires: it is due whatever the clock says.
 local PLENTY = 4 -- A contended purse gives a quarter of what is left of it, or the floor.
+local LONGEST_UNKNOWN_SECONDS = 86400 -- A call of which no grant is known may have run so long.
 local REMEMBERED = 1000 -- Parsed texts of one kind.
 local REFERENCE_BYTES = 22
 local UNTOLD_MS = 100 -- Who begins to listen looks again after it (wakeups.py).

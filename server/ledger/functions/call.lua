@@ -1,7 +1,7 @@
 -- A call: read out of its record, and formatted for it.
 
--- The lines of a record: state, gateway, last question, decision, the one that began the call
--- where it is another, answer, held, field of running calls, unfunded, facts; the rest is an
+-- The lines of a record: state, gateway, last question, decision, the one that began the call and
+-- when, where they are not those of the answer, answer, held, field of running calls, unfunded, facts; the rest is an
 -- explanation.
 local RECORD = '^(%l+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n'
   .. '([^\n]*)\n([^\n]*)\n(.*)$'
@@ -13,9 +13,11 @@ local function read_record(key)
   local state, gateway, asked, decision, opened, answer, held, counted, unfunded, facts,
     explanation = match(text, RECORD)
   if not state then damaged('a call') end
+  local began, began_ms = match(opened, '^(%S*) ?(%d*)$')
+  if not began then damaged('a call') end
   return {
     text = text, state = state, gateway = gateway, asked = asked, decision = decision,
-    opened = opened ~= '' and opened or decision, answer = answer, held = held,
+    opened = began ~= '' and began or decision, began = began ~= '' and began_ms, answer = answer, held = held,
     counted = counted ~= '' and counted or nil, unfunded = unfunded == '1', facts = facts,
     explanation = explanation,
   }
@@ -71,12 +73,14 @@ local function parse_uses(text)
 end
 
 -- Write what a call holds, what its purses paid, and its report: seconds used, talked beyond all
--- grants, paid by nobody, what those would have cost, and whether it was reported late.
+-- grants, paid by nobody, what those would have cost, whether it was reported late, and what was
+-- reported beyond what can have passed.
 local function held_texts(c)
   local report = NOTHING_USED
-  if c.used > 0 or c.late then
+  if c.used > 0 or c.late or c.implausible > 0 then
     report = format('%d %d %d %d %d', exact(c.used), exact(c.overrun), c.unpaid_seconds,
       exact(c.unpaid_micros), c.late and 1 or 0)
+      .. (c.implausible > 0 and ' ' .. digits(c.implausible) or '')
   end
   return segments_text(c.segments), uses_text(c.uses), report
 end
@@ -91,15 +95,20 @@ local function new_call(facts, opened, counted)
     is_new = true, uses = {}, granted = {}, segments = {}, used = 0, to = 0, granted_until = 0,
     debit = 0,
     overrun = 0, unpaid_seconds = 0, unpaid_micros = 0, late = false, before = '', held_before = '',
+    implausible = 0,
   }
 end
 
 -- Unfold the record of a call that holds something, or may be reported on late.
 local function open_call(record)
   local c = new_call(record.facts, record.opened, record.counted)
-  local segments, uses, used, overrun, unpaid_seconds, unpaid_micros, late =
-    match(record.held, '^([^|]*)|([^|]*)|(%d+) (%d+) (%d+) (%d+) ([01])$')
+  local segments, uses, used, overrun, unpaid_seconds, unpaid_micros, late, implausible =
+    match(record.held, '^([^|]*)|([^|]*)|(%d+) (%d+) (%d+) (%d+) ([01]) ?(%d*)$')
   if not segments or c.opened == '' then damaged('a call') end
+  -- Of calls that began before this was written down it is not known.
+  local began = record.began or match(record.answer, '^%d+')
+  c.began = began ~= '' and whole(began, 'answer') or nil
+  c.implausible = implausible ~= '' and whole(implausible, 'held') or 0
   c.is_new, c.unfunded, c.late = false, record.unfunded, late == '1'
   c.used, c.overrun = whole(used, 'held'), whole(overrun, 'held')
   c.unpaid_seconds, c.unpaid_micros = whole(unpaid_seconds, 'held'), whole(unpaid_micros, 'held')
@@ -116,4 +125,20 @@ local function open_call(record)
     c.to = segment.to
   end
   return c
+end
+
+-- Say how much of a report is believed: what can have passed since the call was first granted, and a
+-- tolerance. The rest is held apart, and nothing is debited for it. Without a tolerance all is.
+local function believed(c, part, used, tolerance)
+  c.implausible = 0
+  if not tolerance or tolerance == '' then return used end
+  local most = LONGEST_UNKNOWN_SECONDS
+  if c.began then
+    most = ceil_div(max(0, part.now_ms - c.began), 1000)
+  elseif not c.is_new then
+    return used
+  end
+  local taken = min(used, max(most + whole(tolerance, 'tolerance'), c.used))
+  c.implausible = used - taken
+  return taken
 end

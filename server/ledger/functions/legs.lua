@@ -18,9 +18,11 @@ local function read_leg(keys, args, i)
     kind = 'reserved',
   }
   if leg.announced ~= '' then
-    local used, uses, opened, last = match(leg.announced, '^(%d+)|([^|]*)|?([^|]*)|?(1?)$')
+    local used, uses, opened, last, began, tolerance = match(leg.announced,
+      '^(%d+)|([^|]*)|?([^|]*)|?(1?)|?(%d*)|?(%d*)$')
     leg.used, leg.uses, leg.opened = whole(used, 'used'), uses, opened
-    leg.last = last == '1'
+    leg.last, leg.tolerance = last == '1', tolerance
+    leg.began = began ~= '' and whole(began, 'began_ms') or nil
   end
   if leg.running ~= '' then leg.limit, leg.counted = match(leg.running, '^(%d+) (.+)$') end
   if record and record.gateway ~= leg.gateway then
@@ -64,6 +66,7 @@ local function go_on(c, leg)
   elseif leg.announced ~= '' and not leg.in_use then
     c.uses, c.taken_up = parse_uses(leg.uses), leg.opened ~= ''
     if c.taken_up then c.opened = leg.opened end
+    c.began = leg.began
     for _, use in pairs(c.uses) do c.used = c.used + use.seconds end
   end
   for index, use in pairs(c.uses) do c.granted[index] = use.seconds end
@@ -119,6 +122,8 @@ local function call_of(leg)
   end
   leg.unknown = leg.opened == NOT_ASKED and not leg.live and not leg.in_use
   local c = new_call(leg.facts, leg.decision, leg.counted)
+  -- It may have been answered at its first grant, though no report said so yet.
+  if before and (leg.live or may_be_settled(record)) then c.began = before.began end
   if leg.live or leg.announced ~= '' then go_on(c, leg) end
   return c
 end
@@ -202,6 +207,7 @@ local function plan_leg(plan, leg, forced)
   elseif not leg.aside then
     c.counted = leg.counted or c.counted
   end
+  if leg.used > 0 then leg.used = believed(c, plan.part, leg.used, leg.tolerance) end
   if leg.aside or not leg.in_use then report_by_terms(plan, leg, c) end
   return plan_grant(plan, leg, c, forced)
 end
@@ -277,8 +283,9 @@ end
 --          or S where it was asked after expiring), then per leg: gateway, "sequence fingerprint",
 --          decision_id, reason of the rules or '', wanted_seconds, floor_seconds,
 --          "limit field" of running calls or '', facts, explanation,
---          "used_seconds|uses|opened|last" or '' (opened: the decision that began it, nothing, or ?
---          where nobody asked for it; last: 1 if nothing more can follow);
+--          "used_seconds|uses|opened|last|began_ms|tolerance" or '' (opened: the decision that
+--          began it, nothing, or ? where nobody asked for it; last: 1 if nothing more can follow;
+--          tolerance: seconds by which the report may be ahead of time);
 --          last, if asked for: the gateways that ASIDE named, each ended by a group separator
 --   reply  an answer, or a list of one per leg | REUSED | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
 --          | NO_CALL where a leg says ? and nothing is known that goes on | ASIDE, per leg the

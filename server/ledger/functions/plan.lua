@@ -70,7 +70,11 @@ end
 -- Plan the record of a call with its last answer.
 local function record_call(plan, question, c, state, answer)
   local decision, held = question.decision, concat({ held_texts(c) }, '|')
-  local opened = c.opened ~= decision and c.opened or ''
+  local now_ms, opened = plan.part.now_ms, ''
+  local began = c.began or max(0, now_ms - c.used * 1000)
+  if c.opened ~= decision or began ~= now_ms then
+    opened = c.opened .. ' ' .. digits(began)
+  end
   plan.calls[#plan.calls + 1] = {
     key = question.key,
     text = concat({ state, question.gateway, question.asked, decision, opened, answer, held,

@@ -41,7 +41,8 @@ end
 --   ARGV   now_ms, tenant, facts_digest, gateway, "sequence fingerprint", decision_id,
 --          used_seconds,
 --          s if asked after expiring, reason of the rules or '', wanted_seconds, floor_seconds,
---          limit of running calls or '', facts of today or '', 1 if nothing more can follow
+--          limit of running calls or '', facts of today or '', 1 if nothing more can follow,
+--          seconds by which a report may be ahead of time or ''
 --   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT | STALE, digest | EXPIRE_FIRST
 local function extend(keys, args)
   if not call then bind() end
@@ -61,6 +62,7 @@ local function extend(keys, args)
   end
   local plan, trouble = open_report_plan(keys, args, question)
   if not plan then return trouble end
+  question.used = believed(c, plan.part, question.used, args[15])
   report_by_terms(plan, question, c)
   local answer = plan_grant(plan, question, c)
   if plan.short and not question.second and something_due(keys[2], plan.part.now_ms) then
@@ -88,7 +90,7 @@ end
 -- settle: debit all that a call used and give back the rest; late also after it lapsed.
 --   KEYS   accounts, expiry, journal, call | other, call
 --   ARGV   now_ms, tenant, '', gateway, "sequence fingerprint", decision_id, used_seconds,
---          s if asked after expiring
+--          s if asked after expiring, seconds by which a report may be ahead of time or ''
 --   reply  an answer | REUSED | NO_CALL | OVER, state | NO_ACCOUNT | EXPIRE_FIRST
 local function settle(keys, args)
   if not call then bind() end
@@ -97,6 +99,7 @@ local function settle(keys, args)
   local plan, trouble = open_report_plan(keys, args, question)
   if not plan then return trouble end
   local unpaid_seconds = question.call.unpaid_seconds
+  question.used = believed(question.call, plan.part, question.used, args[9])
   report_used(question.call, plan.acct, question.used)
   if question.call.unpaid_seconds > unpaid_seconds and not question.second
     and something_due(keys[2], plan.part.now_ms) then return { 'EXPIRE_FIRST' } end

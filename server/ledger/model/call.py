@@ -38,6 +38,9 @@ class ModelCall:
     unpaid_seconds: int = 0
     unpaid_micros: int = 0
     late: bool = False
+    implausible_seconds: int = 0
+    # When it was first granted; None where nobody knows yet.
+    began_ms: int | None = None
     # Money debited in this step that has to leave the lots.
     debit_micros: int = 0
     sequence: int = 0

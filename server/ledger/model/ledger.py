@@ -48,8 +48,9 @@ from server.storage.redis import Clock
 class MemoryLedger:
     """Keeps everything in dictionaries of one process. See `Ledger`."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, tolerance_seconds: int | None = None) -> None:
         self._clock = clock
+        self._tolerance_seconds = tolerance_seconds
         self._accounts: dict[str, Account] = {}
         self._calls: dict[tuple[str, str], ModelCall] = {}
         # What gateways were answered about a call id that another one has by now.
@@ -113,7 +114,8 @@ class MemoryLedger:
                     contexts=(call.context, call.context),
                     keeps_rate=True,
                 )
-            want = max(want, step.report(call, request.used_seconds, terms))
+            used = step.believed(call, request.used_seconds)
+            want = max(want, step.report(call, used, terms))
             limit = request.concurrency_limit if call.counted else None
             wish = Wish(
                 want,
@@ -148,7 +150,7 @@ class MemoryLedger:
             step, call = self._open_report(question)
             step.resume(call)
             unpaid = call.unpaid_seconds
-            Purses(step.account, call).report(used_seconds)
+            Purses(step.account, call).report(step.believed(call, used_seconds))
             step.short = call.unpaid_seconds > unpaid
             step.end(question, call, "settled")
             return step
@@ -372,6 +374,7 @@ class MemoryLedger:
             raise FactsStale(account.digest)
         small_until_ms = self._small_until_ms.get(partition_of(tenant_id), 0)
         step = Step(deepcopy(account), self._time(tenant_id), small_until_ms)
+        step.tolerance_seconds = self._tolerance_seconds
         step.take_from_due_lots()
         return step
 

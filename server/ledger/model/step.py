@@ -17,6 +17,7 @@ from server.ledger.model.terms import Terms, far_end, terms_of
 from server.ledger.requests import (
     EXPIRE_VALIDITIES,
     LONG_DUE_MS,
+    LONGEST_UNKNOWN_SECONDS,
     NOT_ASKED,
     REFUND_LIFETIME_MS,
     Question,
@@ -79,6 +80,8 @@ class Step:
         self.short = False
         # By which terms the call that is asked about goes on, and how it was paid until then.
         self._as_granted: tuple[Terms, ModelCall] | None = None
+        # By how much a report may be ahead of time; None: whatever it says is believed.
+        self.tolerance_seconds: int | None = None
         # When a lot expires while what is granted may last: from when on that is counted.
         self._ends_from_ms: int | None = None
         self.refused: tuple[Reason, int] | None = None
@@ -182,36 +185,17 @@ class Step:
         running: ModelCall | None = None
         terms: Terms | None = None
         if before is not None and _goes_on(before, request, aside=aside):
-            call, late, began = before, before.late, before.context
-            self.resume(call)
-            call.context = paid_as_it_began(began, request.context)
-            if not aside and not request.used_seconds:
-                call.late = late
-                Purses(self.account, call).give_back()
-            if not aside:
-                keeps_rate = request.used_seconds > 0 or far_end(began) == far_end(request.context)
-                terms = terms_of(
-                    call,
-                    request.purses,
-                    request.context,
-                    contexts=(began, call.context),
-                    keeps_rate=keeps_rate,
-                )
-                if request.concurrency is not None:
-                    call.counted = running_field(call.key.tenant_id, request.concurrency.account_id)
+            call, terms = before, self._go_on(before, request, aside=aside)
         else:
             if request.opened_id == NOT_ASKED and not live and not in_use:
                 raise CallUnknown
-            call = _begin(request, known_uses=not in_use)
-            call.unfunded = self.account.available_micros is None
-            if before is not None and live:
-                self._count(before, -1)
-                Purses(self.account, before).give_back()
-                call.opened, call.late = before.opened, before.late
-                running = before if before.purses else None
-        want = _wanted(request, found)
+            call = self._begin(request, before, known_uses=not in_use)
+            running = before if before is not None and live and before.purses else None
+        want, used = _wanted(request, found), request.used_seconds
+        if used:
+            used = self.believed(call, used, is_new=call is not before)
         if aside or not in_use:
-            want = max(want, self.report(call, request.used_seconds, terms))
+            want = max(want, self.report(call, used, terms))
         limit = None if request.concurrency is None else request.concurrency.limit
         wish = Wish(
             want,
@@ -227,6 +211,53 @@ class Step:
         self.grant(request.question, call, wish, kind="reserved", was_live=live)
         call, _ = self.calls[-1]
         self.answers[-1] = call.answer = self.answers[-1]._replace(explanation=request.explanation)
+
+    def _go_on(self, call: ModelCall, request: ReserveRequest, *, aside: bool) -> Terms | None:
+        # The call is asked about as it stands; says by which other terms it goes on.
+        late, began = call.late, call.context
+        self.resume(call)
+        call.context = paid_as_it_began(began, request.context)
+        if aside:
+            return None
+        if not request.used_seconds:
+            call.late = late
+            Purses(self.account, call).give_back()
+        if request.concurrency is not None:
+            call.counted = running_field(call.key.tenant_id, request.concurrency.account_id)
+        return terms_of(
+            call,
+            request.purses,
+            request.context,
+            contexts=(began, call.context),
+            keeps_rate=request.used_seconds > 0 or far_end(began) == far_end(request.context),
+        )
+
+    def _begin(
+        self, request: ReserveRequest, before: ModelCall | None, *, known_uses: bool
+    ) -> ModelCall:
+        # A new call, or one that runs and used nothing so far.
+        call = _begin(request, known_uses=known_uses)
+        call.unfunded = self.account.available_micros is None
+        if before is not None and before.state in {"live", "expired", "ended"}:
+            # It may have been answered at its first grant, though no report said so yet.
+            call.began_ms = before.began_ms
+        if before is not None and before.state == "live":
+            self._count(before, -1)
+            Purses(self.account, before).give_back()
+            call.opened, call.late = before.opened, before.late
+        return call
+
+    def believed(self, call: ModelCall, used: int, *, is_new: bool = False) -> int:
+        """Say how much of a report is believed; the rest is held apart."""
+        call.implausible_seconds = 0
+        most = LONGEST_UNKNOWN_SECONDS
+        if call.began_ms is not None:
+            most = -(-max(0, self.now_ms - call.began_ms) // 1_000)
+        if self.tolerance_seconds is None or (call.began_ms is None and not is_new):
+            return used
+        taken = min(used, max(most + self.tolerance_seconds, call.used_seconds))
+        call.implausible_seconds = used - taken
+        return taken
 
     def report(self, call: ModelCall, used: int, terms: Terms | None) -> int:
         """Take a cumulative report: what was granted is used as it was, the rest by the terms.
@@ -355,6 +386,8 @@ class Step:
         purses = Purses(self.account, call, self._ends_from_ms)
         self._pay(call)
         live = call.state == "live"
+        if call.began_ms is None:
+            call.began_ms = max(0, self.now_ms - call.used_seconds * 1_000)
         validity_ms = call.validity_ms() if live else 0
         available, pool_left = purses.left()
         call.sequence, call.fingerprint = question.sequence, question.fingerprint
@@ -377,6 +410,7 @@ class Step:
             unpaid_seconds=call.unpaid_seconds,
             unpaid_micros=call.unpaid_micros,
             late=call.late,
+            implausible_seconds=call.implausible_seconds,
         )
         self.answers.append(call.answer)
 
@@ -435,4 +469,5 @@ def _begin(request: ReserveRequest, *, known_uses: bool) -> ModelCall:
     )
     call.used_seconds = sum(use.seconds for use in uses)
     call.granted_until = request.used_seconds
+    call.began_ms = request.began_ms or None
     return call
