@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from callgate.client.watching import NewEpoch
     from callgate.credentials import Credentials
     from callgate.errors import (
+        AddressWrong,
         CallEnded,
         CallgateError,
         CallRefused,
         CallUnknown,
+        ClientMisused,
         Forbidden,
         Mistake,
         NoAnswer,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AddedPartyCall",
+    "AddressWrong",
     "AttendantTransfer",
     "AuthorizeCallRequest",
     "AuthorizeCallResponse",
@@ -63,6 +66,7 @@ __all__ = [
     "CallUnknown",
     "CallgateError",
     "Client",
+    "ClientMisused",
     "ClientOptions",
     "Clock",
     "Control",
@@ -121,10 +125,12 @@ _HOMES = {
     "callgate.client.watching": ("NewEpoch",),
     "callgate.credentials": ("Credentials",),
     "callgate.errors": (
+        "AddressWrong",
         "CallEnded",
         "CallRefused",
         "CallUnknown",
         "CallgateError",
+        "ClientMisused",
         "Forbidden",
         "Mistake",
         "NoAnswer",

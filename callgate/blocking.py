@@ -23,7 +23,8 @@ from callgate.client.endings import Ending
 from callgate.client.session import CallSession as AsyncCallSession
 from callgate.client.watching import NewEpoch
 from callgate.connection import DEFAULT_ADDRESS
-from callgate.errors import CallgateError
+from callgate.errors import CallgateError, ClientMisused
+from callgate.opened import NOT_OPEN, OwnProcess
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
 from callgate.v1.debits_pb2 import WatchDebitsRequest, WatchDebitsResponse
@@ -37,6 +38,7 @@ class _Background:
     """A loop in a thread of its own."""
 
     def __init__(self) -> None:
+        self._process = OwnProcess()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="callgate", daemon=True)
         self._thread.start()
@@ -46,6 +48,13 @@ class _Background:
 
         Whoever is interrupted while waiting leaves nothing behind.
         """
+        try:
+            self._process.check()
+            if self._loop.is_closed():
+                raise ClientMisused(NOT_OPEN)
+        except ClientMisused:
+            work.close()
+            raise
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(seconds)
@@ -92,8 +101,15 @@ class _Background:
             if isinstance(items, AsyncGenerator) and not self._loop.is_closed():
                 self.wait(closing(items))
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the process that has the thread."""
+        return self._process.is_here
+
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread; in a forked child there is none."""
+        if not self._process.is_here:
+            return
         self.wait(self._loop.shutdown_asyncgens())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -216,6 +232,12 @@ class CallSession:
 class _Questions:
     """The questions that a client asks by unary methods and a bridge on its stream."""
 
+    def __getattr__(self, name: str) -> Any:
+        """Say what is wrong where somebody asks for what only the start of a client makes."""
+        if name in {"_background", "_asking"}:
+            raise ClientMisused(NOT_OPEN)
+        raise AttributeError(name)
+
     def __init__(self, background: _Background, twin: asynchronous.Client | AsyncControl) -> None:
         self._background = background
         self._asking = twin
@@ -260,7 +282,12 @@ class _Questions:
         return CallSession(self._background, twin)
 
     def _wait(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        return self._background.wait(work)
+        try:
+            background = self._background
+        except ClientMisused:
+            work.close()
+            raise
+        return background.wait(work)
 
 
 class Control(_Questions):
@@ -329,6 +356,9 @@ class Client(_Questions):
 
     def close(self) -> None:
         """End: let reports under way come to their end, close everything, end the thread."""
+        if not self._background.is_here:
+            # A forked child has its parent's object, and neither its thread nor its connections.
+            return
         try:
             self._wait(self._twin.close())
         finally:

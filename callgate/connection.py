@@ -11,7 +11,8 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from callgate.credentials import ANONYMOUS, Credentials
-from callgate.errors import error_of
+from callgate.errors import ClientMisused, error_of
+from callgate.opened import NOT_OPEN, OwnProcess, check_address
 from callgate.v1 import (
     access_pb2,
     access_pb2_grpc,
@@ -59,8 +60,8 @@ def open_channel(address: str, credentials: Credentials = ANONYMOUS) -> grpc.aio
 class Connection:
     """Ask an engine at `address` ("host:port" or "unix:/path"), each question with a deadline.
 
-    Raises `OSError` where a file of the credentials cannot be read, and `ValueError` where others
-    could read their token on its way.
+    Raises `AddressWrong`, `OSError` where a file of the credentials cannot be read, and
+    `ValueError` where others could read their token on its way.
 
     Every method raises `Mistake` or `NoAnswer` (see `callgate.errors`) and asks once: who repeats
     a question, and when, is the caller's to say.
@@ -73,6 +74,8 @@ class Connection:
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
         credentials: Credentials = ANONYMOUS,
     ) -> None:
+        check_address(address)
+        self._process = OwnProcess()
         self._deadline_seconds = deadline_seconds
         self._metadata = credentials.metadata
         self._channel = credentials.open_channel(address, _OPTIONS)
@@ -194,7 +197,8 @@ class Connection:
 
     def close(self) -> None:
         """Close the channel; a question still under way ends without an answer."""
-        self._channel.close()
+        if self._process.is_here:
+            self._channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -208,6 +212,7 @@ class Connection:
         self.close()
 
     def _stream(self, stream: Iterator[_Answer]) -> Iterator[_Answer]:
+        self._process.check()
         try:
             yield from stream
         except grpc.RpcError as error:
@@ -216,7 +221,11 @@ class Connection:
     def _ask(
         self, method: grpc.UnaryUnaryMultiCallable[_Question, _Answer], question: _Question
     ) -> _Answer:
+        self._process.check()
         try:
             return method(question, timeout=self._deadline_seconds, metadata=self._metadata)
+        except ValueError as error:
+            # What grpcio says of a channel that was closed.
+            raise ClientMisused(NOT_OPEN) from error
         except grpc.RpcError as error:
             raise error_of(error) from error

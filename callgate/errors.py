@@ -3,6 +3,8 @@
 CallgateError
     CallRefused         the engine said no, where a `with` block would have begun the call
     Mistake             the question is wrong: mend it, asking again changes nothing
+        ClientMisused   the client is not open here: before or after its `with`, in a forked child
+        AddressWrong    that is no address of an engine
         Forbidden       not this caller's to ask
         CallUnknown     the engine does not know the call: announce it
         CallEnded       the call is over there; `state` says how
@@ -112,6 +114,24 @@ class Mistake(CallgateError):
     """The question is wrong, or not this caller's to ask. The text names the field."""
 
     _fix = "Mend the question; asking again changes nothing."
+
+
+class ClientMisused(Mistake, RuntimeError):
+    """The client was not open where it was used: before `with`, after it, or in a forked child."""
+
+    _fix = "Open a client where it is used: `with Client(address) as client:`, after any fork."
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code="FAILED_PRECONDITION")
+
+
+class AddressWrong(Mistake, ValueError):
+    """That is no address of an engine."""
+
+    _fix = "Give host:port, such as 127.0.0.1:50051, or unix:/path."
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code="INVALID_ARGUMENT")
 
 
 class Forbidden(Mistake):

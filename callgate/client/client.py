@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from google.protobuf.message import Message
 
@@ -24,7 +24,8 @@ from callgate.client.session import CallSession
 from callgate.client.watching import NewEpoch, watch
 from callgate.connection import DEFAULT_ADDRESS, open_channel
 from callgate.credentials import ANONYMOUS, Credentials
-from callgate.errors import CallgateError
+from callgate.errors import CallgateError, ClientMisused
+from callgate.opened import NOT_OPEN, check_address
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.credits_pb2 import GetBalanceRequest, GetBalanceResponse
 from callgate.v1.debits_pb2 import WatchDebitsRequest, WatchDebitsResponse
@@ -69,7 +70,8 @@ class ClientOptions:
 class Client:
     """Asks an engine at `address` ("host:port" or "unix:/path").
 
-    Used as `async with Client(address) as client:`.
+    Used as `async with Client(address) as client:`. Raises `AddressWrong` at once, and from any
+    method `ClientMisused` where it is not open or belongs to the process that forked this one.
 
     Questions and answers are the messages of `callgate.v1`. A refusal is returned. Every method
     raises `Mistake` or `NoAnswer` (see `callgate.errors`), the latter after repeating, within the
@@ -79,12 +81,19 @@ class Client:
     def __init__(
         self, address: str = DEFAULT_ADDRESS, options: ClientOptions | None = None
     ) -> None:
+        check_address(address)
         self.address = address
         self.options = options or ClientOptions()
         self._retries = Retries()
         # How often the engine's store was filled anew, as it says; 0 while that is not known.
         self.store_epoch = 0
         self._tasks: list[asyncio.Task[None]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what is wrong where somebody asks for what only `start` makes."""
+        if name in {"_connections", "_desk", "_reports", "_numbers"}:
+            raise ClientMisused(NOT_OPEN)
+        raise AttributeError(name)
 
     async def start(self) -> None:
         """Begin: open a connection and the spool. `async with` does it.

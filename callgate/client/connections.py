@@ -14,7 +14,8 @@ from typing import Any
 import grpc.aio
 from google.protobuf.message import Message
 
-from callgate.errors import error_of
+from callgate.errors import ClientMisused, error_of
+from callgate.opened import NOT_OPEN, OwnProcess
 
 MAX_CONNECTIONS = 16
 PACKAGE = "callgate.v1"
@@ -30,6 +31,7 @@ class Connection:
         self.channel = channel
         self.metadata = metadata
         self._methods: dict[str, Any] = {}
+        self._process = OwnProcess()
 
     async def ask(
         self, method: str, question: Message, *, answer_type: type[Message], seconds: float
@@ -43,10 +45,14 @@ class Connection:
                 response_deserializer=answer_type.FromString,
             )
             self._methods[method] = asking
+        self._process.check()
         try:
             return await asking(question, timeout=max(seconds, 0.001), metadata=self.metadata)
         except grpc.aio.AioRpcError as error:
             raise error_of(error) from error
+        except grpc.aio.UsageError as error:
+            # The channel was closed.
+            raise ClientMisused(NOT_OPEN) from error
 
 
 class Connections:

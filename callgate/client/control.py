@@ -22,7 +22,15 @@ from callgate.client.endings import Desk
 from callgate.client.retries import Retries
 from callgate.client.session import CallSession
 from callgate.client.stream import ItemLine
-from callgate.errors import CallEnded, CallgateError, CallUnknown, Mistake, NoAnswer, StreamReplaced
+from callgate.errors import (
+    CallEnded,
+    CallgateError,
+    CallUnknown,
+    ClientMisused,
+    Mistake,
+    NoAnswer,
+    StreamReplaced,
+)
 from callgate.v1 import authorization_pb2 as pb
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
@@ -140,6 +148,10 @@ class Control:
         self, kind: str, question: Message, deadline_seconds: float | None
     ) -> pb.ControlItem:
         """Ask on the stream, as often as a unary question; the unary way if it is gone for good."""
+        if self._keeping is None:
+            raise ClientMisused(
+                "the stream is not open: `async with client.control(...) as control:`"
+            )
 
         async def try_once(_: int, seconds: float) -> pb.ControlItem:
             if self.ended is not None:
