@@ -84,6 +84,15 @@ def forfeits(settings_file: Path | None, *, give_back: bool) -> None:
     sys.exit(look_for_forfeits(settings, give_back=give_back))
 
 
+@main.command()
+@click.pass_obj
+def info(settings_file: Path | None) -> None:
+    """Tell versions, transport, store, and how the Python was built; starts and asks nothing."""
+    from server.app.info import info
+
+    click.echo(info(_load(settings_file)), nl=False)
+
+
 @main.command("settings")
 def show_settings() -> None:
     """Print every setting with its meaning, as in docs/settings.md."""
