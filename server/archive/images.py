@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from server.archive.book import AccountRow, Book, LotRow
+from server.archive.book import AccountRow, Book, LotRow, MovementRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,11 @@ def image_of(book: Book) -> tuple[AccountImage, ...]:
             account=account,
             lots=tuple(book.lots_of(tenant_id)),
             movements=tuple(
-                sorted((m, row.text) for (t, m), row in book.movements.items() if t == tenant_id)
+                sorted(
+                    (m, _known_text(row))
+                    for (t, m), row in book.movements.items()
+                    if t == tenant_id
+                )
             ),
             tallies=tuple(
                 sorted((f, done) for (t, f), done in book.tallies.items() if t == tenant_id)
@@ -70,3 +74,8 @@ def image_of(book: Book) -> tuple[AccountImage, ...]:
         )
         for tenant_id, account in sorted(book.accounts.items())
     )
+
+
+def _known_text(row: MovementRow) -> str:
+    # As the ledger writes it: with the time of what it forgets in the end.
+    return f"{row.text} {row.time_ms}" if row.text.startswith(("debit ", "refund ")) else row.text

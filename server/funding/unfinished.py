@@ -12,12 +12,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy import Connection, func, select
 
 from server.archive import tables
-from server.funding.applying import FREEZING_KINDS, LIMITING_KINDS, Kind, in_time
+from server.funding.applying import (
+    FREEZING_KINDS,
+    LIMITING_KINDS,
+    Kind,
+    in_time,
+    is_setting,
+)
 from server.funding.charge_rows import IN_FLIGHT, ChargeRow, credited_not_archived, save_charge
 from server.funding.errors import FundingRefused
 from server.funding.funding_rows import due_lots
 from server.funding.passing import Round
 from server.funding.request_rows import (
+    Ending,
     FundingRequest,
     RequestState,
     claim_request,
@@ -31,6 +38,7 @@ from server.funding.request_rows import (
 from server.funding.requests import CLAIM_MS, FundingRequests, require_newest
 from server.funding.tables import CHARGES, FUNDING_REQUESTS
 from server.ledger import Ledger, TopUp
+from server.ledger.maintenance import KNOWN_MS
 from server.storage.sql.database import Database
 
 # What was applied is archived long before; if not, the store may have lost it.
@@ -132,7 +140,16 @@ class Finishing:
         taken = await self.database.write(
             lambda c: claim_request(c, request, claim, until_ms=now_ms + CLAIM_MS, now_ms=now_ms)
         )
-        if taken:
+        if not taken:
+            return
+        # The ledger has forgotten what it did so long ago.
+        is_old = request.accept_ms < now_ms - KNOWN_MS // 2 and not is_setting(request.kind)
+        if is_old and await self.database.read(lambda c: _is_archived(c, request)):
+            end = Ending(RequestState.APPLIED, dict(request.body), now_ms)
+            await self.database.write(
+                lambda c: self.funding_requests.finish(c, request, claim=claim, end=end)
+            )
+        else:
             await self.funding_requests.go_on(request, claim)
 
     async def _confirm(self, request: FundingRequest) -> None:
@@ -174,7 +191,6 @@ class Finishing:
 
 def _is_archived(connection: Connection, request: FundingRequest) -> bool:
     """Say whether all that an applied request did has come back through the journal."""
-    assert request.state is RequestState.APPLIED
     tenant_id, body = request.tenant_id, request.body
     match request.kind:
         case Kind.TOP_UP | Kind.RESTORATION:

@@ -131,15 +131,16 @@ local function let_go(keys, args)
   return redis.call('DEL', keys[1])
 end
 
--- sweep: forget tallies of past periods that hold nothing.
+-- sweep: forget tallies of past periods that hold nothing, and debits and refunds of long ago.
 --   KEYS   accounts
 --   ARGV   the fields
 --   reply  how many were forgotten
 local function sweep(keys, args)
   local gone = {}
   for _, field in ipairs(args) do
-    local tally = redis.call('HGET', keys[1], field)
-    if tally and string.find(tally, '^%d+ 0$') then table.insert(gone, field) end
+    local text = redis.call('HGET', keys[1], field)
+    if text and (string.find(text, '^%d+ 0$') or string.find(text, '^debit ')
+      or string.find(text, '^refund ')) then table.insert(gone, field) end
   end
   return #gone > 0 and redis.call('HDEL', keys[1], unpack(gone)) or 0
 end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -53,6 +54,12 @@ class JournalEnd:
 
     n: int
     nonce: str
+
+
+# A debit or a refund is known by its id for this long after it was made. Requests for it are
+# answered by the archive, and one that was left behind longer than this is looked up there first.
+KNOWN_MS = 30 * 24 * 60 * 60 * 1_000
+_MADE = re.compile(r"(?:debit \d+|refund \d+ \S*) (\d{13})")
 
 
 class Keeping:
@@ -139,15 +146,23 @@ class Keeping:
         """Give the lease back, if it is one's own."""
         await self._call("let_go", (keys.KEEPER_LEASE,), (holder,))
 
-    async def sweep(self, partition: int, oldest_period: str) -> int:
-        """Forget tallies of periods before `oldest_period` that hold nothing; say how many."""
+    async def sweep(self, partition: int, oldest_period: str, known_since_ms: int) -> int:
+        """Forget tallies of periods before `oldest_period` that hold nothing; say how many.
+
+        Also which debits and refunds were made before `known_since_ms`: nobody asks for them again.
+        """
         accounts = keys.partition_keys(partition).accounts
         swept, cursor = 0, b"0"
         while True:
             async with named_trouble():
                 cursor, found = await self._store.command("HSCAN", accounts, cursor, "COUNT", 1_000)
-            names = (name.decode() for name, _ in pairs(found))
-            past = [name for name in names if is_past(name, oldest_period)]
+            fields = ((name.decode(), text.decode()) for name, text in pairs(found))
+            past = [
+                name
+                for name, text in fields
+                if is_past(name, oldest_period)
+                or (name.startswith("known/") and is_long_known(text, known_since_ms))
+            ]
             if past:
                 swept += int(await self._call("sweep", (accounts,), past))
             if cursor in {0, b"0"}:
@@ -173,6 +188,12 @@ def is_past(field: str, oldest_period: str) -> bool:
     """Tell whether a field is a tally of a period before the oldest that is kept."""
     kind, _, rest = field.partition("/")
     return kind in _TALLIES and rest.partition("/")[0] < oldest_period
+
+
+def is_long_known(text: str, since_ms: int) -> bool:
+    """Tell whether this is what was written of a debit or refund that was made before a time."""
+    made = _MADE.fullmatch(text)
+    return made is not None and int(made[1]) < since_ms
 
 
 def _account_values(account: RestoredAccount) -> list[str]:

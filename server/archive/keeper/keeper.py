@@ -18,7 +18,7 @@ from server.archive.keeper.inspection import Inspection
 from server.archive.keeper.rebuild import Rebuild, RebuildOvertaken
 from server.ledger import Ledger, LedgerDamaged, LedgerUnavailable
 from server.ledger.journal.entries import JournalReader
-from server.ledger.maintenance import Keeping
+from server.ledger.maintenance import KNOWN_MS, Keeping
 from server.storage.sql.errors import ArchiveUnavailable
 
 # Who does not renew its lease for this long is taken for dead.
@@ -348,9 +348,9 @@ class Sweep:
 
     async def sweep(self, partitions: Iterable[int]) -> None:
         """Do one round over the accounts of these partitions."""
-        oldest = oldest_period(self._now_ms())
+        now_ms = self._now_ms()
         for partition in partitions:
-            await self._keeping.sweep(partition, oldest)
+            await self._keeping.sweep(partition, oldest_period(now_ms), now_ms - KNOWN_MS)
 
 
 def oldest_period(now_ms: int) -> str:

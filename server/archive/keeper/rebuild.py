@@ -19,7 +19,14 @@ from server.archive.keeper.drain import BATCH
 from server.archive.keeper.entries import read_entry
 from server.ledger import Balance
 from server.ledger.journal.entries import JournalEntry, JournalReader
-from server.ledger.maintenance import JournalEnd, Keeping, RestoredAccount, RestoredLot
+from server.ledger.maintenance import (
+    KNOWN_MS,
+    JournalEnd,
+    Keeping,
+    RestoredAccount,
+    RestoredLot,
+    is_long_known,
+)
 from server.ledger.requests import LONG_DUE_MS
 
 _NONCE_BYTES = 10
@@ -141,7 +148,7 @@ class Rebuild:
         done = not had_calls or await self._keeping.drop_calls(partition, epoch=epoch)
         for image in closed:
             done = done and await self._keeping.restore(
-                partition, epoch=epoch, account=restored(image)
+                partition, epoch=epoch, account=restored(image, self._now_ms() - KNOWN_MS)
             )
         if not done:
             raise RebuildOvertaken
@@ -161,8 +168,8 @@ class Rebuild:
             raise RebuildOvertaken
 
 
-def restored(image: AccountImage) -> RestoredAccount:
-    """Say with what the ledger opens an account again."""
+def restored(image: AccountImage, known_since_ms: int = 0) -> RestoredAccount:
+    """Say with what the ledger opens an account again, without what it would have forgotten."""
     account = image.account
     return RestoredAccount(
         balance=Balance(
@@ -185,7 +192,10 @@ def restored(image: AccountImage) -> RestoredAccount:
         tallies=image.tallies,
         frozen=account.frozen,
         credit_limit_micros=account.credit_limit_micros,
-        known=(*map(_known_lot, image.lots), *image.movements),
+        known=(
+            *map(_known_lot, image.lots),
+            *(made for made in image.movements if not is_long_known(made[1], known_since_ms)),
+        ),
     )
 
 

@@ -120,7 +120,7 @@ local function debit(keys, args)
   note(plan.part, 'debited', args[2], 'tenant=' .. acct.tenant .. '\nid=' .. args[4] .. '\nmicros='
     .. digits(micros)
     .. '\nlots=' .. paid .. money_lines(acct))
-  plan.known = { 'known/' .. acct.tenant .. '/' .. args[4], what }
+  plan.known = { 'known/' .. acct.tenant .. '/' .. args[4], what .. ' ' .. digits(plan.part.now_ms) }
   commit(keys, plan)
   return { 'OK' }
 end
@@ -158,7 +158,7 @@ local function refund(keys, args)
   if (acct.available or 0) + acct.reserved > MAX_WHOLE - micros then return { 'TOO_LARGE' } end
   local known = call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[6])
   acct.refunded = acct.refunded + micros
-  plan.known = { 'known/' .. tenant .. '/' .. args[4], what }
+  plan.known = { 'known/' .. tenant .. '/' .. args[4], what .. ' ' .. digits(part.now_ms) }
   local lot_id, expire_ms = '', ''
   if acct.available then
     local lot = refund_lot(acct, part, args[6], known, args[4])
