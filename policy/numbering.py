@@ -173,11 +173,10 @@ def _parse_international(digits: str) -> PhoneNumber | None:
     Belarus dials 8 before its numbers and has some that begin with 8 10: the library alone would
     take that for a prefix, and make of one number another.
     """
-    number = _parse("+" + digits, None)
     spelled = _as_spelled(digits)
-    if spelled is not None and phonenumbers.is_valid_number(spelled):
+    if spelled is not None and phonenumbers.is_valid_number(spelled) and _is_possible(spelled):
         return spelled
-    return number
+    return _parse("+" + digits, None)
 
 
 def _as_spelled(digits: str) -> PhoneNumber | None:
@@ -215,10 +214,16 @@ def _read_national(digits: str, country: str) -> str | None:
     numbers = [number for number in readings if number is not None]
     for number in numbers:
         if phonenumbers.is_valid_number(number):
-            return _to_e164(number)
+            return _to_lasting_e164(number)
     if not numbers or _is_short_code(digits, numbers[0], country):
         return None
-    return _to_e164(numbers[0])
+    return _to_lasting_e164(numbers[0])
+
+
+def _to_lasting_e164(number: PhoneNumber) -> str | None:
+    """Write a number that is read back as itself; one of Belarus, say, might be taken apart again."""
+    e164 = _to_e164(number)
+    return e164 if e164 is not None and _read_international(e164, e164[1:]) == e164 else None
 
 
 def _parse(spelling: str, country: str | None) -> PhoneNumber | None:
@@ -227,8 +232,13 @@ def _parse(spelling: str, country: str | None) -> PhoneNumber | None:
         number = phonenumbers.parse(spelling, country)
     except NumberParseException:
         return None
+    return number if _is_possible(number) else None
+
+
+def _is_possible(number: PhoneNumber) -> bool:
+    """Tell whether a number can be dialled from anywhere, not within its area or country alone."""
     possible = phonenumbers.is_possible_number_with_reason(number)
-    return number if possible == ValidationResult.IS_POSSIBLE else None
+    return bool(possible == ValidationResult.IS_POSSIBLE)
 
 
 def _is_short_code(digits: str, number: PhoneNumber, country: str) -> bool:

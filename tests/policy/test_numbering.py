@@ -96,6 +96,8 @@ NO_NUMBERS = [
     ("011", "US"),
     ("112", "US"),  # 63: of no row of the United States, so an ordinary number, which it is not.
     ("9112025551234", "US"),  # An emergency number in front makes nothing an emergency.
+    ("0013103493", "IT"),  # Canada's 310 is dialled within Canada alone.
+    ("+13103493", "CA"),
     ("5550123", "US"),  # Without an area code it could be anywhere.
     ("+15550123", "US"),
     ("+142555501239", "US"),

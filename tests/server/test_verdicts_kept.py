@@ -14,10 +14,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from both_ways import BothWays, NobodyAsks
 from callgate.v1 import authorization_pb2 as pb
-from facts import NOW_MS, a_catalogue, a_resource_account, a_tenant, a_user
+from facts import DESTINATIONS, NOW_MS, a_catalogue, a_resource_account, a_tenant, a_user
 from policy.decision import Reason
+from policy.destination import Destination, NumberClass, sized_prefix, with_sized
 from policy.equivalence import likeness
-from policy.facts import DatedRate, Rate, Tenant, User
+from policy.facts import DatedRate, PremiumRule, Rate, Tenant, Treatment, User
 from server.facts.from_files import FactsFolders, read_facts
 from server.ledger.codec import GROUP
 
@@ -157,6 +158,30 @@ async def test_a_blocked_prefix_blocks_its_numbers_and_no_neighbour() -> None:
         quickly, long = await ways.ask(question("adele", number))
         assert quickly == long
         assert (blocked in long) is (number == "+390666345678")
+
+
+async def test_a_rule_about_a_length_holds_for_no_other_length() -> None:
+    rules = {"US": (PremiumRule("US", "3906", Treatment.BLOCKED, length=12),)}
+    ways = both_ways(ADELE, catalogue={"premium_rules": rules})
+    blocked = f"{GROUP}{int(Reason.DESTINATION_BLOCKED)}{GROUP}".encode()
+
+    for number in ("+390612345678", "+39061234567", "+390699345678", "+39069934567"):
+        quickly, long = await ways.ask(question("adele", number))
+        assert quickly == long
+        assert (blocked in long) is (len(number) == 13)
+
+
+async def test_a_length_that_leads_elsewhere_is_no_other_numbers() -> None:
+    destinations = dict(DESTINATIONS)
+    dear = sized_prefix("3906", 12)
+    with_sized(destinations, {dear: Destination(dear, "IT", NumberClass.PREMIUM, "Dear")})
+    ways = both_ways(ADELE, catalogue={"destinations": destinations})
+    unrated = f"{GROUP}{int(Reason.DESTINATION_UNRATED)}{GROUP}".encode()
+
+    for number in ("+390612345678", "+39061234567", "+390699345678", "+39069934567"):
+        quickly, long = await ways.ask(question("adele", number))
+        assert quickly == long
+        assert (unrated in long) is (len(number) == 13)
 
 
 async def test_new_facts_of_a_tenant_decide_from_then_on() -> None:
