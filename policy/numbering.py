@@ -221,7 +221,7 @@ def _read_national(digits: str, country: str) -> str | None:
 
 
 def _to_lasting_e164(number: PhoneNumber) -> str | None:
-    """Write a number that is read back as itself; one of Belarus, say, might be taken apart again."""
+    """Write a number if it is read back as itself; one of Belarus may be taken apart again."""
     e164 = _to_e164(number)
     return e164 if e164 is not None and _read_international(e164, e164[1:]) == e164 else None
 

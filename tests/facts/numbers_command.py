@@ -11,9 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
-from server.facts.catalogue import read_catalogue  # noqa: E402
-from server.facts.files.problems import Problems  # noqa: E402
-from territory_check import check_numbers  # noqa: E402
+from server.facts.catalogue import read_catalogue  # noqa: E402 -- Found by the path above.
+from server.facts.files.problems import Problems  # noqa: E402 -- Found by the path above.
+from territory_check import check_numbers  # noqa: E402 -- Found by the path above.
 
 _SHOWN = 20
 

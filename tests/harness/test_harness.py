@@ -177,6 +177,14 @@ def test_what_was_asked_is_written_down_also_over_a_stream(engine: Engine, stub:
     assert settled.error == "CALL_UNKNOWN"
 
 
+def test_emergency_numbers_are_listed_and_written_down(engine: Engine, stub: Any) -> None:
+    listed = stub.GetEmergencyNumbers(pb.GetEmergencyNumbersRequest(location="US"))
+
+    [one] = [each for each in engine.asked() if each.method == "GetEmergencyNumbers"]
+    assert listed.locations[0].dial_masks["sos"] == "911"
+    assert one.answer["locations"][0]["location"] == "US"
+
+
 def test_a_recording_asked_of_another_engine_shows_what_became_different(
     nursery: Nursery, engine: Engine, stub: Any, tmp_path: Path
 ) -> None:

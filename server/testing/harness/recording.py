@@ -33,6 +33,9 @@ _METHODS = {
     "release_call": "ReleaseCall",
 }
 
+# What is answered as it was written once.
+_WRITTEN = {"GetEmergencyNumbers": pb.GetEmergencyNumbersResponse}
+
 Told = Mapping[str, object]
 _Serving = Callable[[Any, Context], Any]
 
@@ -100,7 +103,8 @@ class RecordedServer(WrappedServer):
             except BaseException:
                 self.recording.write(method, request, {"error": failure.reason})
                 raise
-            self.recording.write(method, request, {"answer": _fields(answer)})
+            told = _WRITTEN[method].FromString(answer) if isinstance(answer, bytes) else answer
+            self.recording.write(method, request, {"answer": _fields(told)})
             return answer
 
         return recorded
