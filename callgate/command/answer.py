@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import click
-
 from callgate.command import words
+from callgate.command.terminal import style
 from callgate.v1.authorization_pb2 import (
     FINAL_ACTION_REDIRECT,
     PURSE_KIND_CREDITS,
@@ -176,13 +175,11 @@ def _explanation(answer: AuthorizeCallResponse) -> Iterator[str]:
 
 
 def _check(check: Check, width: int) -> Iterator[str]:
-    outcome = (
-        click.style("ok", fg="green") if check.passed else click.style("NO", fg="red", bold=True)
-    )
+    outcome = style("ok", fg="green") if check.passed else style("NO", fg="red", bold=True)
     yield f"  {outcome}  {check.rule:<{width}}  {check.finding}"
     if check.inputs:
         inputs = ", ".join(f"{name}={value}" for name, value in sorted(check.inputs.items()))
-        yield click.style(f"      {'':<{width}}  {inputs}", dim=True)
+        yield style(f"      {'':<{width}}  {inputs}", dim=True)
 
 
 def _line(label: str, text: str) -> str:
@@ -190,12 +187,12 @@ def _line(label: str, text: str) -> str:
 
 
 def _granted(text: str) -> str:
-    return click.style(text, fg="green", bold=True)
+    return style(text, fg="green", bold=True)
 
 
 def _refused(text: str) -> str:
-    return click.style(text, fg="red", bold=True)
+    return style(text, fg="red", bold=True)
 
 
 def _bold(text: str) -> str:
-    return click.style(text, bold=True)
+    return style(text, bold=True)

@@ -11,6 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from callgate.command import words
 from callgate.command.engine import EPILOG, address_option, connected, json_option
+from callgate.command.terminal import echo, style
 from callgate.connection import Connection
 from callgate.v1 import access_pb2 as pb
 
@@ -28,7 +29,7 @@ def audit(*, as_json: bool, address: str, tenant: str, limit: int) -> None:
     """List administrative changes, the newest first: who, what, before and after."""
     with connected(address) as engine:
         for entry in itertools.islice(_entries(engine, tenant, limit), limit):
-            click.echo(MessageToJson(entry, indent=None) if as_json else _text(entry))
+            echo(MessageToJson(entry, indent=None) if as_json else _text(entry))
 
 
 def _entries(engine: Connection, tenant: str, limit: int) -> Iterator[pb.AuditEntry]:
@@ -42,7 +43,7 @@ def _entries(engine: Connection, tenant: str, limit: int) -> Iterator[pb.AuditEn
 
 
 def _text(entry: pb.AuditEntry) -> str:
-    action = click.style(entry.action, bold=True)
+    action = style(entry.action, bold=True)
     lines = [f"{words.clock(entry.change_time)}  {entry.identity_id}  {action} {entry.resource}"]
     before = entry.before if entry.HasField("before") else None
     after = entry.after if entry.HasField("after") else None

@@ -14,6 +14,7 @@ from callgate.command import words
 from callgate.command.answer import balance_text, decision_text
 from callgate.command.engine import EPILOG, REFUSED, address_option, connected
 from callgate.command.question import DEFAULT_GATEWAY, Given, question_of
+from callgate.command.terminal import echo, harmless, style
 from callgate.connection import Connection
 from callgate.v1.authorization_pb2 import (
     AuthorizeCallRequest,
@@ -116,7 +117,7 @@ class _Pace:
         """Print a line above the bar, with the second it belongs to."""
         if sys.stdout.isatty():
             click.echo("\r\x1b[K", nl=False)
-        click.echo(f"{math.floor(self.talked_seconds):>6} s  {text}")
+        echo(f"{math.floor(self.talked_seconds):>6} s  {text}")
 
     def _draw(self) -> None:
         if not sys.stdout.isatty():
@@ -124,7 +125,7 @@ class _Pace:
         done = round(_BAR_WIDTH * self.talked_seconds / max(1, self.total_seconds))
         bar = "#" * done + "-" * (_BAR_WIDTH - done)
         told = f"[{bar}] {math.floor(self.talked_seconds)} of {self.total_seconds} s"
-        click.echo(f"\r\x1b[K{told}", nl=False)
+        click.echo(f"\r\x1b[K{harmless(told)}", nl=False)
 
 
 @dataclass(slots=True)
@@ -141,7 +142,7 @@ class _Player:
     def play(self) -> bool:
         """Play the call to its end; say whether it was granted."""
         answer = self.engine.authorize_call(self.question)
-        click.echo(decision_text(self.question, answer))
+        echo(decision_text(self.question, answer))
         if not answer.HasField("grant"):
             return False
         if answer.grant.emergency:
@@ -159,7 +160,7 @@ class _Player:
             granted_seconds = grant.granted_duration.seconds
             if grant.final and granted_seconds < self.total_seconds:
                 end = words.minutes(grant.granted_duration)
-                self.pace.tell(click.style(f"WARNING   the call will end at {end}", fg="yellow"))
+                self.pace.tell(style(f"WARNING   the call will end at {end}", fg="yellow"))
             if grant.final or granted_seconds >= self.total_seconds:
                 self.pace.talk_until(min(granted_seconds, self.total_seconds))
                 return
@@ -170,7 +171,7 @@ class _Player:
             extended = self._extend()
             if not extended.HasField("grant"):
                 reason = words.reason(extended.refusal.reason)
-                self.pace.tell(click.style(f"REFUSED   no more time: {reason}", fg="red"))
+                self.pace.tell(style(f"REFUSED   no more time: {reason}", fg="red"))
                 self.pace.talk_until(granted_seconds)
                 return
             self.pace.tell(_extension_text(extended))
@@ -189,7 +190,7 @@ class _Player:
         self.pace.tell(_settlement_text(settlement, settled))
         tenant_id = self.question.tenant_id
         balance = self.engine.get_balance(GetBalanceRequest(tenant_id=tenant_id))
-        click.echo(balance_text(tenant_id, balance))
+        echo(balance_text(tenant_id, balance))
 
     def _next_question(self) -> dict[str, Any]:
         self.sequence += 1
@@ -212,7 +213,7 @@ def _settlement_text(settlement: SettleCallRequest, settled: SettleCallResponse)
         text += f", {words.minutes(settled.overrun_duration)} of it beyond what was granted"
     if settled.uncollected.micros:
         text += f", {words.money(settled.uncollected)} uncollected"
-    return click.style(text, fg="green", bold=True)
+    return style(text, fg="green", bold=True)
 
 
 def _debited(answer: ExtendCallResponse | SettleCallResponse) -> str:

@@ -8,6 +8,7 @@ import click
 
 from callgate.command import words
 from callgate.command.engine import EPILOG, address_option, connected, json_option, print_answer
+from callgate.command.terminal import style
 from callgate.connection import Connection
 from callgate.v1.authorization_pb2 import CallState, ListCallsRequest, ListCallsResponse
 
@@ -38,7 +39,7 @@ def _every_call(engine: Connection, tenant: str) -> Iterator[CallState]:
 def _text(tenant: str, running: ListCallsResponse) -> str:
     count = len(running.calls)
     headline = f"{tenant}: {count} running {'call' if count == 1 else 'calls'}"
-    return "\n".join([click.style(headline, bold=True), *map(_line, running.calls)])
+    return "\n".join([style(headline, bold=True), *map(_line, running.calls)])
 
 
 def _line(state: CallState) -> str:

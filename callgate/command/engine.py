@@ -12,6 +12,7 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
 from callgate.command.question import option_of
+from callgate.command.terminal import echo, harmless
 from callgate.connection import DEFAULT_ADDRESS, Connection
 from callgate.credentials import TOKEN_VARIABLE, Credentials
 from callgate.errors import CallgateError, Mistake, NoAnswer
@@ -25,8 +26,8 @@ Command = Callable[..., Any]
 WRONG_USAGE, REFUSED, NO_ANSWER = 2, 3, 4
 
 EPILOG = (
-    "Exit status: 0 granted or told, 3 refused, 2 wrong usage or a question the engine does not"
-    " accept, 4 no answer."
+    "Exit status: 0 granted or told, 1 not done (a no to a question of ours, an interrupt, a failed"
+    " write), 2 wrong usage or a question the engine does not accept, 3 refused, 4 no answer."
 )
 
 _META = "callgate.credentials"
@@ -90,13 +91,19 @@ json_option = click.option(
 )
 
 
-class NotAccepted(click.ClickException):
+class _Told(click.ClickException):
+    def format_message(self) -> str:
+        """Tell it without whatever would command a terminal."""
+        return harmless(self.message)
+
+
+class NotAccepted(_Told):
     """The engine does not accept the question."""
 
     exit_code = WRONG_USAGE
 
 
-class NotAnswered(click.ClickException):
+class NotAnswered(_Told):
     """The engine does not answer."""
 
     exit_code = NO_ANSWER
@@ -180,4 +187,4 @@ def told(error: CallgateError) -> str:
 
 def print_answer(answer: Message, as_json: bool, text: Callable[[], str]) -> None:
     """Print an answer: as text, or as protobuf's JSON."""
-    click.echo(MessageToJson(answer) if as_json else text())
+    echo(MessageToJson(answer) if as_json else text())

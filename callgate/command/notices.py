@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToJson
 
 from callgate.command import words
 from callgate.command.engine import EPILOG, address_option, connected, json_option, print_answer
+from callgate.command.terminal import echo, style
 from callgate.connection import Connection
 from callgate.v1 import notices_pb2 as pb
 
@@ -60,9 +61,9 @@ def notices(*, as_json: bool, address: str, tenant: str, limit: int, **options: 
 def _list(engine: Connection, tenant: str, limit: int, *, as_json: bool) -> None:
     found = list(itertools.islice(_notices(engine, tenant, limit), limit))
     for notice in found:
-        click.echo(MessageToJson(notice, indent=None) if as_json else _text(notice))
+        echo(MessageToJson(notice, indent=None) if as_json else _text(notice))
     if not found and not as_json:
-        click.echo(f"{tenant} was told nothing yet.")
+        echo(f"{tenant} was told nothing yet.")
 
 
 def _preview(engine: Connection, tenant: str, options: dict[str, object], *, as_json: bool) -> None:
@@ -72,7 +73,7 @@ def _preview(engine: Connection, tenant: str, options: dict[str, object], *, as_
         pb.PreviewNoticeRequest(tenant_id=tenant, kind=kind, language=language)
     )
     if options["html"] and not as_json:
-        click.echo(answer.html)
+        echo(answer.html)
         return
     print_answer(answer, as_json, lambda: _preview_text(answer))
 
@@ -80,7 +81,7 @@ def _preview(engine: Connection, tenant: str, options: dict[str, object], *, as_
 def _preview_text(answer: pb.PreviewNoticeResponse) -> str:
     return (
         f"To:      {', '.join(answer.recipients) or 'nobody'}\n"
-        f"Subject: {click.style(answer.subject, bold=True)}\n\n{answer.text}\n"
+        f"Subject: {style(answer.subject, bold=True)}\n\n{answer.text}\n"
         f"Event to {answer.webhook_url or 'nowhere'}:\n{answer.event}"
     )
 
@@ -96,7 +97,7 @@ def _notices(engine: Connection, tenant: str, limit: int) -> Iterator[pb.Notice]
 
 
 def _text(notice: pb.Notice) -> str:
-    kind = click.style(_kind(notice.kind), bold=True)
+    kind = style(_kind(notice.kind), bold=True)
     lines = [f"{words.clock(notice.time)}  {kind}  {notice.notice_id}"]
     lines += map(_delivery, notice.deliveries)
     if not notice.deliveries:

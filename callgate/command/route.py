@@ -23,6 +23,7 @@ from callgate.command.engine import (
     connected,
     print_answer,
 )
+from callgate.command.terminal import echo, harmless, read_cell, write_cell
 from callgate.connection import Connection
 from callgate.errors import Mistake
 from callgate.v1.authorization_pb2 import (
@@ -119,7 +120,7 @@ def _route_one(number: str, wanted: _Wanted) -> bool:
         except Mistake as mistake:
             if mistake.reason != _NOBODYS:
                 raise
-            click.echo(f"{number} leads nowhere: {_NOBODYS_TEXT}.")
+            echo(f"{number} leads nowhere: {_NOBODYS_TEXT}.")
             return True
     print_answer(
         answer,
@@ -176,6 +177,11 @@ def _read(path: Path) -> Sequence[tuple[str, str]]:
         reader = csv.DictReader(file)
         names = [name.strip().lower() for name in reader.fieldnames or ()]
         if "number" not in names or not set(names) <= set(_COLUMNS):
+            separator = next((s for s in (";", "\t", "|") if len(names) == 1 and s in names[0]), "")
+            if separator:
+                raise NotAccepted(
+                    f"{path}:1: the columns are separated by {separator!r}; separate them by commas"
+                )
             raise NotAccepted(
                 f"{path}:1: the columns are {', '.join(names) or 'none'}; they have to be number"
                 " or number,from"
@@ -188,12 +194,12 @@ def _read(path: Path) -> Sequence[tuple[str, str]]:
 
 
 def _row(path: Path, line: int, row: dict[str, str | None]) -> tuple[str, str]:
-    number = (row["number"] or "").strip()
+    number = read_cell((row["number"] or "").strip())
     if not number:
         raise NotAccepted(f"{path}:{line}: number: is empty; give a number such as +18005550100")
     if None in row:
         raise NotAccepted(f"{path}:{line}: has more cells than the first line has columns")
-    return number, (row.get("from") or "").strip()
+    return number, read_cell((row.get("from") or "").strip())
 
 
 def _with_progress(routes: Iterable[Route], count: int) -> Iterator[Route]:
@@ -208,8 +214,10 @@ def _with_progress(routes: Iterable[Route], count: int) -> Iterator[Route]:
 def _csv_lines() -> Callable[[Route], None]:
     writer = csv.DictWriter(sys.stdout, list(Route.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
-    return lambda found: writer.writerow(asdict(found))
+    return lambda found: writer.writerow(
+        {name: harmless(write_cell(text)) for name, text in asdict(found).items()}
+    )
 
 
 def _json_lines() -> Callable[[Route], None]:
-    return lambda found: click.echo(json.dumps({k: v for k, v in asdict(found).items() if v}))
+    return lambda found: echo(json.dumps({k: v for k, v in asdict(found).items() if v}))

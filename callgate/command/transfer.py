@@ -12,6 +12,7 @@ import click
 from google.protobuf.json_format import MessageToJson
 
 from callgate.command.engine import EPILOG, NotAccepted, address_option, connected, json_option
+from callgate.command.terminal import echo
 from callgate.connection import Connection
 from callgate.v1 import directory_pb2 as pb
 
@@ -71,7 +72,7 @@ def import_(*, file: Path, address: str, as_json: bool, yes: bool, **given: obje
         if only_look or not yes:
             told = _run(engine, file, options, dry_run=True)
             if not only_look and told.result.losing_count:
-                click.echo(_text(told), err=True)
+                echo(_text(told), err=True)
                 click.confirm("Import it?", abort=True, err=True)
         if not only_look:
             told = _run(engine, file, options, dry_run=False)
@@ -170,11 +171,11 @@ def _mistakes(file: Path, problems: Sequence[pb.ImportProblem]) -> str:
 
 def _print(told: Told, as_json: bool) -> None:
     if not as_json:
-        click.echo(_text(told))
+        echo(_text(told))
         return
     for change in told.changes:
-        click.echo(MessageToJson(change, indent=None))
-    click.echo(MessageToJson(told.result, indent=None))
+        echo(MessageToJson(change, indent=None))
+    echo(MessageToJson(told.result, indent=None))
 
 
 def _text(told: Told) -> str:

@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToJson
 from callgate.client.watching import NewEpoch
 from callgate.command import words
 from callgate.command.engine import EPILOG, address_option, json_option, looked_after
+from callgate.command.terminal import echo, style
 from callgate.v1.debits_pb2 import (
     JournalEntry,
     JournalEntryKind,
@@ -49,7 +50,7 @@ def watch(*, as_json: bool, address: str, tenant: str, **options: object) -> Non
                 _print(response, as_json)
     except KeyboardInterrupt:
         if question.cursor:
-            click.echo(f"To go on from here: --cursor {question.cursor}", err=True)
+            echo(f"To go on from here: --cursor {question.cursor}", err=True)
 
 
 @contextmanager
@@ -68,17 +69,17 @@ def _going_on_told() -> Iterator[None]:
 def _print(response: WatchDebitsResponse | NewEpoch, as_json: bool) -> None:
     if isinstance(response, NewEpoch):
         sums = ", ".join(f"{words.money(amount)} {name}" for name, amount in _sums(response))
-        click.echo(f"The store was filled anew; from here on: {sums}", err=True)
+        echo(f"The store was filled anew; from here on: {sums}", err=True)
         return
     if as_json:
-        click.echo(MessageToJson(response, indent=None))
+        echo(MessageToJson(response, indent=None))
         return
     for number, entry in enumerate(response.entries, start=1):
         is_last = number == len(response.entries)
         left = ""
         if is_last and response.account.HasField("available"):
             left = f"   {words.money(response.account.available)} available"
-        click.echo(_line(entry) + left)
+        echo(_line(entry) + left)
 
 
 def _sums(snapshot: NewEpoch) -> Iterator[tuple[str, Money]]:
@@ -89,7 +90,7 @@ def _sums(snapshot: NewEpoch) -> Iterator[tuple[str, Money]]:
 def _line(entry: JournalEntry) -> str:
     whose = entry.call_id or entry.lot_id or entry.reference_id
     moves = "; ".join(filter(None, map(_move, entry.movements)))
-    kind = click.style(f"{_kind(entry.kind):<{_KIND_WIDTH}}", bold=True)
+    kind = style(f"{_kind(entry.kind):<{_KIND_WIDTH}}", bold=True)
     return f"{words.clock(entry.entry_time)}  {kind}{'  '.join(filter(None, (whose, moves)))}"
 
 

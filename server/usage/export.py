@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
+from server.facts.files.cells import write_cell
+
 NO_DATA: Final = "No data"
 _MICROS = Decimal(1_000_000)
 _CENT = Decimal("0.01")
@@ -24,7 +26,8 @@ def export_usage(records: Iterable[Row], *, hidden_digits: int = 0) -> Iterator[
     """Write the line of names, then one line a record; each ends with CR LF.
 
     `hidden_digits` trailing digits of the external number become asterisks. What does not apply to
-    a call reads "No data". Money is rounded to two decimals, half away from zero, line by line.
+    a call reads "No data". A text that a spreadsheet would compute is marked as one. Money is
+    rounded to two decimals, half away from zero, line by line.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
@@ -32,7 +35,7 @@ def export_usage(records: Iterable[Row], *, hidden_digits: int = 0) -> Iterator[
     for record in records:
         yield _taken(buffer)
         shown = _masked(record, hidden_digits)
-        writer.writerow([write(shown) for write in COLUMNS.values()])
+        writer.writerow([write_cell(write(shown)) for write in COLUMNS.values()])
     yield _taken(buffer)
 
 

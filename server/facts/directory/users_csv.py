@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from server.facts.directory.sections import UserSection
+from server.facts.files.cells import other_separator, read_cell, write_cell
 from server.facts.files.problems import Problems
 
 ID_COLUMN = "user_id"
@@ -66,6 +67,11 @@ def _content(text: str) -> Iterator[tuple[int, str]]:
 
 def _header(path: Path, line: int, header: str, *, problems: Problems) -> list[str]:
     columns = _cells(header)
+    separator = other_separator(columns)
+    if separator:
+        text = f"the columns are separated by {separator!r}; separate them by commas"
+        problems.add(path, line, "", text)
+        return []
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown or len(set(columns)) != len(columns) or ID_COLUMN not in columns:
         wanted = f"give {ID_COLUMN} and any other of {', '.join(COLUMNS)}, each once"
@@ -77,7 +83,7 @@ def _header(path: Path, line: int, header: str, *, problems: Problems) -> list[s
 
 def _cells(content: str) -> list[str]:
     try:
-        return next(csv.reader([content], strict=True), [])
+        return [read_cell(cell) for cell in next(csv.reader([content], strict=True), [])]
     except csv.Error:
         return []
 
@@ -105,5 +111,10 @@ def _cell(value: Any) -> str:
 
 def _line(cells: Iterable[str]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    written = [write_cell(cell) for cell in cells]
+    # A line that begins with # would be a comment.
+    if written[0].startswith("#"):
+        csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(written)
+    else:
+        csv.writer(buffer, lineterminator="\n").writerow(written)
     return buffer.getvalue()

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from server.facts.files.cells import other_separator
 from server.facts.files.problems import Problems
 from server.facts.files.section import read_section
 
@@ -82,6 +83,11 @@ class _Table(Generic[Row]):
         given = set(self._columns)
         if len(given) == len(self._columns) and needed <= given <= set(wanted):
             return True
+        separator = other_separator(self._columns)
+        if separator:
+            text = f"the columns are separated by {separator!r}; separate them by commas"
+            self._report(line, "", text)
+            return False
         self._report(line, "", f"the header is {header!r}; give the columns {','.join(wanted)}")
         return False
 
