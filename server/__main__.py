@@ -93,6 +93,32 @@ def info(settings_file: Path | None) -> None:
     click.echo(info(_load(settings_file)), nl=False)
 
 
+@main.command()
+@click.option("--wait", is_flag=True, help="Return when every process serves what it found.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    help="How long to wait at the most.",
+)
+@click.option(
+    "--losing",
+    multiple=True,
+    metavar="NAME",
+    help="Take over that most of NAME goes, such as users/contoso, prefixes or rates/EUR.",
+)
+@click.pass_obj
+def reload(
+    settings_file: Path | None, *, wait: bool, seconds: float, losing: tuple[str, ...]
+) -> None:
+    """Have every process that shares the store read catalogue and directory anew."""
+    settings = _load(settings_file)
+    from server.app.reload import reload as ask_to_reload
+
+    sys.exit(ask_to_reload(settings, losing, seconds if wait else None))
+
+
 @main.command("settings")
 def show_settings() -> None:
     """Print every setting with its meaning, as in docs/settings.md."""

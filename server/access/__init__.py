@@ -8,9 +8,11 @@ from one that does not exist.
 
 from __future__ import annotations
 
+from functools import partial
+
 from policy.facts import Call, CallKind, Tenant
 from policy.numbering import read_number
-from server.access.errors import RoleMissing, TenantForbidden
+from server.access.errors import RoleMissing, TenantForbidden, TenantUnknown
 from server.access.principal import ANYBODY, Principal, admitted, check_tenant, current, may_touch
 from server.access.roles import Role
 from server.facts.directory import Directory
@@ -48,13 +50,21 @@ def find_tenant(call: Call, directory: Directory) -> tuple[Call, Tenant]:
 
 
 def find_tenant_by_id(tenant_id: str, directory: Directory) -> Tenant:
-    """Find a tenant by its id. Raises what `find_tenant` raises."""
+    """Find a tenant by its id. Raises what `find_tenant` raises.
+
+    One that is not here may be new: who answers looks for it, and asks once more, before it says
+    that it is forbidden. So nothing may be done before the tenant is found.
+    """
     tenant = directory.tenants.get(tenant_id)
     check_tenant(tenant_id)
-    if tenant is None:
+    if tenant is not None:
+        return tenant
+    if not directory.complete:
         # Who may touch it learns nothing new: whether it exists is not known here yet.
-        raise TenantForbidden if directory.complete else FactsBehind(tenant_id)
-    return tenant
+        raise FactsBehind(tenant_id)
+    if directory.look_for is not None:
+        raise TenantUnknown(partial(directory.look_for, tenant_id))
+    raise TenantForbidden
 
 
 def check_admitted() -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 
 class TenantForbidden(Exception):
     """The tenant is unknown or not the caller's; which of the two is not told."""
 
     def __init__(self) -> None:
         super().__init__("There is no such tenant, or it is not yours to ask about.")
+
+
+class TenantUnknown(TenantForbidden):
+    """No tenant of this id is in use here; `look` finds out whether it is new."""
+
+    def __init__(self, look: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.look = look
 
 
 class IdentityUnknown(Exception):

@@ -42,6 +42,7 @@ def _duties(engine: Engine) -> dict[str, Callable[[], Awaitable[None]]]:
         "Reading the clock": engine.clock.keep,
         "Watching the ledger": engine.watch.run,
         "Opening accounts": engine.opening.run,
+        "Reading files when asked to": engine.reloads.run,
         "Watching the load": engine.load.run,
         "Watching the journals": engine.fill.run,
         "Following the journals": engine.watching.tailer.run,

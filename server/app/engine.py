@@ -22,6 +22,7 @@ from server.archive.epochs import StoreEpoch
 from server.calls.load_shedding import LoadShedder, Waiting
 from server.calls.opening import Opening
 from server.facts import FactsFolders, FactsInUse, FactsReport
+from server.facts.reloads import Reloads
 from server.funding.accounts import Accounts
 from server.ledger.deadline import Deadline
 from server.ledger.estimates import RoomReader
@@ -82,6 +83,7 @@ class Engine:
     directory: Source
     fill: JournalFill
     opening: Opening
+    reloads: Reloads
     accounts: Accounts
     watching: Watching
     load: LoadShedder
@@ -148,7 +150,9 @@ def build_engine(
 
     archived = archived_tenants(settings, metrics, store)
     folders = FactsFolders(
-        settings.catalogue_folder, None if archived else settings.directory_folder
+        settings.catalogue_folder,
+        None if archived else settings.directory_folder,
+        settings.facts_most_lost_percent,
     )
     facts = FactsInUse(folders, announce=announce, on_report=count_report, archived=archived)
     told = HealthService(settings.heartbeat_seconds)
@@ -185,6 +189,7 @@ def build_engine(
             JournalReader(store), lambda: partitions(facts), settings.journal_max_entries
         ),
         opening=opening,
+        reloads=Reloads(store, facts),
         accounts=Accounts(facts, ledger, opening, Deadline(settings.deadline_ms / _MS)),
         watching=watching,
         load=LoadShedder(Waiting(store.waiting, store.oldest_seconds), settings.deadline_ms / _MS),

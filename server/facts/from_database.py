@@ -92,6 +92,8 @@ class ArchivedTenants:
         self._on_problem = on_problem
         self._tables: CatalogueFiles | None = None
         self._known: dict[str, _Known] = {}
+        # Tenants that could not be read or built.
+        self.left: set[str] = set()
         # Tenants taken into use from the copy in the store.
         self._borrowed: set[str] = set()
         self._seen = 0
@@ -190,14 +192,21 @@ class ArchivedTenants:
                 known.later.cancel()
         await self.database.close()
 
-    async def search(self, *, at_once: bool = False) -> None:
-        """Catch up because somebody wants what is not here; in vain not too often."""
+    async def search(self, *, at_once: bool = False) -> bool:
+        """Catch up because somebody wants what is not here; in vain not too often.
+
+        Says whether all was read that is in the archive.
+        """
         now = asyncio.get_running_loop().time()
         due = now - self._searched_at >= SEARCH_PAUSE_SECONDS
         if at_once or due or self._reading.locked():
             self._searched_at = now
-            with suppress(ArchiveUnavailable):
+            try:
                 await self.catch_up()
+            except ArchiveUnavailable:
+                return False
+            return True
+        return False
 
     async def catch_up(self) -> None:
         """Take over all that is in the archive by now. Raises `ArchiveUnavailable`."""
@@ -265,6 +274,7 @@ class ArchivedTenants:
         known = self._known.get(row.tenant_id)
         if row.deleted:
             self._known.pop(row.tenant_id, None)
+            self.left.discard(row.tenant_id)
             await self._in_use.drop(row.tenant_id)
             if self._hot is not None:
                 await self._hot.drop(row.tenant_id)
@@ -284,6 +294,7 @@ class ArchivedTenants:
         self, row: TenantRow, builder: TenantBuilder, built: Built, *, base: Built | None
     ) -> None:
         assert self._in_use is not None
+        self.left.discard(row.tenant_id)
         known = self._known.get(row.tenant_id)
         if known is not None and known.later is not None:
             known.later.cancel()
@@ -304,9 +315,11 @@ class ArchivedTenants:
         except ArchiveUnavailable:
             raise
         except InvalidFacts as error:
+            self.left.add(tenant_id)
             self._on_problem()
             _log.error("Tenant %s was left as it was: %s", tenant_id, error)
         except Exception:  # noqa: BLE001 -- It is told, and others go on.
+            self.left.add(tenant_id)
             self._on_problem()
             _log.exception("Tenant %s was left as it was: it broke its reading.", tenant_id)
 

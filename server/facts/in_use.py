@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,23 @@ from typing import TYPE_CHECKING, Any
 from policy.facts import Catalogue, Tenant
 from server.facts.catalogue import read_tables
 from server.facts.directory import Directory
+from server.facts.errors import FactsBehind
 from server.facts.files.problems import InvalidFacts
-from server.facts.from_files import FactsFolders, Signature, read_facts, read_signature
+from server.facts.from_files import FactsFolders, read_facts, read_signature
 from server.facts.garbage import collector_at_rest, let_go
-from server.facts.reload import Differences, ReadingBroke, read_differences
+from server.facts.losses import losses
+from server.facts.quiet import QuietReader
+from server.facts.reload import Differences, ReadingBroke
 from server.facts.reload_process import InUse
 
 if TYPE_CHECKING:
     from server.facts.from_database import ArchivedTenants
 
 POLL_SECONDS = 2.0
+# Between two looks that have to find the files alike before they are read.
+QUIET_SECONDS = 0.5
+# A tenant that is not known is looked for this often at the most, and waited for so long.
+SEARCH_PAUSE_SECONDS, SEARCH_SECONDS = 0.1, 0.4
 # Tenants that are announced at once.
 TENANTS_AT_ONCE = 32
 
@@ -75,6 +82,7 @@ class FactsInUse:
         archived: ArchivedTenants | None = None,
     ) -> None:
         self._folders = folders
+        self._quiet = QuietReader(folders, min(QUIET_SECONDS, poll_seconds))
         self.archived = archived
         self._announce = announce
         self._on_report = on_report
@@ -83,9 +91,12 @@ class FactsInUse:
         # For each tenant the facts in use before, and those announced but not in use yet.
         self._former: dict[str, Tenant] = {}
         self._coming: dict[str, Tenant] = {}
-        self._seen: Signature = ()
         self._requested = asyncio.Event()
         self._reading = asyncio.Lock()
+        self._looking = asyncio.Lock()
+        self._looked_at = -SEARCH_PAUSE_SECONDS
+        # Whether the last look found all that there is in use.
+        self._looked_well = True
         self._search: asyncio.Task[FactsReport] | None = None
         self._searched_at = -poll_seconds
 
@@ -100,10 +111,11 @@ class FactsInUse:
 
         Raises `InvalidFacts`, whose text is every mistake on a line of its own.
         """
-        self._seen = read_signature(self._folders)
+        self._quiet.seen = read_signature(self._folders)
         with collector_at_rest():
             catalogue, tenants = read_facts(self._folders)
             self._current = Snapshot(catalogue, Directory.of(tenants.values()))
+            self._current.directory.look_for = self.look_for
             if self.archived is not None:
                 self._current.directory.complete = False
                 self.archived.begin(read_tables(self._folders.catalogue, catalogue), self)
@@ -147,6 +159,38 @@ class FactsInUse:
             await self.archived.search()
         return self._find(tenant_id, digest)
 
+    async def look_for(self, tenant_id: str) -> None:
+        """Look whether a tenant that is not in use is new, once for all who ask at a time.
+
+        Raises `FactsBehind` where it is, or nobody knows yet.
+        """
+        try:
+            async with asyncio.timeout(SEARCH_SECONDS):
+                await self._look_once()
+        except TimeoutError as error:
+            raise FactsBehind(tenant_id) from error
+        if tenant_id in self.current.directory.tenants:
+            return
+        left = self.archived.left if self.archived is not None else ()
+        if not self._looked_well or tenant_id in self._coming or tenant_id in left:
+            raise FactsBehind(tenant_id)
+
+    async def _look_once(self) -> None:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        async with self._looking:
+            if self._looked_at > asked_at:
+                # Somebody else's look began after this question came.
+                return
+            await asyncio.sleep(self._looked_at + SEARCH_PAUSE_SECONDS - asked_at)
+            self._looked_at = loop.time()
+            if self.archived is not None:
+                self._looked_well = await self.archived.search(at_once=True)
+                return
+            if await self._quiet.has_changed():
+                self.request_reload()
+            self._looked_well = not (self._requested.is_set() or self._reading.locked())
+
     def _find(self, tenant_id: str, digest: str) -> Tenant | None:
         for tenants in (self.current.directory.tenants, self._coming, self._former):
             tenant = tenants.get(tenant_id)
@@ -161,34 +205,51 @@ class FactsInUse:
                 return
             self._searched_at = now
             self._search = asyncio.create_task(self.reload(), name="facts-search")
+            self._search.add_done_callback(self._note_search)
         # A caller who gives up does not take the reading from the others.
         await asyncio.shield(self._search)
 
-    async def reload(self) -> FactsReport:
-        """Read the files in another process and take over what differs.
+    def _note_search(self, _: asyncio.Task[FactsReport]) -> None:
+        self._searched_at = asyncio.get_running_loop().time()
 
-        With any mistake in them, all that is in use stays in use.
+    async def reload(self, losing: Collection[str] = ()) -> FactsReport:
+        """Read the files in another process, once they are quiet, and take over what differs.
+
+        With any mistake in them, all that is in use stays in use; and so it does where more would
+        be lost than a file should lose, unless that is among `losing`.
         """
         async with self._reading:
             with collector_at_rest():
-                report = await self._reload()
+                report = await self._reload(losing)
         for line in report.problems:
             _log.error("Facts not taken over: %s", line)
         self._on_report(report)
         return report
 
-    async def _reload(self) -> FactsReport:
+    async def _reload(self, losing: Collection[str]) -> FactsReport:
         digests = {name: each.digest for name, each in self.current.directory.tenants.items()}
         in_use = InUse(self.current.catalogue.version, digests)
         try:
-            found = await read_differences(self._folders, in_use)
+            found = await self._quiet.read(in_use)
         except ReadingBroke as error:
             return FactsReport(problems=(str(error),))
         if found.failed is None:
-            return await self._take_over_all(found)
+            refused = self._refused(found, losing)
+            return FactsReport(problems=refused) if refused else await self._take_over_all(found)
         lines = tuple(str(problem) for problem in found.failed.problems)
         more = found.failed.more
         return FactsReport(problems=(*lines, f"... and {more} more") if more else lines)
+
+    def _refused(self, found: Differences, losing: Collection[str]) -> tuple[str, ...]:
+        most, now = self._folders.most_lost_percent, self.current
+        found_losses = losses(
+            now.catalogue, now.directory.tenants, found, with_tenants=self.archived is None
+        )
+        return tuple(
+            each.refused(most)
+            for each in found_losses
+            if each.is_too_much(most) and each.name not in losing
+        )
 
     async def _take_over_all(self, found: Differences) -> FactsReport:
         if found.catalogue is None or self.archived is None:
@@ -283,8 +344,6 @@ class FactsInUse:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
                     await self._requested.wait()
-            signature = await asyncio.to_thread(read_signature, self._folders)
-            if self._requested.is_set() or is_behind or signature != self._seen:
+            if self._requested.is_set() or is_behind or await self._quiet.has_changed():
                 self._requested.clear()
-                self._seen = signature
                 is_behind = bool((await self.reload()).behind)

@@ -24,6 +24,7 @@ from server.access.errors import (
     RoleBeyond,
     RoleMissing,
     TenantForbidden,
+    TenantUnknown,
 )
 from server.access.identity_store import IdentityChanged, IdentityExists, IdentityMissing
 from server.calls.load_shedding import Overloaded
@@ -327,7 +328,11 @@ def answering_failures(
 
     async def answered(request: Question, context: Context) -> Answer:
         try:
-            return await method(request, context)
+            try:
+                return await method(request, context)
+            except TenantUnknown as unknown:
+                await unknown.look()
+                return await method(request, context)
         except Exception as error:  # noqa: BLE001 -- this is where a bug becomes INTERNAL
             await abort(error, context, count)
 

@@ -116,6 +116,13 @@ class Settings:
         "Where tenants come from: the files of `directory_folder`, or the archive, where they are "
         "changed by DirectoryService and `callgate import`.",
     ] = DirectorySource.FILES
+    facts_most_lost_percent: Annotated[
+        int,
+        kinds.whole(0, 100),
+        "How many of a tenant's users, of all tenants, of the prefixes or of a currency's rates "
+        "a change of the files may take away at once. More is taken for a file that was cut short "
+        "and refused, until it is asked for by name: `python -m server reload --losing NAME`.",
+    ] = 20
     data_folder: Annotated[
         Path,
         kinds.path(),

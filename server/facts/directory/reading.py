@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,16 @@ class Directory:
     tenants: dict[str, Tenant] = field(default_factory=dict)
     service_numbers: dict[str, str] = field(default_factory=dict)
     complete: bool = True
+    # Looks whether a tenant that is not here is new; see `FactsInUse.look_for`.
+    look_for: Callable[[str], Awaitable[None]] | None = None
+
+    # Of all tenants, in any order.
+    _digests_sum: int = 0
+
+    @property
+    def version(self) -> str:
+        """What is the same in directories of the same tenants."""
+        return f"{self._digests_sum % _VERSIONS:016x}"
 
     @classmethod
     def of(cls, tenants: Iterable[Tenant]) -> Directory:
@@ -105,12 +116,23 @@ class Directory:
         """Take a tenant over, in place of the one with its id."""
         self.drop(tenant.tenant_id)
         self.tenants[tenant.tenant_id] = tenant
+        self._digests_sum += _number_of(tenant)
         for number in tenant.service_numbers:
             self.service_numbers[number] = tenant.tenant_id
 
     def drop(self, tenant_id: str) -> None:
         """Forget a tenant. A number that another one has taken meanwhile stays with that one."""
         gone = self.tenants.pop(tenant_id, None)
+        self._digests_sum -= _number_of(gone) if gone is not None else 0
         for number in gone.service_numbers if gone is not None else ():
             if self.service_numbers.get(number) == tenant_id:
                 del self.service_numbers[number]
+
+
+_VERSION_BYTES = 8
+_VERSIONS = 1 << (8 * _VERSION_BYTES)
+
+
+def _number_of(tenant: Tenant) -> int:
+    name = f"{tenant.tenant_id} {tenant.digest}".encode()
+    return int.from_bytes(blake2b(name, digest_size=_VERSION_BYTES).digest(), "big")

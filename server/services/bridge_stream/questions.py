@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from callgate.v1 import authorization_pb2 as pb
 from server.access import find_tenant_by_id
+from server.access.errors import TenantUnknown
 from server.calls.fast_path import FastPath, PendingReserve
 from server.calls.handlers import CallHandlers
 from server.calls.messages import fields as limits
@@ -112,7 +113,11 @@ class Questions:
     async def answer(self, question: pb.ControlQuestion) -> pb.ControlItem:
         """Answer one question, by its number."""
         try:
-            return await self._answer(question)
+            try:
+                return await self._answer(question)
+            except TenantUnknown as unknown:
+                await unknown.look()
+                return await self._answer(question)
         except Exception as error:  # noqa: BLE001 -- this is where a bug becomes INTERNAL
             failure, _ = counted_status(error, self._count_failure)
             return error_item(question.item_id, failure, error)

@@ -14,6 +14,7 @@ import grpc.aio
 from callgate.v1 import authorization_pb2 as pb
 from policy.emergency import is_beyond_emergency
 from server.access import check_admitted, current, find_tenant_by_id
+from server.access.errors import TenantUnknown
 from server.calls.fast_path import FastPath
 from server.calls.handlers import CallHandlers
 from server.calls.messages.fields import InvalidRequest
@@ -63,9 +64,8 @@ class Control:
             await self._grant_emergencies(first, context)
         check_admitted()
         hello = read_hello(first)
-        directory = self.verbs.authorizer.facts.current.directory
         for tenant_id in hello.tenant_ids:
-            find_tenant_by_id(tenant_id, directory)
+            await self._find_tenant(tenant_id)
         # Who may not open it cannot take it over: a gateway's streams are those of one identity.
         standing = self.standings.take(current().identity_id, hello.gateway_id)
         # Nothing waits for it: a store that is away is told later.
@@ -85,6 +85,14 @@ class Control:
         finally:
             self.standings.leave(standing)
             await _cancel((telling,))
+
+    async def _find_tenant(self, tenant_id: str) -> None:
+        directory = self.verbs.authorizer.facts.current.directory
+        try:
+            find_tenant_by_id(tenant_id, directory)
+        except TenantUnknown as unknown:
+            await unknown.look()
+            find_tenant_by_id(tenant_id, directory)
 
     async def _grant_emergencies(self, first: pb.ControlCallsRequest, context: Context) -> None:
         questions = Questions(
