@@ -119,6 +119,18 @@ def reload(
     sys.exit(ask_to_reload(settings, losing, seconds if wait else None))
 
 
+@main.command()
+@click.option("--charge", default="", metavar="DECISION", help="Debit it, by its decision id.")
+@click.option("--waive", default="", metavar="DECISION", help="Forget it, by its decision id.")
+@click.pass_obj
+def implausible(settings_file: Path | None, *, charge: str, waive: str) -> None:
+    """List reported use that cannot have passed and is held apart; charge or waive it."""
+    settings = _load(settings_file)
+    from server.app.doctor import look_for_implausible
+
+    sys.exit(look_for_implausible(settings, charge=charge, waive=waive))
+
+
 @main.command("settings")
 def show_settings() -> None:
     """Print every setting with its meaning, as in docs/settings.md."""

@@ -13,8 +13,10 @@ import click
 from server.app.keeper import running_parts
 from server.archive import PositionMoved
 from server.archive.keeper.doctor import Difference, Doctor
-from server.funding import forfeits
+from server.funding import forfeits, implausible
+from server.funding.errors import FundingBusy, FundingRefused
 from server.funding.forfeits import early_forfeits
+from server.funding.implausible import held_use
 from server.funding.requests import FundingRequests
 from server.ledger import LedgerDamaged, LedgerUnavailable
 from server.ledger.partition_audit import Auditor
@@ -49,6 +51,15 @@ def look_for_forfeits(settings: Settings, *, give_back: bool) -> int:
     return _status_of(_look_for_forfeits(settings, give_back=give_back))
 
 
+def look_for_implausible(settings: Settings, *, charge: str, waive: str) -> int:
+    """Tell what use was held apart; settle that of the call which one of the two names.
+
+    Returns the exit status. 0: there is nothing more; 1: there is something; 2: it could not be
+    seen, or not charged.
+    """
+    return _status_of(_look_for_implausible(settings, charge=charge, waive=waive))
+
+
 def _status_of(work: Coroutine[Any, Any, int]) -> int:
     logging.basicConfig(level=logging.ERROR)
     try:
@@ -57,6 +68,8 @@ def _status_of(work: Coroutine[Any, Any, int]) -> int:
         click.echo("The store or the archive does not answer.", err=True)
     except (ArchiveUnavailable, ArchiveUnusable, LedgerUnavailable, LedgerDamaged) as error:
         click.echo(f"Cannot look: {error}", err=True)
+    except (FundingRefused, FundingBusy) as error:
+        click.echo(f"Cannot charge: {error}", err=True)
     except PositionMoved:
         click.echo(
             "The keeper archives faster than this can be repaired beside it; ask again.", err=True
@@ -96,6 +109,35 @@ async def _look_for_forfeits(settings: Settings, *, give_back: bool) -> int:
     if not found:
         click.echo("Nothing was forfeited before its time.")
     return EXIT_DIFFERENCES if found and not give_back else EXIT_WELL
+
+
+async def _look_for_implausible(settings: Settings, *, charge: str, waive: str) -> int:
+    async with running_parts(settings, patience_seconds=_PATIENCE_SECONDS) as (parts, _):
+        database, now_ms = parts.archive.database, parts.now_ms
+        found = await database.read(lambda c: list(held_use(c)))
+        funding_requests = FundingRequests(database, parts.ledger, AuditTrail(now_ms), now_ms)
+        left = 0
+        for each in found:
+            done = "."
+            if each.opened_id == charge:
+                await implausible.charge(funding_requests, each, _OPERATOR)
+                done = ", was charged."
+            elif each.opened_id == waive:
+                await implausible.waive(funding_requests, each, _OPERATOR)
+                done = ", was waived."
+            else:
+                left += 1
+            click.echo(
+                f"{each.tenant_id}: call {each.call_id} of {each.gateway_id}, decision "
+                f"{each.opened_id}: {each.seconds} s held apart, {each.micros} micros{done}"
+            )
+    named = {charge, waive} - {""}
+    if named - {each.opened_id for each in found}:
+        click.echo("Nothing is held apart of such a decision.", err=True)
+        return EXIT_CANNOT_LOOK
+    if not found:
+        click.echo("No use is held apart.")
+    return EXIT_DIFFERENCES if left else EXIT_WELL
 
 
 def _tell(found: list[Difference]) -> None:

@@ -52,6 +52,7 @@ def _counters(engine: Engine) -> dict[str, Gauge]:
     records, metrics = engine.records, engine.metrics
     return {
         "facts_stale": lambda: metrics.facts_stale,
+        "implausible_reports": lambda: metrics.implausible_reports,
         "facts_reload_failures": lambda: metrics.facts_reload_failures,
         "records_dropped_grants": lambda: records.dropped_grants,
         "records_dropped_refusals": lambda: records.dropped_refusals,

@@ -37,6 +37,7 @@ class Metrics:
         self.failures: Counter[str] = Counter()
         self.refused_connections: Counter[str] = Counter()
         self.facts_stale = 0
+        self.implausible_reports = 0
         self.facts_reload_failures = 0
         self.durations = [0] * (len(_BUCKETS_US) + 1)
         self.duration_sum_us = 0
@@ -52,6 +53,7 @@ class Metrics:
         reason = answer.reason
         outcome = "refusal" if reason else "grant" if answer.state == "live" else answer.state
         self.reports[verb, outcome, reason.name if reason else ""] += 1
+        self.implausible_reports += answer.implausible_seconds > 0
         self.durations[bisect_left(_BUCKETS_US, duration_us)] += 1
         self.duration_sum_us += duration_us
 
@@ -137,6 +139,7 @@ HELP = {
     "decision_seconds": "From question to answer, emergencies left out.",
     "waiting_for_ledger": "Commands that wait for the ledger's reply.",
     "waiting_limit": "How many may wait before new calls are shed; it shrinks when they take long.",
+    "implausible_reports": "Reports of use beyond what can have passed; it is held apart.",
     "facts_stale": "Questions decided with facts the ledger no longer agreed with, asked again.",
     "facts_reload_failures": "Loads of catalogue or directory that were refused.",
     "identities_reload_failures": "Looks for identities that failed.",
