@@ -46,6 +46,7 @@ def _duties(engine: Engine) -> dict[str, Callable[[], Awaitable[None]]]:
         "Watching the load": engine.load.run,
         "Watching the journals": engine.fill.run,
         "Following the journals": engine.watching.tailer.run,
+        "Comparing the store with the archive": engine.comparison.run,
         "Reading the epochs of the store": engine.store_epoch.run,
         "Looking after bridges' streams": engine.standings.run,
         "Watching the identities": engine.identities.run,

@@ -16,9 +16,10 @@ from server.access.in_use import Source as IdentitySource
 from server.access.open_streams import OpenStreams
 from server.app.directory import archived_tenants, directory_source
 from server.app.embedded import lay_ground
-from server.app.keeper import make_recovery
+from server.app.keeper import make_comparison, make_recovery
 from server.archive import Archive
 from server.archive.epochs import StoreEpoch
+from server.archive.keeper.comparison import Comparison
 from server.calls.load_shedding import LoadShedder, Waiting
 from server.calls.opening import Opening
 from server.facts import FactsFolders, FactsInUse, FactsReport
@@ -80,6 +81,7 @@ class Engine:
     standings: Standings
     archive: Archive
     store_epoch: StoreEpoch
+    comparison: Comparison
     directory: Source
     fill: JournalFill
     opening: Opening
@@ -132,7 +134,12 @@ _MS = 1_000
 
 
 def build_engine(
-    settings: Settings, opened: OpenStore, *, archive: Archive, watching: Watching
+    settings: Settings,
+    opened: OpenStore,
+    *,
+    archive: Archive,
+    watching: Watching,
+    comparison: Comparison,
 ) -> Engine:
     """Build an engine on a store and an archive. Raises `OSError` where the records cannot be."""
     store, clock, metrics = opened.store, opened.clock, Metrics()
@@ -184,6 +191,7 @@ def build_engine(
         standings=Standings(NewestStreams(store)),
         archive=archive,
         store_epoch=StoreEpoch(archive),
+        comparison=comparison,
         directory=directory_source(settings, facts),
         fill=JournalFill(
             JournalReader(store), lambda: partitions(facts), settings.journal_max_entries
@@ -266,3 +274,14 @@ def make_watching(
     stack.push_async_callback(store.close)
     source = JournalSource(store, archive)
     return Watching(Tailer(source, WakeUps(url)), source, settings.checkpoint_seconds)
+
+
+def compare_before_use(
+    settings: Settings, opened: OpenStore, *, archive: Archive, stack: AsyncExitStack
+) -> Comparison:
+    """Have the store compared with the archive on each new connection, before it is used."""
+    store = Store(opened.url)
+    stack.push_async_callback(store.close)
+    comparison = make_comparison(settings, store, opened.clock, archive=archive)
+    opened.store.before_use(comparison.before_use)
+    return comparison

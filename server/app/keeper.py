@@ -14,6 +14,7 @@ import uvloop
 from server.app.money import AroundPayments, make_money_in, money_duties, plain
 from server.app.notices import duties_of, make_courier
 from server.archive import Archive
+from server.archive.keeper.comparison import Comparison
 from server.archive.keeper.figures import Figures, KeeperPage
 from server.archive.keeper.keeper import Keeper, KeeperDuty, KeeperParts
 from server.archive.keeper.rebuild import Rebuild
@@ -147,6 +148,14 @@ def make_recovery(
     """Build what opens partitions for a server."""
     rebuild = _make_rebuild(settings, store, clock, archive=archive)
     return Recovery(JournalReader(store), archive, rebuild)
+
+
+def make_comparison(
+    settings: Settings, store: Store, clock: StoreClock, *, archive: Archive
+) -> Comparison:
+    """Build what compares a store with the archive; `store` is its own way there."""
+    rebuild = _make_rebuild(settings, store, clock, archive=archive)
+    return Comparison(JournalReader(store), archive, rebuild)
 
 
 def _make_rebuild(

@@ -10,7 +10,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from server.app.background import start_duties
 from server.app.directory import wait_for_directory
-from server.app.engine import PLAIN, Engine, Making, build_engine, make_watching, open_store
+from server.app.engine import (
+    PLAIN,
+    Engine,
+    Making,
+    build_engine,
+    compare_before_use,
+    make_watching,
+    open_store,
+)
 from server.app.http_page import show_figures
 from server.app.keeper import open_archive
 from server.app.serving import serve_port
@@ -46,7 +54,10 @@ async def running_engine(
         archive = open_archive(settings)
         stack.push_async_callback(archive.close)
         watching = make_watching(settings, opened.url, archive=archive, stack=stack)
-        engine = build_engine(settings, opened, archive=archive, watching=watching)
+        comparison = compare_before_use(settings, opened, archive=archive, stack=stack)
+        engine = build_engine(
+            settings, opened, archive=archive, watching=watching, comparison=comparison
+        )
         engine.facts.load()
         await engine.identities.load()
         engine.records.start()

@@ -19,21 +19,7 @@ from server.ledger import (
     TopUp,
     Use,
 )
-from server.storage.redis import Store
-
-Snapshot = list[tuple[bytes, bytes]]
-
-
-async def copy_of(store: Store) -> Snapshot:
-    """Copy what a store holds, as a replica that stops following does."""
-    keys = await store.command("KEYS", "*")
-    return [(key, await store.command("DUMP", key)) for key in keys]
-
-
-async def go_back_to(store: Store, copy: Snapshot) -> None:
-    await store.command("FLUSHALL")
-    for key, value in copy:
-        await store.command("RESTORE", key, 0, value)
+from snapshots import copy_of, go_back_to
 
 
 def require_sums(balance: Balance) -> None:

@@ -64,9 +64,13 @@ class Rebuild:
         self._now_ms = now_ms
         self._small_ms = small_ms
 
+    async def has_accounts(self, partition: int) -> bool:
+        """Tell whether calls would be decided in a partition."""
+        return await self._keeping.has_accounts(partition)
+
     async def is_open(self, partition: int) -> bool:
         """Tell whether a partition has its accounts' line and a journal."""
-        if not await self._keeping.has_accounts(partition):
+        if not await self.has_accounts(partition):
             return False
         return await self._journal.last(partition) is not None
 
@@ -77,9 +81,7 @@ class Rebuild:
         """
         last = await self._journal.last(partition)
         was_open = position is not None or last is not None
-        before = max(position.epoch if position else 0, last.epoch if last else 0)
-        position = await self._archive.append(partition, position, [], epoch=before + 1)
-        position = await self._close(partition, position)
+        position = await self.shut(partition, position, last)
         reopening = Entry(
             n=position.n + 1,
             nonce=secrets.token_hex(_NONCE_BYTES),
@@ -103,6 +105,18 @@ class Rebuild:
                 len(closed),
             )
         return Position(position.epoch, reopening.n, reopening.nonce)
+
+    async def shut(
+        self, partition: int, position: Position | None, last: JournalEntry | None
+    ) -> Position:
+        """Archive what the archive lacks, and empty a partition: nothing is decided in it then.
+
+        `last` is the last entry of its journal. Says where the archive stands, and raises as
+        `rebuild` does, which goes on from here.
+        """
+        before = max(position.epoch if position else 0, last.epoch if last else 0)
+        position = await self._archive.append(partition, position, [], epoch=before + 1)
+        return await self._close(partition, position)
 
     async def _close(self, partition: int, position: Position) -> Position:
         """Archive what the archive lacks, and empty the partition when nothing is left."""

@@ -17,12 +17,19 @@ LONGEST_PAUSE_SECONDS = 0.25
 Connect = Callable[[], Awaitable[asyncio.StreamWriter]]
 
 
+async def _nothing() -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class NodeEvents:
-    """Whom a node tells that a lane was opened, and that there is none: others may know why."""
+    """Whom a node tells that a lane was opened, and that there is none: others may know why.
+
+    `before_use` is waited for before anybody is given the lane; it may raise `StoreUnavailable`.
+    """
 
     opened: Callable[[], None]
     doubted: Callable[[], None]
+    before_use: Callable[[], Awaitable[None]] = _nothing
 
 
 class Node:
@@ -101,10 +108,16 @@ class Node:
 
     async def _open_lane(self) -> None:
         try:
-            self._lane = Lane(await self._connect(), self._reply_seconds)
+            lane = Lane(await self._connect(), self._reply_seconds)
+            try:
+                await self._events.before_use()
+            except StoreUnavailable as error:
+                lane.close(str(error))
+                raise
         except StoreUnavailable as error:
             self._note_failure(str(error))
         else:
+            self._lane = lane
             self._failures = 0
             self._events.opened()
         finally:

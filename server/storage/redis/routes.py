@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Protocol
 
@@ -19,6 +19,7 @@ _CACHED_TAGS = 1_024
 
 Key = str | bytes
 Opened = Callable[[], None]
+BeforeUse = Callable[[], Awaitable[None]]
 
 
 class Routes(Protocol):
@@ -49,19 +50,26 @@ class Routes(Protocol):
         """Close all nodes."""
 
 
-def make_routes(entrance: Entrance, reply_seconds: float, opened: Opened) -> Routes:
-    """Make routes of the kind that stands behind the URL; `opened` is told of each new lane."""
+def make_routes(
+    entrance: Entrance, reply_seconds: float, opened: Opened, *, before_use: BeforeUse
+) -> Routes:
+    """Make routes of the kind that stands behind the URL; `opened` is told of each new lane.
+
+    `before_use` is as in `NodeEvents`.
+    """
     if entrance.kind is Kind.CLUSTER:
-        return ClusterRoutes(entrance, reply_seconds, opened)
-    return OneNode(entrance, reply_seconds, opened)
+        return ClusterRoutes(entrance, reply_seconds, opened, before_use=before_use)
+    return OneNode(entrance, reply_seconds, opened, before_use=before_use)
 
 
 class OneNode:
     """All keys are of one primary: where the URL says, or where the sentinels say."""
 
-    def __init__(self, entrance: Entrance, reply_seconds: float, opened: Opened) -> None:
+    def __init__(
+        self, entrance: Entrance, reply_seconds: float, opened: Opened, *, before_use: BeforeUse
+    ) -> None:
         self._entrance = entrance
-        events = NodeEvents(opened, doubted=lambda: None)
+        events = NodeEvents(opened, doubted=lambda: None, before_use=before_use)
         self._node = Node(None, self._connect, reply_seconds=reply_seconds, events=events)
 
     def node_of(self, key: Key) -> Node:  # noqa: ARG002 -- Keys decide in a cluster only.
@@ -104,10 +112,12 @@ class OneNode:
 class ClusterRoutes:
     """Keys are of the node that has their slot; looked up beside the calls, when in doubt."""
 
-    def __init__(self, entrance: Entrance, reply_seconds: float, opened: Opened) -> None:
+    def __init__(
+        self, entrance: Entrance, reply_seconds: float, opened: Opened, *, before_use: BeforeUse
+    ) -> None:
         self._entrance = entrance
         self._reply_seconds = reply_seconds
-        self._events = NodeEvents(opened, doubted=self.doubt)
+        self._events = NodeEvents(opened, doubted=self.doubt, before_use=before_use)
         self._by_slot: list[Node | None] = [None] * SLOTS
         self._nodes: dict[Address, Node] = {}
         self._in_doubt = False

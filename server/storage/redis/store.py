@@ -31,7 +31,13 @@ class Store:
     def __init__(self, url: str, timeouts: Timeouts | None = None) -> None:
         limits = timeouts or Timeouts()
         self._entrance = Entrance(url, limits)
-        self._routes = make_routes(self._entrance, limits.reply_seconds, self._tell_opened)
+        self._checks: list[Callable[[], Awaitable[None]]] = []
+        self._routes = make_routes(
+            self._entrance,
+            limits.reply_seconds,
+            self._tell_opened,
+            before_use=self._check_before_use,
+        )
         self._reply_seconds = limits.reply_seconds
         # By their first lines, which name them.
         self._libraries: dict[str, str] = {}
@@ -44,6 +50,13 @@ class Store:
         The server may be another one than before: its clock, and the end of its journals.
         """
         self._listeners.append(listener)
+
+    def before_use(self, check: Callable[[], Awaitable[None]]) -> None:
+        """Have `check` done on each connection that is opened from now on, before it is used.
+
+        It must not wait for this store. Where it raises `StoreUnavailable` there is no connection.
+        """
+        self._checks.append(check)
 
     async def call(
         self, function: str, keys: Sequence[str], arguments: Iterable[Argument]
@@ -196,6 +209,10 @@ class Store:
             ):
                 raise trouble
         return replies
+
+    async def _check_before_use(self) -> None:
+        for check in self._checks:
+            await check()
 
     def _tell_opened(self) -> None:
         for listener in self._listeners:
