@@ -152,8 +152,8 @@ class DirectDebit:
 class Refund:
     """Debited money was given back, once for each id.
 
-    It was asked for as money of the lot `of_lot`, and went into `lot_id`; that is empty where the
-    account has no balance: then less is invoiced.
+    It was asked for as money of the lot `of_lot`, and went into `lot_id`; that is empty where it
+    had been invoiced: then less is. So much of it counts for a spend limit no longer.
     """
 
     refund_id: str
@@ -161,6 +161,8 @@ class Refund:
     of_lot: str
     lot_id: str
     expire_ms: int
+    spend_field: str = ""
+    freed_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)

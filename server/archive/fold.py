@@ -243,6 +243,9 @@ def _refund(book: Book, entry: Entry, change: Refund) -> None:
     account = book.accounts[entry.tenant_id]
     owed = max(0, -account.balance_micros)
     account.refunded_micros += change.micros
+    if change.spend_field:
+        tally = entry.tenant_id, change.spend_field
+        book.tallies[tally] = max(0, book.tallies.get(tally, 0) - change.freed_micros)
     if not change.lot_id:
         account.post_paid_micros -= change.micros
         return

@@ -53,6 +53,11 @@ def load_book(connection: Connection, entries: Sequence[Entry]) -> Book:
     touched = {
         (tenant_id, field) for tenant_id, change in of_calls for field in touched_tallies(change)
     }
+    touched |= {
+        (entry.tenant_id, entry.change.spend_field)
+        for entry in entries
+        if isinstance(entry.change, Refund) and entry.change.spend_field
+    }
     _put_tallies(book, _named(connection, tables.TALLIES.c.field, touched))
     return book
 

@@ -145,9 +145,15 @@ class Applying:
             ) from error
 
     async def _refund(self, request: FundingRequest) -> None:
-        for refund_id, lot_id, micros in request.body["parts"]:
+        body = request.body
+        for refund_id, lot_id, micros in body["parts"]:
+            refund = Refund(
+                *(request.tenant_id, refund_id, lot_id, micros),
+                invoiced=not lot_id and body.get("invoiced", False),
+                spend_field=body.get("spend_field", ""),
+            )
             try:
-                await self.ledger.refund(Refund(request.tenant_id, refund_id, lot_id, micros))
+                await self.ledger.refund(refund)
             except RefundTooLarge as error:
                 text = "More than was ever debited cannot be given back."
                 raise FundingRefused(Why.REFUND_TOO_LARGE, text) from error

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from server.archive import tables
+from server.archive.book import CallFacts
 from server.funding.errors import FundingRefused, NotArchivedYet, Why
 from server.funding.request_rows import RequestState, find_request, of_reference
 from server.funding.statement import entry_of
@@ -58,6 +61,21 @@ def refund_parts(
     return list(_newest(paid, refunded, wanted))
 
 
+def paid_how(connection: Connection, tenant_id: str, reference: Reference) -> dict[str, Any]:
+    """Say how what a refund is of was paid: whether invoiced, and for which spend limit it counts.
+
+    A debit without a call is neither.
+    """
+    if reference.kind != CALL:
+        return {}
+    facts, moves = _moves_of_call(connection, tenant_id, reference.name)
+    tallies = [purse.tally for purse in facts.purses if purse.kind == "credits" and purse.tally]
+    return {
+        "invoiced": any(move.fields["unfunded"] == "1" for move in moves),
+        "spend_field": tallies[0] if tallies else "",
+    }
+
+
 def _newest(paid: Paid, skipped: int, wanted: int) -> Iterator[tuple[str, int]]:
     """Walk from the last payment back: past what was given back before, then what is wanted."""
     for lot_id, micros in reversed(paid):
@@ -91,9 +109,15 @@ def _paid_by_debit(connection: Connection, tenant_id: str, request_id: str) -> P
 
 
 def _paid_by_call(connection: Connection, tenant_id: str, decision_id: str) -> Paid:
+    return _sum_up(_moves_of_call(connection, tenant_id, decision_id)[1])
+
+
+def _moves_of_call(
+    connection: Connection, tenant_id: str, decision_id: str
+) -> tuple[CallFacts, list[Movement]]:
     calls = tables.CALLS.c
     call = connection.execute(
-        select(calls.start_ms, calls.report_ms).where(
+        select(calls.start_ms, calls.report_ms, calls.facts).where(
             calls.tenant_id == tenant_id, calls.opened_id == decision_id
         )
     ).first()
@@ -101,7 +125,8 @@ def _paid_by_call(connection: Connection, tenant_id: str, decision_id: str) -> P
         raise FundingRefused(Why.DEBIT_UNKNOWN, f"No call is known that {decision_id} began.")
     kinds, span = tuple(sorted(CALL_KINDS)), (call.start_ms, call.report_ms)
     found = _movements(connection, tenant_id, kinds, span=span)
-    return _sum_up(move for move in found if move.fields["opened"] == decision_id)
+    facts = msgspec.json.decode(call.facts, type=CallFacts)
+    return facts, [move for move in found if move.fields["opened"] == decision_id]
 
 
 def _movements(

@@ -272,7 +272,9 @@ class RedisLedger:
         """Give debited money back, once per refund id."""
         wire.require_money(refund.micros)
         await self._money(
-            "refund", refund.tenant_id, refund.refund_id, refund.micros, refund.lot_id
+            "refund",
+            *(refund.tenant_id, refund.refund_id, refund.micros, refund.lot_id),
+            *("1" if refund.invoiced else "", refund.spend_field),
         )
 
     async def freeze(self, tenant_id: str, *, frozen: bool, asked_ms: int | None = None) -> None:

@@ -161,13 +161,17 @@ class DirectDebit:
 class Refund:
     """Money given back for a debit, into the lot it came from.
 
-    If that lot is over, a lot of its own is opened for it, with a short life.
+    If that lot is over, a lot of its own is opened for it, with a short life. What was `invoiced`
+    goes into none: less is invoiced then. `spend_field` names the tally of the spend limit that the
+    debit counted for, where there is one.
     """
 
     tenant_id: str
     refund_id: str
     lot_id: str
     micros: int
+    invoiced: bool = False
+    spend_field: str = ""
 
 
 @dataclass(frozen=True, slots=True)

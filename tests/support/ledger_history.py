@@ -23,7 +23,7 @@ from server.ledger import (
     TakeBack,
     TopUp,
 )
-from server.ledger.keys import partition_of
+from server.ledger.keys import partition_of, spend_field
 
 TENANTS = ("contoso", "fabrikam", "postpaid")
 CALLS = tuple(f"call-{number}" for number in range(6))
@@ -211,6 +211,8 @@ class History:
             f"refund-{self.random.randint(1, 9)}",
             self.random.choice((*LOTS, f"opening:{tenant}")),
             self.random.choice((1, 10, 60, *self._large())),
+            invoiced=self.random.random() < 0.2,
+            spend_field=self.random.choice(("", spend_field(tenant, "2027-01", "adele"))),
         )
         return f"{refund}", lambda ledger: ledger.refund(refund)
 

@@ -151,12 +151,15 @@ def _lots_paid(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def _read_refund(fields: Mapping[str, str]) -> Refund:
+    spend_field, _, freed = fields.get("spend", "").partition(UNIT)
     return Refund(
         refund_id=fields["id"],
         micros=int(fields["micros"]),
         of_lot=fields["of"],
         lot_id=fields["lot"],
         expire_ms=int(fields["expire_ms"] or 0),
+        spend_field=spend_field,
+        freed_micros=int(freed or 0),
     )
 
 

@@ -141,9 +141,20 @@ local function refund_lot(acct, part, lot_id, known, refund_id)
   return lot
 end
 
+-- Let what is given back count for a spend limit no longer; returns the line that says so.
+local function free_spend(keys, acct, field, micros)
+  local text = call('HGET', keys[1], field)
+  local tally = text and parse_tally(text)
+  local freed = tally and min(tally.done, micros) or 0
+  if freed == 0 then return '' end
+  tally.done, acct.tally[field] = tally.done - freed, tally
+  return '\nspend=' .. field .. '\31' .. digits(freed)
+end
+
 -- refund: give debited money back into the lot it came from, once per refund id.
 --   KEYS   accounts, expiry, journal
---   ARGV   now_ms, nonce, tenant, refund id, micros, lot id
+--   ARGV   now_ms, nonce, tenant, refund id, micros, lot id, 1 of what was invoiced or '', tally of
+--          the spend limit that it counted for or ''
 --   reply  OK | TOO_MUCH | TOO_LARGE | REUSED | NO_ACCOUNT
 local function refund(keys, args)
   if not call then bind() end
@@ -155,12 +166,19 @@ local function refund(keys, args)
   if micros > sum_difference(acct.debited_was, acct.refunded_was, 'totals') then
     return { 'TOO_MUCH' }
   end
-  if (acct.available or 0) + acct.reserved > MAX_WHOLE - micros then return { 'TOO_LARGE' } end
+  local invoiced = not acct.available or args[7] == '1'
+  if invoiced and micros > sum_difference(acct.post_paid_was, '0', 'money') then
+    return { 'TOO_MUCH' }
+  end
+  if not invoiced and acct.available + acct.reserved > MAX_WHOLE - micros then
+    return { 'TOO_LARGE' }
+  end
+  local freed = args[8] and args[8] ~= '' and free_spend(keys, acct, args[8], micros) or ''
   local known = call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[6])
   acct.refunded = acct.refunded + micros
   plan.known = { 'known/' .. tenant .. '/' .. args[4], what .. ' ' .. digits(part.now_ms) }
   local lot_id, expire_ms = '', ''
-  if acct.available then
+  if not invoiced then
     local lot = refund_lot(acct, part, args[6], known, args[4])
     acct.available, lot_id, expire_ms = acct.available + micros, lot.id, digits(lot.expire_ms)
     fill_lot(acct, lot, micros)
@@ -173,7 +191,8 @@ local function refund(keys, args)
   end
   note(part, 'refunded', args[2], 'tenant=' .. tenant .. '\nid=' .. args[4] .. '\nmicros='
     .. digits(micros)
-    .. '\nof=' .. args[6] .. '\nlot=' .. lot_id .. '\nexpire_ms=' .. expire_ms .. money_lines(acct))
+    .. '\nof=' .. args[6] .. '\nlot=' .. lot_id .. '\nexpire_ms=' .. expire_ms
+    .. freed .. money_lines(acct))
   commit(keys, plan)
   return { 'OK' }
 end

@@ -241,7 +241,10 @@ class MemoryLedger:
         account = step.account
         if refund.micros > account.debited_micros - account.refunded_micros:
             raise RefundTooLarge
-        if account.balance_micros + refund.micros > MAX_WHOLE_NUMBER:
+        invoiced = refund.invoiced or account.available_micros is None
+        if invoiced and refund.micros > account.post_paid_micros:
+            raise RefundTooLarge
+        if not invoiced and account.balance_micros + refund.micros > MAX_WHOLE_NUMBER:
             raise BalanceTooLarge
         step.refund(refund)
         self._commit(step)

@@ -140,7 +140,10 @@ class Step:
         account = self.account
         account.refunded_micros += refund.micros
         account.known[refund.refund_id] = ("refund", str(refund.micros), refund.lot_id)
-        if account.available_micros is None:
+        if refund.spend_field:
+            tally = account.tallies[refund.spend_field]
+            tally.done -= min(tally.done, refund.micros)
+        if account.available_micros is None or refund.invoiced:
             account.post_paid_micros -= refund.micros
         else:
             account.available_micros += refund.micros

@@ -13,7 +13,7 @@ from server.calls.messages.fields import InvalidRequest
 from server.calls.messages.parts import set_money
 from server.funding.applying import Kind
 from server.funding.funding_rows import FundingRow
-from server.funding.refunds import CALL, DEBIT, Reference, refund_parts
+from server.funding.refunds import CALL, DEBIT, Reference, paid_how, refund_parts
 from server.funding.requests import Asked
 from server.services.credits import messages as funding
 from server.services.credits.fields import amount_micros, lot_id, note, request_id
@@ -65,10 +65,11 @@ class Movements:
         def settle(connection: Connection, _: FundingRow) -> Mapping[str, Any]:
             split = refund_parts(connection, tenant.tenant_id, reference, micros=wanted)
             return {
+                **paid_how(connection, tenant.tenant_id, reference),
                 "parts": [
                     [f"refund:{request.request_id}:{number}", lot, micros]
                     for number, (lot, micros) in enumerate(split, start=1)
-                ]
+                ],
             }
 
         asked = replace(asked, settle=settle, reference=reference.text)
