@@ -64,11 +64,11 @@ _DRAWN_EVERY_SECONDS = 0.1
 def call(
     context: click.Context, /, *, address: str, seconds: int, speed: float, **options: Any
 ) -> None:
-    r"""Play a call: its grants, extensions, debits and its settlement.
+    """Play a call: its grants, extensions, debits and its settlement.
 
     Ctrl-C hangs up.
 
-    \b
+    \u0008
     callgate call --tenant contoso --user adele --to +390612345678 --seconds 150 --speed 50
     """
     slice_seconds = options.pop("slice_seconds")

@@ -82,9 +82,9 @@ def callgate(context: click.Context) -> None:
 @address_option
 @click.pass_context
 def authorize(context: click.Context, /, *, as_json: bool, address: str, **options: Any) -> None:
-    r"""Ask whether a call may be placed.
+    """Ask whether a call may be placed.
 
-    \b
+    \u0008
     callgate authorize --tenant contoso --user adele --to +14255550123
     callgate authorize --tenant contoso --kind meeting --organizer dan --to +14255550123
     callgate authorize --kind toll-free --from +14255550123 --to +18005550100

@@ -40,9 +40,9 @@ _AMOUNTS: tuple[Literal["trigger", "amount", "monthly_limit"], ...] = (
 @json_option
 @address_option
 def recharge(*, tenant: str, as_json: bool, address: str, yes: bool, **given: Any) -> None:
-    r"""Show or change how a tenant buys credits by itself, and what was charged.
+    """Show or change how a tenant buys credits by itself, and what was charged.
 
-    \b
+    \u0008
     callgate recharge --tenant contoso
     callgate recharge --tenant contoso --on --trigger 10 --amount 20 --customer cus_1:pm_1
     callgate recharge --tenant contoso --off

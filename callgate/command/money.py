@@ -78,9 +78,9 @@ def moving(command: Command) -> Command:
 @click.option("--charge", is_flag=True, help="Charge the tenant's means of payment for it.")
 @_expires_option
 def top_up(*, as_json: bool, address: str, yes: bool, **given: Any) -> None:
-    r"""Add credits: a lot of their own, that expires by itself.
+    """Add credits: a lot of their own, that expires by itself.
 
-    \b
+    \u0008
     callgate top-up --tenant contoso --amount 25 --note "invoice 4711"
     callgate top-up --tenant contoso --amount 25 --charge
     """

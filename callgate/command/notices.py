@@ -34,9 +34,9 @@ KIND_NAMES = tuple(
 @json_option
 @address_option
 def notices(*, as_json: bool, address: str, tenant: str, limit: int, **options: object) -> None:
-    r"""List what a tenant was told, the newest first, and what became of each mail and event.
+    """List what a tenant was told, the newest first, and what became of each mail and event.
 
-    \b
+    \u0008
     callgate notices --tenant contoso
     callgate notices --tenant contoso --preview balance-zero --language it
     """

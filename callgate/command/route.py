@@ -75,11 +75,11 @@ class Route:
 @address_option
 @click.pass_context
 def route(context: click.Context, /, *, number: str, table: Path | None, **given: Any) -> None:
-    r"""Tell where a service number leads, and whether a call to it would be accepted now.
+    """Tell where a service number leads, and whether a call to it would be accepted now.
 
     Nothing is reserved and nothing is charged.
 
-    \b
+    \u0008
     callgate route +18005550100 --from +14255550123
     callgate route --table numbers.csv --from +14255550123 > checked.csv
     """

@@ -68,9 +68,9 @@ def tokens() -> None:
 @json_option
 @address_option
 def create(*, as_json: bool, address: str, name: str, **options: object) -> None:
-    r"""Make an identity and its first token, which is shown this once.
+    """Make an identity and its first token, which is shown this once.
 
-    \b
+    \u0008
     callgate tokens create sbc-1 --role bridge --tenant contoso --expires-in 365d
     """
     roles, tenants = options["roles"], options["tenants"]

@@ -53,11 +53,11 @@ class Told:
 @json_option
 @address_option
 def import_(*, file: Path, address: str, as_json: bool, yes: bool, **given: object) -> None:
-    r"""Import the users of a CSV, or the tenant of a TOML: all of it or nothing.
+    """Import the users of a CSV, or the tenant of a TOML: all of it or nothing.
 
     Looks first what would change, and asks where somebody would lose something.
 
-    \b
+    \u0008
     callgate import users.csv --tenant contoso --dry-run
     callgate import contoso.toml
     """
@@ -87,9 +87,9 @@ def import_(*, file: Path, address: str, as_json: bool, yes: bool, **given: obje
 @format_option
 @address_option
 def export(*, tenant: str, output: Path | None, file_format: str | None, address: str) -> None:
-    r"""Export the users of a tenant as CSV, or all of it as TOML.
+    """Export the users of a tenant as CSV, or all of it as TOML.
 
-    \b
+    \u0008
     callgate export --tenant contoso --format csv > users.csv
     callgate export --tenant contoso --output contoso.toml
     """

@@ -34,11 +34,11 @@ _KIND_WIDTH = 12
 @json_option
 @address_option
 def watch(*, as_json: bool, address: str, tenant: str, **options: object) -> None:
-    r"""Print a tenant's movements as they happen, until Ctrl-C.
+    """Print a tenant's movements as they happen, until Ctrl-C.
 
     Goes on by itself after the last response when the engine stops, or does not answer for a while.
 
-    \b
+    \u0008
     callgate watch --tenant contoso
     callgate watch --tenant contoso --from-beginning --json
     """
