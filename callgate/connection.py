@@ -45,8 +45,11 @@ _LASTING_OPTIONS = (
     ("grpc.enable_retries", 0),
 )
 
-_Question = TypeVar("_Question", bound=Message)
-_Answer = TypeVar("_Answer", bound=Message)
+# HealthCheckResponse{status: SERVING}.
+_SERVING = b"\x08\x01"
+
+_Question = TypeVar("_Question")
+_Answer = TypeVar("_Answer")
 
 
 def open_channel(address: str, credentials: Credentials = ANONYMOUS) -> grpc.aio.Channel:
@@ -194,6 +197,17 @@ class Connection:
     ) -> Iterator[directory_pb2.ExportDirectoryResponse]:
         """Read a tenant as a file, in chunks."""
         return self._stream(self._directory.ExportDirectory(question, metadata=self._metadata))
+
+    def check_health(self, service: str = "") -> bool:
+        """Ask the standard health service; "" is the engine as a whole."""
+        # HealthCheckRequest and -Response by hand: one field each, and no package more for it.
+        name = service.encode()
+        check: grpc.UnaryUnaryMultiCallable[None, bytes] = self._channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=lambda _: bytes([0x0A, len(name)]) + name if name else b"",
+            response_deserializer=bytes,
+        )
+        return bool(self._ask(check, None) == _SERVING)
 
     def close(self) -> None:
         """Close the channel; a question still under way ends without an answer."""

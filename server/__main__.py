@@ -148,6 +148,17 @@ def new_token() -> None:
     click.echo(f'{token}\n\nsha256 = "{digest_of(token)}"')
 
 
+@main.command("first-token")
+@click.option("--name", default="operator", show_default=True, help="Who has it.")
+@click.pass_obj
+def first_token(settings_file: Path | None, *, name: str) -> None:
+    """Make the first token of an archive that knows nobody: that of an operator."""
+    settings = _load_to_write(settings_file)
+    from server.app.first_token import make_first_token
+
+    sys.exit(make_first_token(settings, name))
+
+
 @main.command("check-data")
 @click.pass_obj
 def check_data(settings_file: Path | None) -> None:

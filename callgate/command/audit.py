@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 
 import click
@@ -57,4 +58,8 @@ def _text(entry: pb.AuditEntry) -> str:
 def _field(image: Struct | None, name: str) -> str:
     if image is None or name not in image:
         return "nothing"
-    return " ".join(MessageToJson(image.fields[name], indent=None).split())
+    value = json.loads(MessageToJson(image.fields[name]))
+    # JSON's numbers travel as floats; what is whole is told so.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)

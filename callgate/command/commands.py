@@ -15,6 +15,7 @@ from callgate.command.directory import COMMANDS
 from callgate.command.engine import (
     EPILOG,
     REFUSED,
+    NotAnswered,
     address_option,
     connected,
     json_option,
@@ -25,6 +26,7 @@ from callgate.command.money import credit_limit, debit, freeze, refund, top_up, 
 from callgate.command.notices import notices
 from callgate.command.question import DEFAULT_GATEWAY, KIND_NAMES, Given, question_of
 from callgate.command.route import route
+from callgate.command.terminal import echo
 from callgate.command.tokens import tokens
 from callgate.command.transfer import export, import_
 from callgate.command.watch import watch
@@ -116,6 +118,28 @@ def emergency_numbers(location: str, as_json: bool, address: str) -> None:
     with connected(address) as engine:
         answer = engine.get_emergency_numbers(GetEmergencyNumbersRequest(location=location))
     print_answer(answer, as_json, lambda: emergency_numbers_text(answer))
+
+
+@callgate.command(epilog=EPILOG)
+@click.option(
+    "--service",
+    metavar="NAME",
+    default="",
+    help='A part of it: "callgate.ledger" or "callgate.accounts".  [default: the engine]',
+)
+@address_option
+def health(service: str, address: str) -> None:
+    """Probe whether the engine serves, as a container's health check does.
+
+    \u0008
+    callgate health
+    callgate health --service callgate.ledger
+    """
+    with connected(address) as engine:
+        serves = engine.check_health(service)
+    if not serves:
+        raise NotAnswered(f"{service or 'The engine'} is not serving.")
+    echo("serving")
 
 
 for _command in (

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63\x61llgate/v1/money.proto\x12\x0b\x63\x61llgate.v1\".\n\x05Money\x12\x0e\n\x06micros\x18\x01 \x01(\x03\x12\x15\n\rcurrency_code\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63\x61llgate/v1/money.proto\x12\x0b\x63\x61llgate.v1\".\n\x05Money\x12\x0e\n\x06micros\x18\x01 \x01(\x03\x12\x15\n\rcurrency_code\x18\x02 \x01(\tB^\n\x0b\x63\x61llgate.v1B\nMoneyProtoP\x01Z\x16\x63\x61llgate/v1;callgatev1\xaa\x02\x0b\x43\x61llgate.V1\xca\x02\x0b\x43\x61llgate\\V1\xea\x02\x0c\x43\x61llgate::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'callgate.v1.money_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\013callgate.v1B\nMoneyProtoP\001Z\026callgate/v1;callgatev1\252\002\013Callgate.V1\312\002\013Callgate\\V1\352\002\014Callgate::V1'
   _globals['_MONEY']._serialized_start=40
   _globals['_MONEY']._serialized_end=86
 # @@protoc_insertion_point(module_scope)

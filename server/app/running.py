@@ -34,6 +34,11 @@ _LEDGER_START_SECONDS = 5.0
 # How long it then waits for the accounts, before the rest of them is opened beside the questions.
 _ACCOUNTS_START_SECONDS = 5.0
 
+NOBODY_KNOWN = (
+    "identities: nobody is known, so that all but emergencies are refused. Make the first token "
+    "with `python -m server first-token` (where the archive is named), or name one in the file."
+)
+
 _log = logging.getLogger("callgate")
 
 
@@ -60,6 +65,8 @@ async def running_engine(
         )
         engine.facts.load()
         await engine.identities.load()
+        if settings.identities and not engine.identities.current.by_id:
+            _log.warning(NOBODY_KNOWN)
         engine.records.start()
         stack.callback(engine.records.close)
         engine.told.tell(LEDGER_SERVICE, serving=False)

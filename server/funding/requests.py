@@ -176,7 +176,7 @@ class FundingRequests:
             asked.identity_id,
             Audited(asked.kind.value, f"tenants/{asked.tenant_id}/credits", asked.tenant_id),
             before=None,
-            after={**asked.content, "state": request.state.value},
+            after={**_told_plainly(asked.content), "state": request.state.value},
         )
         return request
 
@@ -247,6 +247,12 @@ def _accept_ms(connection: Connection, asked: Asked, now_ms: int) -> int:
         return now_ms
     newest = newest_of(connection, asked.tenant_id, settings_like(asked.kind))
     return now_ms if newest is None else max(now_ms, newest.accept_ms + 1)
+
+
+def _told_plainly(content: Mapping[str, str]) -> dict[str, Any]:
+    """Give a request's content for people to read: its texts of truth and of nothing as JSON's."""
+    words: dict[str, Any] = {"True": True, "False": False, "None": None}
+    return {name: words.get(value, value) for name, value in content.items()}
 
 
 def _told(request: FundingRequest) -> FundingRequest:

@@ -1,4 +1,4 @@
-"""Every example of every help text is a line of its own, and is a command that the programs know."""
+"""Every example of every help text is a line of its own, and a command that runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def test_a_help_text_shows_no_mark_of_its_makers(path: str) -> None:
     told = help_of(path, ALL[path])
 
     assert "\\b" not in told
-    assert all(line.count("callgate ") <= 1 for line in told.splitlines() if "callgate -" not in line)
+    assert all(
+        line.count("callgate ") <= 1 for line in told.splitlines() if "callgate -" not in line
+    )
 
 
 def test_there_are_examples() -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import grpc
 import pytest
 import redis
+from click.testing import CliRunner
 
+from callgate.command.commands import callgate
 from engines import Engine, OwnRedis, a_question, command, failure_of, running_engine, wait_until
 from forks import run_command
 
@@ -159,3 +161,16 @@ def test_an_interrupt_at_the_terminal_does_not_take_the_store_away_first(tmp_pat
     with running_engine(tmp_path) as engine:
         assert engine.ask(question) == first
     assert status == 0
+
+
+def test_a_probe_tells_an_engine_that_serves_from_one_that_is_away(tmp_path: Path) -> None:
+    with running_engine(tmp_path) as engine:
+        probes = [
+            CliRunner().invoke(callgate, ["health", "--address", engine.address, *more])
+            for more in ([], ["--service", "callgate.ledger"], ["--service", "nonsense"])
+        ]
+    away = CliRunner().invoke(callgate, ["health", "--address", engine.address])
+
+    assert [probe.exit_code for probe in probes] == [0, 0, 2]
+    assert probes[0].stdout == "serving\n"
+    assert away.exit_code == 4
