@@ -30,10 +30,10 @@ help: ## List the targets (this list).
 .PHONY: setup run demo
 setup: .venv/ready ## Make .venv from requirements.lock; every other target does so by itself.
 
-run: .venv/ready ## Start the server on the loopback address, with its own Valkey if no Redis is set.
+run: .venv/ready-to-run ## Start the server on the loopback address, with its own Valkey if no Redis is set.
 	@exec $(BIN)/python -m server
 
-demo: .venv/ready ## Start everything, ask two dozen questions, use up credits, show answers and mails, stop.
+demo: .venv/ready-to-run ## Start everything, ask two dozen questions, use up credits, show answers and mails, stop.
 	@$(BIN)/python -m integrations.demo
 
 # --- Check it -------------------------------------------------------------------------------
@@ -139,6 +139,9 @@ lock: .venv/ready ## Resolve pyproject.toml into requirements.lock anew, with ha
 	UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --extra cli --group engine \
 	    --constraint .venv/versions --universal --generate-hashes --no-emit-index-url --no-header \
 	    --no-annotate --quiet --output-file packaging/requirements.lock
+	@UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --extra cli --group run \
+	    --constraint .venv/versions --universal --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate --quiet --output-file packaging/run.lock
 
 wheel: .venv/ready ## Build the wheel of the client alone into dist/.
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -164,19 +167,39 @@ stubs: .venv/ready
 
 # --- The virtual environment ----------------------------------------------------------------
 
-# Two stamps: the slow one follows the lock, the quick one follows the project's own entry points.
+# One .venv, filled in two steps: what running needs, in wheels alone, and what changing the code
+# needs besides. Of each two stamps: the slow one follows the lock, the quick one follows the
+# project's own entry points.
+LINK_CLIENT = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	--no-build-isolation --editable .
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.venv/ready-to-run: .venv/locked-to-run pyproject.toml
+	@$(LINK_CLIENT)
+	@touch $@
+
 .venv/ready: .venv/locked pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
-	    --no-build-isolation --editable .
+	@$(LINK_CLIENT)
+	@touch .venv/locked-to-run .venv/ready-to-run $@
+
+.venv/locked-to-run: packaging/run.lock
+	@$(MAKE) python
+	@echo "Making .venv from packaging/run.lock (once, less than a minute) ..."
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) --only-binary :all: --requirement packaging/run.lock
 	@touch $@
 
 .venv/locked: requirements.lock
+	@$(MAKE) python
+	@echo "Making .venv from requirements.lock (once, about a minute) ..."
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) --requirement requirements.lock
+	@touch $@
+
+# Internal: is there a Python that can make it?
+.PHONY: python
+python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	    { echo "callgate needs Python 3.11 or newer as '$(PYTHON)'; elsewhere: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	    { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Making .venv from requirements.lock (once, about a minute) ..."
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	    --requirement requirements.lock
-	@touch $@
