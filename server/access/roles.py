@@ -133,6 +133,9 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "Watch": OPEN,
     },
     # The contract is public.
+    "grpc.reflection.v1.ServerReflection": {
+        "ServerReflectionInfo": OPEN,
+    },
     "grpc.reflection.v1alpha.ServerReflection": {
         "ServerReflectionInfo": OPEN,
     },

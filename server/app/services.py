@@ -9,7 +9,6 @@ from typing import cast
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from callgate.v1 import (
     access_pb2_grpc,
@@ -43,6 +42,7 @@ from server.services.debits.service import Debits
 from server.services.directory import DirectoryService
 from server.services.directory.transfer import Transfer
 from server.services.notices.service import Notices
+from server.services.reflection import register_reflection
 from server.services.registration import serve
 from server.services.server_info import ServerInfo
 from server.settings import Settings
@@ -154,8 +154,8 @@ def register_services(
     engine: Engine,
     transport: TransportServer,
     register_more: Callable[[Engine, TransportServer], None],
-) -> None:
-    """Register every service behind the door, health and reflection included.
+) -> tuple[str, ...]:
+    """Register every service behind the door, health and reflection included; returns their names.
 
     Raises `KeyError` where a method has no row in the table of roles.
     """
@@ -165,8 +165,8 @@ def register_services(
     # Both transports offer what generated code asks of grpcio's own server.
     grpcio_like = cast("grpc.aio.Server", guarded)
     health_pb2_grpc.add_HealthServicer_to_server(engine.told, grpcio_like)
-    names = (*guarded.services, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, grpcio_like)
+    register_reflection(guarded)
+    return tuple(guarded.services)
 
 
 # The kernel spreads connections by chance: two to each process leave few processes without any.

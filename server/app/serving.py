@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import AsyncExitStack
 
@@ -24,12 +25,14 @@ async def serve_port(
         transport_options(settings),
         engine.metrics.count_refused_connection,
     )
-    register_services(engine, making.around(engine, transport), making.more_services)
+    services = register_services(engine, making.around(engine, transport), making.more_services)
     port = bind(settings, transport, shared.listener if shared else None)
-    engine.told.tell("", serving=True)
+    for service in ("", *services):
+        engine.told.tell(service, serving=True)
     await transport.start()
     stack.push_async_callback(transport.stop, settings.drain_seconds)
     stack.callback(engine.told.drain)
+    stack.push_async_callback(_give_notice, engine)
     if shared is None:
         _log.info("Listening on %s with %s.", settings.listen.shown(port), transport.name)
     else:
@@ -38,3 +41,9 @@ async def serve_port(
     if shared is None or shared.number == 1:
         tell_who_may_ask(settings)
     return port
+
+
+async def _give_notice(engine: Engine) -> None:
+    """Say that nothing is served any more, and go on serving until load balancers have looked."""
+    engine.told.warn()
+    await asyncio.sleep(engine.settings.drain_notice_seconds)

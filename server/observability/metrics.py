@@ -135,7 +135,7 @@ HELP = {
     "reports": "Reports about running calls (extend, settle, release), by outcome and reason.",
     "failures": "Questions that got an error, by the reason of its ErrorInfo.",
     "refused_connections": "Connections turned away or thrown out: certificate, handshake, "
-    "too_many, flood, broken.",
+    "too_many, flood, broken, foreign.",
     "decision_seconds": "From question to answer, emergencies left out.",
     "waiting_for_ledger": "Commands that wait for the ledger's reply.",
     "waiting_limit": "How many may wait before new calls are shed; it shrinks when they take long.",

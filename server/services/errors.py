@@ -53,6 +53,7 @@ from server.notices.history import NobodyToTell, NoticeUnknown
 from server.storage.redis import StoreUnavailable
 from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.contract import Context, Ending
+from server.transport.seldom import Seldom
 
 DOMAIN = "callgate.v1"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -60,7 +61,11 @@ DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 BUG_REASON = "INTERNAL"
 
-_log = logging.getLogger(__name__)
+# What is echoed of a question, or told of an error: trailers have 8 KiB with most clients, the text
+# stands in them twice, and a byte may take three there.
+_MOST_TEXT_BYTES = 1_024
+
+_seldom = Seldom(logging.getLogger(__name__))
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -300,8 +305,9 @@ def failure_of(error: Exception) -> Failure:
 def status_of(error: Exception) -> tuple[Failure, Status]:
     """Build the status of an error, with its ErrorInfo, and RetryInfo where asking again helps."""
     failure = failure_of(error)
-    status = Status(code=failure.code.value[0], message=failure.text or str(error))
-    _add(status, ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=metadata_of(error)))
+    status = Status(code=failure.code.value[0], message=_cut(failure.text or str(error)))
+    told = {name: _cut(value) for name, value in metadata_of(error).items()}
+    _add(status, ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=told))
     if failure.retry_ms is not None:
         delay = Duration()
         delay.FromMilliseconds(failure.retry_ms)
@@ -314,8 +320,33 @@ def counted_status(error: Exception, count: Callable[[str], None]) -> tuple[Fail
     failure, status = status_of(error)
     count(failure.reason)
     if failure is _BUG:
-        _log.error("A question met a bug.", exc_info=error)
+        _seldom.tell(logging.ERROR, "A question met a bug.", error=error)
     return failure, status
+
+
+class Unreadable:
+    """Stands where a message should, whose bytes are none."""
+
+
+UNREADABLE = Unreadable()
+
+
+def reading(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Let an unreadable message be a mistake of its sender, whichever transport reads it."""
+
+    def read(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except Exception:  # noqa: BLE001 -- Whatever a parser raises, it could not read.
+            return UNREADABLE
+
+    return read
+
+
+def check_readable(message: object) -> None:
+    """Raise `InvalidRequest` where a message could not be read."""
+    if message is UNREADABLE:
+        raise InvalidRequest("request", "a message of the method's kind; these bytes are none")
 
 
 def answering_failures(
@@ -328,11 +359,16 @@ def answering_failures(
 
     async def answered(request: Question, context: Context) -> Answer:
         try:
+<<<<<<< HEAD
             try:
                 return await method(request, context)
             except TenantUnknown as unknown:
                 await unknown.look()
                 return await method(request, context)
+=======
+            check_readable(request)
+            return await method(request, context)
+>>>>>>> 1f1880d (Announce a drain, tell what was refused, and take unreadable messages for their senders' mistakes)
         except Exception as error:  # noqa: BLE001 -- this is where a bug becomes INTERNAL
             await abort(error, context, count)
 
@@ -375,6 +411,14 @@ def metadata_of(error: Exception) -> dict[str, str]:
             return {"state": error.state}
         case _:
             return {}
+
+
+def _cut(text: str) -> str:
+    """Cut what is longer than trailers may be, between characters."""
+    raw = text.encode(errors="replace")
+    if len(raw) <= _MOST_TEXT_BYTES:
+        return text
+    return raw[:_MOST_TEXT_BYTES].decode(errors="ignore") + " ..."
 
 
 def _add(status: Status, detail: ErrorInfo | RetryInfo) -> None:

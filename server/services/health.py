@@ -36,6 +36,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
         # Set, and another put in its place, at each change.
         self._changed = asyncio.Event()
         self._draining = False
+        self._lets_go = False
 
     def tell(self, service: str, *, serving: bool) -> None:
         """Say whether a service serves; once a drain has begun nothing does."""
@@ -49,11 +50,16 @@ class HealthService(health_pb2_grpc.HealthServicer):
             self._others[service] = serving
             self._wake()
 
-    def drain(self) -> None:
-        """Say NOT_SERVING for everything and let every watcher go who has been told so."""
+    def warn(self) -> None:
+        """Say NOT_SERVING for everything from now on; watchers stay."""
         self._draining = True
         self._statuses = dict.fromkeys(self._statuses, _status(serving=False))
         self._wake()
+
+    def drain(self) -> None:
+        """Say NOT_SERVING for everything and let every watcher go who has been told so."""
+        self._lets_go = True
+        self.warn()
 
     @override
     async def Check(
@@ -64,6 +70,16 @@ class HealthService(health_pb2_grpc.HealthServicer):
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "the service is not known")
         return pb.HealthCheckResponse(status=status)
+
+    @override
+    async def List(
+        self, _request: pb.HealthListRequest, _context: _Context
+    ) -> pb.HealthListResponse:
+        """Tell the health of every service that is known."""
+        statuses = {name: self._status_of(name) for name in self._statuses}
+        return pb.HealthListResponse(
+            statuses={name: pb.HealthCheckResponse(status=one) for name, one in statuses.items()}
+        )
 
     @override
     async def Watch(
@@ -82,7 +98,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
             if status != told:
                 yield pb.HealthCheckResponse(status=status)
                 told = status
-            elif self._draining:
+            elif self._lets_go:
                 return
             elif not await _happens(changed, self._heartbeat_seconds):
                 told = None

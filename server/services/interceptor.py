@@ -12,10 +12,16 @@ from server.access.errors import IdentityEnded, IdentityUnknown, RoleMissing
 from server.access.open_streams import OpenStreams
 from server.access.principal import admitted, set_current
 from server.access.roles import Rule, rule_of
-from server.services.errors import abort, answering_failures, ending_of
+from server.services.errors import abort, answering_failures, ending_of, reading
 from server.transport import Early, OfferedCall, TransportServer
 from server.transport.contract import Context, Ending
-from server.transport.wrapping import Handler, WrappedServer, behaviour_of, with_behaviour
+from server.transport.wrapping import (
+    Handler,
+    WrappedServer,
+    behaviour_of,
+    with_behaviour,
+    with_codec,
+)
 
 # Those of other packages, health and reflection, tell their callers themselves what failed.
 _OURS = "callgate."
@@ -63,7 +69,10 @@ class Interceptor(WrappedServer):
         behaviour = behaviour_of(handler)
         if service.startswith(_OURS):
             behaviour = answering_failures(behaviour, self._count_failure)
-            handler = with_behaviour(handler, behaviour)
+            parse = reading(handler.request_deserializer)
+            handler = with_codec(
+                with_behaviour(handler, behaviour), parse, handler.response_serializer
+            )
         if self._door is None or rule.open_to_all:
             return handler
         if handler.request_streaming or handler.response_streaming:

@@ -184,6 +184,13 @@ class Settings:
         kinds.whole(0, 300),
         "After SIGTERM, questions under way have this long to be answered.",
     ] = 10
+    drain_notice_seconds: Annotated[
+        int,
+        kinds.whole(0, 300),
+        "After SIGTERM, and before `drain_seconds`, health says NOT_SERVING for this long while "
+        "everything is served as before: a load balancer that looks at the health has sent its "
+        "callers elsewhere by then. Two of its intervals will do.",
+    ] = 0
     checkpoint_seconds: Annotated[
         int,
         kinds.whole(1, 60),

@@ -11,10 +11,11 @@ import grpc.aio
 from typing_extensions import override
 
 from server.transport.methods import Method
+from server.transport.seldom import Seldom
 from server.transport.servicer_context import ServicerContext
 from server.transport.status import CallFailure
 
-_LOG = logging.getLogger(__name__)
+_SELDOM = Seldom(logging.getLogger(__name__))
 
 
 async def serve(method: Method, context: ServicerContext) -> None:
@@ -32,10 +33,10 @@ async def serve(method: Method, context: ServicerContext) -> None:
     except asyncio.CancelledError:
         context.fail(grpc.StatusCode.CANCELLED, "the servicer was cancelled")
         raise
-    except Exception:  # noqa: BLE001 - a servicer may raise anything; it must not end the server.
+    except Exception as error:  # noqa: BLE001 - a servicer may raise anything; it must not end the server.
         # Generated code sets UNIMPLEMENTED before it raises: that is a status, not a surprise.
         if context.code() is grpc.StatusCode.OK:
-            _LOG.exception("a servicer raised")
+            _SELDOM.tell(logging.ERROR, "a servicer raised", error=error)
             context.set_code(grpc.StatusCode.UNKNOWN)
             # What it raised may tell what is nobody's business: that stays in the log.
             context.set_details("an unexpected error")

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from typing_extensions import override
 
-from server.transport import nghttp2, peer, police
+from server.transport import foreign, nghttp2, peer, police
 from server.transport.arrivals import Arrivals
 from server.transport.contract import CheckHead, Early
 from server.transport.deadlines import Deadlines
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         self._keepalive = Keepalive(self._options, ping=self._ping, give_up=self._wire.abort)
         self._live.add(self)
         if not peer.speaks_http2(transport):
-            self._close()
+            self._turn_away_foreign(foreign.OVER_TLS)
             return
         age_seconds = self._options.max_connection_age_seconds
         if age_seconds is not None:
@@ -376,11 +376,14 @@ class Connection(asyncio.Protocol):
             self._wire.flush()
         self._close()
 
-    def _break_off(self, error: nghttp2.NGH2Error, _piece: bytes) -> None:
+    def _break_off(self, error: nghttp2.NGH2Error, piece: bytes) -> None:
         """Leave a client that broke the protocol, or floods us; the engine is of no use any more.
 
         Its GOAWAY is written by hand, so that the client knows which of its calls were served.
         """
+        if not self._keepalive.has_greeted and (said := foreign.answer_to(piece)) is not None:
+            self._turn_away_foreign(said)
+            return
         flood = isinstance(error, nghttp2.DenialOfServiceError)
         self._live.count_refused("flood" if flood else "broken")
         text = "The connection of %s broke off: %s."
@@ -388,6 +391,14 @@ class Connection(asyncio.Protocol):
         error_code = ENHANCE_YOUR_CALM if flood else PROTOCOL_ERROR
         self._abandon_all(grpc.StatusCode.UNAVAILABLE)
         self._wire.send_raw(_goaway(self._last_stream_id, error_code))
+        self._close()
+
+    def _turn_away_foreign(self, said: foreign.Foreign) -> None:
+        """Tell a client that speaks something else what listens here."""
+        self._live.count_refused("foreign")
+        text = "A client at %s speaks %s, where gRPC over HTTP/2 is spoken."
+        _SELDOM.tell(logging.INFO, text, self._wire.peer.address, said.protocol)
+        self._wire.send_raw(said.answer)
         self._close()
 
     def _close(self) -> None:

@@ -31,6 +31,11 @@ class Keepalive:
         self._heard_at = self._loop.time()
         self._awaiting_answer = False
 
+    @property
+    def has_greeted(self) -> bool:
+        """Whether the client has shown that it speaks HTTP/2."""
+        return self._greeted
+
     def greeted(self) -> None:
         """Note that the client speaks HTTP/2."""
         self._greeted = True

@@ -14,6 +14,8 @@ _CONTENT_TYPE = b"application/grpc"
 _CONTENT_TYPE_KINDS = (_CONTENT_TYPE + b"+", _CONTENT_TYPE + b";")
 _ENCODINGS = frozenset({IDENTITY, GZIP})
 _MAX_TIMEOUT_DIGITS = 8
+# Nothing is answered sooner, and the clock of the loop counts no less.
+_LEAST_TIMEOUT_SECONDS = 0.001
 _SECONDS_OF_UNIT = {
     b"H": 3600.0,
     b"M": 60.0,
@@ -98,7 +100,10 @@ def timeout_seconds(value: bytes) -> float:
     digits, unit = value[:-1], value[-1:]
     if not digits.isdigit() or len(digits) > _MAX_TIMEOUT_DIGITS or unit not in _SECONDS_OF_UNIT:
         raise CallFailure(grpc.StatusCode.INTERNAL, "the grpc-timeout cannot be read")
-    return int(digits) * _SECONDS_OF_UNIT[unit]
+    seconds = int(digits) * _SECONDS_OF_UNIT[unit]
+    if seconds < _LEAST_TIMEOUT_SECONDS:
+        raise CallFailure(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+    return seconds
 
 
 def _is_grpc(content_type: bytes) -> bool:

@@ -251,7 +251,9 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
             return self._method.deserialize(message)
         except Exception as error:
             # Whatever a parser raises, it is the request that it could not read.
-            raise CallFailure(grpc.StatusCode.INTERNAL, "the request cannot be read") from error
+            raise CallFailure(
+                grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be read"
+            ) from error
 
     def _seal(self, message: Any) -> bytes:
         try:

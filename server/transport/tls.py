@@ -6,7 +6,10 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.transport.seldom import Seldom
+
 _LOG = logging.getLogger(__name__)
+_SELDOM = Seldom(_LOG)
 
 # What tells a file from its replacement.
 _Stamp = tuple[tuple[int, int, int], ...]
@@ -63,7 +66,8 @@ class Certificates:
                     return False
                 self._context = self._load()
             except (OSError, ssl.SSLError) as error:
-                _LOG.warning("the new certificates cannot be used yet: %s", error)
+                text = "the new certificates cannot be used yet: %s"
+                _SELDOM.tell(logging.WARNING, text, error)
                 return False
             self._stamp = stamp
             _LOG.info("new certificates are in force")

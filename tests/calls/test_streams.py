@@ -404,6 +404,32 @@ async def test_a_stream_begins_at_once_and_is_never_silent_for_long(
         assert await call.code() is grpc.StatusCode.OK
 
 
+@pytest.mark.parametrize("transport", ["grpcio", "nghttp2"])
+async def test_a_message_that_cannot_be_read_is_a_mistake_of_its_sender(
+    board: Switchboard, transport: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = "/callgate.v1.AuthorizationService"
+    async with (
+        board.serve(transport) as engine,
+        grpc.aio.insecure_channel(engine.target) as channel,
+    ):
+        for messages in ([b"\xff\xff"], [b"\x0a\x02\xff\xff"], [hello(), b"\xff\xff"]):
+            stream = channel.stream_stream(f"{path}/ControlCalls")()
+            for message in messages:
+                await stream.write(message)
+            async with asyncio.timeout(5):
+                assert await stream.code() is grpc.StatusCode.INVALID_ARGUMENT
+        for method in ("ExtendCall", "SettleCall", "AuthorizeCalls", "GetEmergencyNumbers"):
+            call = channel.unary_unary(f"{path}/{method}")(b"\xff\xff")
+            assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT, method
+    assert [one for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+def hello() -> bytes:
+    said = pb.ControlHello(gateway_id=GATEWAY, tenant_ids=["contoso"])
+    return pb.ControlCallsRequest(hello=said).SerializeToString()
+
+
 async def test_a_stream_to_nowhere_fails(engine: Served) -> None:
     bridge = Bridge(AuthorizationServiceStub(engine.channel()).ControlCalls())
     await bridge.stream.done_writing()

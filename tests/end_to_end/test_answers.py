@@ -332,10 +332,31 @@ def test_a_balance_counts_what_is_held(engine: Engine) -> None:
     assert after.reserved.micros == before.reserved.micros + held
 
 
-def test_what_can_be_called_is_listed(engine: Engine) -> None:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_a_method_is_found_by_its_name(engine: Engine, version: str) -> None:
+    method = "callgate.v1.AuthorizationService.AuthorizeCall"
+    own = f"grpc.reflection.{version}.ServerReflection"
     with grpc.insecure_channel(engine.address) as channel:
         ask = channel.stream_stream(
-            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+            f"/{own}/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        names = (method, f"{method}s", f"{method}Nobody", own)
+        requests = [
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol=one) for one in names
+        ]
+        answers = list(ask(iter(requests), timeout=5))
+
+    found = [answer.HasField("file_descriptor_response") for answer in answers]
+    assert found == [True, True, False, True]
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_what_can_be_called_is_listed(engine: Engine, version: str) -> None:
+    with grpc.insecure_channel(engine.address) as channel:
+        ask = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
         )

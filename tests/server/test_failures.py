@@ -56,6 +56,7 @@ from server.services.errors import (
 )
 from server.storage.redis import StoreUnavailable
 from server.storage.sql.errors import ArchiveUnavailable
+from server.transport.status import percent_encode
 
 CASES = [
     (InvalidRequest("call_id", "give one"), "INVALID_ARGUMENT", "FIELD_INVALID", False),
@@ -178,3 +179,11 @@ def test_a_wrong_field_and_a_tenant_behind_are_named() -> None:
         info = ErrorInfo()
         status_of(error)[1].details[0].Unpack(info)
         assert dict(info.metadata) == metadata
+
+
+@pytest.mark.parametrize("echoed", ["x" * 100_000, "\U0001f4de" * 30_000])
+def test_what_is_echoed_fits_into_trailers(echoed: str) -> None:
+    _, status = status_of(InvalidRequest(echoed, echoed))
+
+    assert len(percent_encode(status.message, 4_096)) < 3_500
+    assert len(status.SerializeToString()) < 3_500

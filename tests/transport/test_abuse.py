@@ -147,10 +147,13 @@ async def test_http1_is_turned_away(served: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
-    await asyncio.wait_for(reader.read(), 5)
+    told = await asyncio.wait_for(reader.read(), 5)
 
     writer.transport.abort()
     assert await still_serves(served)
+    if served.inner.name == "nghttp2":
+        assert told.startswith(b"HTTP/1.1 505 ")
+        assert b"gRPC over HTTP/2" in told
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:

@@ -22,7 +22,10 @@ AUTHORITY = CERTIFICATES / "authority.crt"
 class Secured:
     """A server with TLS, and clients for it."""
 
-    def __init__(self, port: int, servicer: InteropServicer, folder: Path) -> None:
+    def __init__(
+        self, port: int, servicer: InteropServicer, folder: Path, refused: list[str]
+    ) -> None:
+        self.refused = refused
         self.port = port
         self.servicer = servicer
         self.folder = folder
@@ -61,7 +64,8 @@ class Secured:
 
 
 async def secured(transport: Any, folder: Path, **files: Path) -> AsyncIterator[Secured]:
-    inner = make_server(transport, TransportOptions())
+    refused: list[str] = []
+    inner = make_server(transport, TransportOptions(), refused.append)
     servicer = InteropServicer()
     stubs.add_TestServiceServicer_to_server(servicer, inner)
     shutil.copy(CERTIFICATES / "server.crt", folder / "server.crt")
@@ -70,7 +74,7 @@ async def secured(transport: Any, folder: Path, **files: Path) -> AsyncIterator[
     port = inner.add_secure_port("localhost:0", tls)
     await inner.start()
     try:
-        yield Secured(port, servicer, folder)
+        yield Secured(port, servicer, folder, refused)
     finally:
         await inner.stop(0)
 
@@ -139,6 +143,21 @@ async def test_a_client_without_a_trusted_certificate_is_refused(
         await mutual.call(client)
 
     assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("transport", ["nghttp2"], indirect=True)
+@pytest.mark.parametrize(
+    ("client", "why"), [(None, "it showed none"), ("stranger", "self-signed certificate")]
+)
+async def test_a_refused_certificate_leaves_a_line_and_is_counted(
+    mutual: Secured, client: str | None, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError):
+        await mutual.call(client)
+
+    assert set(mutual.refused) == {"certificate"}
+    lines = [one.getMessage() for one in caplog.records if "certificate" in one.getMessage()]
+    assert any("127.0.0.1" in line and why in line for line in lines), lines
 
 
 async def test_a_client_without_tls_is_refused(private: Secured) -> None:

@@ -49,7 +49,9 @@ async def _supervise(settings: Settings) -> int:
         address = stack.enter_context(_Address(settings))
         ground = await lay_ground(settings, stack)
         crew = _Crew(settings, Spawn(_environment(address, ground.url), address.inherited))
-        stack.push_async_callback(crew.end, settings.drain_seconds + _CLOSE_SECONDS)
+        stack.push_async_callback(
+            crew.end, settings.drain_notice_seconds + settings.drain_seconds + _CLOSE_SECONDS
+        )
         loop.add_signal_handler(signal.SIGHUP, crew.signal, signal.SIGHUP)
         status = await crew.start(stop)
         if status is None:

@@ -65,6 +65,7 @@ def parse_control(data: bytes) -> pb.ControlCallsRequest:
     """Read what a bridge sends. Of a question that is broken, read what it asks as far as it goes.
 
     It then fails by the name of a field, unless it is an emergency; its neighbours are as sent.
+    Raises `DecodeError` where nothing can be read, nor who the bridge is.
     """
     try:
         return pb.ControlCallsRequest.FromString(data)
@@ -75,6 +76,8 @@ def parse_control(data: bytes) -> pb.ControlCallsRequest:
                 request.hello.ParseFromString(part)
             elif number == _QUESTION:
                 request.questions.append(_control_question(part))
+        if not request.questions and not request.HasField("hello"):
+            raise
         return request
 
 

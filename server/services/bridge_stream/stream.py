@@ -29,7 +29,7 @@ from server.services.bridge_stream.newest import Standing, Standings
 from server.services.bridge_stream.outbox import Outbox
 from server.services.bridge_stream.pushes import Follow, Following
 from server.services.bridge_stream.questions import Questions
-from server.services.errors import BridgeTooSlow, StreamReplaced
+from server.services.errors import BridgeTooSlow, StreamReplaced, check_readable
 from server.transport.contract import Context
 
 # Questions of one stream that may be unanswered; the next message is read when there is room.
@@ -184,6 +184,7 @@ class BridgeStream:
             following = await self._context.read()
             if following is grpc.aio.EOF:
                 return
+            check_readable(following)
             message = following
             if message.HasField("hello"):
                 raise InvalidRequest("hello", "absent after the first message")
@@ -252,6 +253,7 @@ async def _first_message(context: Context) -> pb.ControlCallsRequest:
             message = await context.read()
     if message is grpc.aio.EOF:
         raise InvalidRequest("hello", f"in the first message, within {HELLO_SECONDS:g} s")
+    check_readable(message)
     return cast("pb.ControlCallsRequest", message)
 
 

@@ -66,7 +66,9 @@ async def running_harness(settings: Settings, scenario: Path | None) -> AsyncIte
     if scenario is not None:
         settings = with_scenario(settings, scenario)
     # The keeper works in this process; what a test waits for does not wait for a drain.
-    settings = replace(settings, run_keeper=False, drain_seconds=0, workers=1)
+    settings = replace(
+        settings, run_keeper=False, drain_seconds=0, drain_notice_seconds=0, workers=1
+    )
     parts = _Parts(settings)
     async with AsyncExitStack() as stack:
         _, port = await stack.enter_async_context(running_engine(settings, None, parts.making()))

@@ -9,13 +9,21 @@ from urllib.parse import urlsplit
 
 MAX_URL_CHARACTERS = 2_048
 _PORTS = {"https": 443, "http": 80}
-# Held for global by the library, and yet of no use to a stranger but harm: ways to write an IPv4
-# address as an IPv6 one (RFC 4291, 6052, 3056, 4380), and where one cloud keeps its secrets.
+# Held for global by the library, and yet of no use to a stranger but harm: ways to write an address
+# of IPv4 as one of IPv6 (RFC 4291, 2765, 6052, 8215, 3056, 4380), and where one cloud has secrets.
 _INWARD = tuple(
     map(
         ip_network,
         (
-            *("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "fec0::/10"),
+            *(
+                "::/96",
+                "::ffff:0:0:0/96",
+                "64:ff9b::/96",
+                "64:ff9b:1::/48",
+                "2002::/16",
+                "2001::/32",
+                "fec0::/10",
+            ),
             "168.63.129.16/32",
         ),
     )
