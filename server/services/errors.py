@@ -359,16 +359,12 @@ def answering_failures(
 
     async def answered(request: Question, context: Context) -> Answer:
         try:
-<<<<<<< HEAD
+            check_readable(request)
             try:
                 return await method(request, context)
             except TenantUnknown as unknown:
                 await unknown.look()
                 return await method(request, context)
-=======
-            check_readable(request)
-            return await method(request, context)
->>>>>>> 1f1880d (Announce a drain, tell what was refused, and take unreadable messages for their senders' mistakes)
         except Exception as error:  # noqa: BLE001 -- this is where a bug becomes INTERNAL
             await abort(error, context, count)
 
