@@ -69,7 +69,7 @@ class Interceptor(WrappedServer):
         behaviour = behaviour_of(handler)
         if service.startswith(_OURS):
             behaviour = answering_failures(behaviour, self._count_failure)
-            parse = reading(handler.request_deserializer)
+            parse = reading(handler.request_deserializer or bytes)
             handler = with_codec(
                 with_behaviour(handler, behaviour), parse, handler.response_serializer
             )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
-from typing_extensions import override
 
 from server.services.interceptor import Interceptor
 
@@ -18,10 +17,14 @@ SERVICE = "grpc.reflection.v1.ServerReflection"
 _DRAFT, _FIRST = "v1alpha", "v1"
 
 
-class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc] # It has no types.
+# Neither has hints for this.
+_Servicer: Any = reflection.aio.ReflectionServicer
+_add: Any = add_ServerReflectionServicer_to_server
+
+
+class Reflection(_Servicer):  # type: ignore[misc] # As above.
     """Finds what stands inside of a message, an enum or a service, too: methods above all."""
 
-    @override
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
         holder, _, member = fully_qualified_name.rpartition(".")
         if member and _has_member(holder, member):
@@ -34,7 +37,7 @@ def register_reflection(target: Interceptor) -> None:
     _add_first_version()
     names = (*target.services, SERVICE, reflection.SERVICE_NAME)
     servicer = Reflection(names)
-    add_ServerReflectionServicer_to_server(servicer, cast("grpc.aio.Server", target))
+    _add(servicer, target)
     # The messages of both versions are the same bytes.
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,

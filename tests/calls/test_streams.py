@@ -414,13 +414,14 @@ async def test_a_message_that_cannot_be_read_is_a_mistake_of_its_sender(
         grpc.aio.insecure_channel(engine.target) as channel,
     ):
         for messages in ([b"\xff\xff"], [b"\x0a\x02\xff\xff"], [hello(), b"\xff\xff"]):
-            stream = channel.stream_stream(f"{path}/ControlCalls")()
+            stream: Any = channel.stream_stream(f"{path}/ControlCalls")()
             for message in messages:
                 await stream.write(message)
             async with asyncio.timeout(5):
                 assert await stream.code() is grpc.StatusCode.INVALID_ARGUMENT
         for method in ("ExtendCall", "SettleCall", "AuthorizeCalls", "GetEmergencyNumbers"):
-            call = channel.unary_unary(f"{path}/{method}")(b"\xff\xff")
+            unary: Any = channel.unary_unary(f"{path}/{method}")
+            call = unary(b"\xff\xff")
             assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT, method
     assert [one for one in caplog.records if one.levelname == "ERROR"] == []
 

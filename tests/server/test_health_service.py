@@ -28,7 +28,7 @@ def watch(health: HealthService) -> AsyncIterator[pb.HealthCheckResponse]:
 
 
 async def test_every_service_is_listed(health: HealthService) -> None:
-    listed = await health.List(pb.HealthListRequest(), NOBODY)
+    listed = await health.List(NOBODY, NOBODY)
 
     told = {name: one.status for name, one in listed.statuses.items()}
     assert told == {"": SERVING, "callgate.v1.AuthorizationService": SERVING}
