@@ -8,23 +8,29 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from engines import OwnRedis
+from ledger_history import History
 from server.ledger import Balance
 from server.ledger.journal.entries import JournalReader
-from server.ledger.keys import partition_of
+from server.ledger.keys import call_key, partition_of
 from server.ledger.maintenance import JournalEnd, Keeping, RestoredAccount, RestoredLot
 from server.ledger.model.account import Account
 from server.ledger.model.ledger import MemoryLedger
 from server.ledger.redis_ledger import RedisLedger
 from server.storage.redis import Store
+from server.storage.redis.references import call_reference
 from stores import binaries
 
 LOST_REPLIES = 0.1
 REBUILDS = 0.02
+# How often all records of calls lapse that are over, as they do a while after they were archived.
+LAPSES = 0.05
+_BURIED = frozenset({"settled", "released", "ended", "expired"})
 # One history in so many has its stores killed; starting them again is what takes the time.
 HISTORIES_A_KILL = 5
 KILLS = 0.02
@@ -46,6 +52,7 @@ class Crashes:
     lost_replies: int = 0
     kills: int = 0
     rebuilds: int = 0
+    lapsed: int = 0
 
     def __post_init__(self) -> None:
         self.random = Random(f"crashes of {self.seed}")
@@ -62,9 +69,10 @@ class Crashes:
         return lost
 
     async def between_steps(
-        self, model: MemoryLedger, ledgers: Mapping[str, RedisLedger], now_ms: int
+        self, model: MemoryLedger, ledgers: Mapping[str, RedisLedger], history: History
     ) -> str:
         """Let something happen or nothing; say what."""
+        now_ms = history.clock.now_ms()
         if self.kills_servers and self.random.random() < KILLS:
             for ledger in ledgers.values():
                 await _is_in_file(ledger._store)
@@ -72,14 +80,33 @@ class Crashes:
                 await asyncio.to_thread(_kill_and_start, server)
             self.kills += 1
             return "killed"
+        if self.random.random() < LAPSES:
+            return await self._let_records_lapse(model, ledgers, history)
         if self.random.random() < REBUILDS:
             partition = partition_of(self.random.choice(list(model._accounts)))
+            history.forgotten += [
+                deepcopy(call)
+                for call in model._calls.values()
+                if partition_of(call.key.tenant_id) == partition and call.state != "refused"
+            ]
             model.reopen(partition, now_ms + SMALL_MS)
             for ledger in ledgers.values():
                 await rebuild(ledger, model, partition, now_ms)
             self.rebuilds += 1
             return f"rebuilt {partition}"
         return ""
+
+    async def _let_records_lapse(
+        self, model: MemoryLedger, ledgers: Mapping[str, RedisLedger], history: History
+    ) -> str:
+        over = [at for at, call in model._calls.items() if call.state in _BURIED]
+        for tenant_id, call_id in over:
+            history.forgotten.append(model._calls.pop((tenant_id, call_id)))
+            key = call_key(tenant_id, call_reference(tenant_id, call_id))
+            for ledger in ledgers.values():
+                assert await ledger._store.command("DEL", key) == 1
+        self.lapsed += len(over)
+        return f"{len(over)} records lapsed"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from ledgers import ManualClock, a_rate, an_account, credits_, free, pool
 from policy.decision import ConcurrencyLimit, Purse, Reason
 from server.ledger import (
     PAYING,
+    Answer,
     CallKey,
     DirectDebit,
     ExtendRequest,
@@ -24,6 +25,7 @@ from server.ledger import (
     TopUp,
 )
 from server.ledger.keys import partition_of, spend_field
+from server.ledger.model.call import ModelCall
 
 TENANTS = ("contoso", "fabrikam", "postpaid")
 CALLS = tuple(f"call-{number}" for number in range(6))
@@ -45,6 +47,8 @@ class History:
     sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     asked: list[tuple[str, Step]] = field(default_factory=list)
     made: int = 0
+    # Calls that were over, whose records lapsed since: an archive knows what was paid.
+    forgotten: list[ModelCall] = field(default_factory=list)
     # Whether amounts are near what the ledger can hold.
     is_large: bool = False
     # How far the clock has jumped ahead.
@@ -74,6 +78,7 @@ class History:
             (self._settle, 12),
             (self._release, 6),
             (self._again, 10),
+            (self._tell_again, 6),
             (self._expire, 5),
             (self._other_facts, 2),
             (self._top_up, 5),
@@ -160,6 +165,42 @@ class History:
             return self._reserve()
         name, step = self.random.choice(self.asked)
         return f"again {name}", step
+
+    def _tell_again(self) -> tuple[str, Step]:
+        """Announce a forgotten call that is over, as a gateway does that repeats its end for days.
+
+        It says no more than was paid, so nothing is debited.
+        """
+        told = [call for call in self.forgotten if call.purses and call.used_seconds]
+        if not told:
+            return self._reserve()
+        call = self.random.choice(told)
+        question = self._question(call.key.tenant_id, call.key.call_id)._replace(call=call.key)
+        request = ReserveRequest(
+            question=question,
+            purses=call.purses,
+            refusal=None,
+            want_seconds=1 + self._seconds(),
+            context=("adele", str(self.made), PAYING, f"paid {self.made}"),
+            used_seconds=call.used_seconds,
+            uses=tuple(call.uses.values()),
+            opened_id=call.opened,
+        )
+
+        async def step(ledger: Ledger) -> Any:
+            before = await ledger.read_balance(call.key.tenant_id)
+            known = await outcome_of(_looking_at(call.key), ledger)
+            is_forgotten = not isinstance(known, Answer)
+            answer = await ledger.reserve(request)
+            after = await ledger.read_balance(call.key.tenant_id)
+            again = after.debited_micros - before.debited_micros
+            # What nobody could pay then may be paid now.
+            assert not (is_forgotten and again and not call.unpaid_seconds), (
+                f"{again} micros were debited again"
+            )
+            return answer
+
+        return f"tell again {request}", step
 
     def _expire(self) -> tuple[str, Step]:
         partition = partition_of(self.random.choice(TENANTS))
@@ -321,6 +362,10 @@ class History:
 
     def _seconds(self) -> int:
         return self.random.choice((0, 1, 10, 29, 30, 59, 60, 61, 90, 120, 250))
+
+
+def _looking_at(call: CallKey) -> Step:
+    return lambda ledger: ledger.look(call)
 
 
 async def outcome_of(step: Step, ledger: Ledger) -> Any:

@@ -60,7 +60,7 @@ async def play(
         name, step = opening[number] if number < len(opening) else history.next_step()
         where = f"seed {seed}, step {number}: {name}"
         if number >= len(opening):
-            before = await crashes.between_steps(model, ledgers, clock.now_ms())
+            before = await crashes.between_steps(model, ledgers, history)
         times = 2 if crashes.loses_reply(name) else 1
         expected = await outcome_of(step, model)
         for kind, ledger in ledgers.items():
@@ -80,6 +80,7 @@ async def play(
             "replies lost": crashes.lost_replies,
             "kills": crashes.kills,
             "rebuilds": crashes.rebuilds,
+            "records lapsed": crashes.lapsed,
         }
     )
 
