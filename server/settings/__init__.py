@@ -154,7 +154,7 @@ class Settings:
         "By how much the use that is reported of a call may exceed the time since it was first "
         "granted. What is beyond that is not debited but held apart, as `implausible`, until an "
         "operator settles it.",
-    ] = 300
+    ] = 900
     journal_max_entries: Annotated[
         int,
         kinds.whole(1_000, 100_000_000),
