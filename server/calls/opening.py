@@ -18,7 +18,7 @@ from server.ledger.keys import partition_of
 from server.storage.redis import StoreUnavailable
 
 # Partitions that are worked on at once; the loop is never theirs for longer than so many steps.
-AT_ONCE = 16
+AT_ONCE = 32
 # Accounts that questions may have opened ahead of the others at once.
 MOST_HURRIED = 256
 # After an attempt that failed: of a partition whose store or archive is away always the first, of
@@ -163,6 +163,8 @@ class Opening:
                     return False
                 except Exception as error:  # noqa: BLE001 -- It is told; others go on.
                     self._troubles[tenant_id] = str(error) or repr(error)
+                    # Whoever failed without waiting for anything lets others come first, too.
+                    await asyncio.sleep(0)
         self._troubles.pop(partition, None)
         return True
 
