@@ -140,6 +140,7 @@ class Authorizer:
             (perf_counter_ns() - started_ns) // _NS_PER_US,
         )
         self.metrics.count_decision(answer.reason, decided.duration_us)
+        self.metrics.implausible_reports += answer.implausible_seconds > 0
         self.records.keep(decided)
         return decided
 
