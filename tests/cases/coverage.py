@@ -25,6 +25,10 @@ NUMBERS = (
 LATER_CAPABILITIES = frozenset({"money in", "the life of a call", "notices", "usage records"})
 
 
+# The number of rows that are of none of the cases.
+BEYOND = "extra"
+
+
 def missing_cases(rows: tuple[CaseRow, ...]) -> list[str]:
     """List the cases that no row names."""
     named = {row.number for row in rows}
@@ -43,7 +47,7 @@ def main() -> int:
     by_number: defaultdict[str, list[CaseRow]] = defaultdict(list)
     for row in rows:
         by_number[row.number].append(row)
-    for number in NUMBERS:
+    for number in (*NUMBERS, BEYOND):
         for row in by_number[number]:
             where = f"later: {row.later}" if row.later else f"{row.file} {row.row_id}"
             print(f"{number:>4}  {where:<32} {row.title}")
@@ -54,7 +58,7 @@ def main() -> int:
 def _print_summary(rows: tuple[CaseRow, ...], by_number: defaultdict[str, list[CaseRow]]) -> None:
     played = sum(any(not row.later for row in by_number[number]) for number in NUMBERS)
     waiting = sum(all(row.later for row in by_number[number]) for number in NUMBERS)
-    extra = len(by_number["extra"])
+    extra = len(by_number[BEYOND])
     print(f"\n{len(NUMBERS)} cases: {played} played, {waiting} wait for a later capability;")
     print(f"{len(rows)} rows, {extra} of them beyond the cases.")
     print("Without a row:", " ".join(missing_cases(rows)) or "none")
