@@ -16,6 +16,8 @@ _PROBE_SECONDS = 1.0
 # A probe that is told this much too late that its time is over says something of this process, not
 # of the store: the answer may have been there for long.
 _LATE_SECONDS = 0.05
+# Reasons that are logged until the ledger answers again.
+_MOST_LOGGED = 10
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class LedgerHealth:
         self._tell = tell
         self._prepared = False
         self.up = False
+        self._logged: set[str] = set()
         # Why it is not up, as it was last seen.
         self.trouble: Exception | None = None
         # The trouble of each primary that is away while others answer.
@@ -47,14 +50,22 @@ class LedgerHealth:
         self.trouble = await self._find_trouble()
         up = self.trouble is None
         self.away = self.away if up else ()
+        if not up:
+            self._log_trouble()
         if up == self.up:
             return
         self.up = up
         if up:
+            self._logged.clear()
             _log.info("The ledger answers.")
-        else:
-            _log.warning("The ledger is away: %s", self.trouble)
         self._tell(up)
+
+    def _log_trouble(self) -> None:
+        """Log why it is away, each reason once until it answers again."""
+        why = str(self.trouble)
+        if why not in self._logged and len(self._logged) < _MOST_LOGGED:
+            self._logged.add(why)
+            _log.warning("The ledger is away: %s", why)
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""

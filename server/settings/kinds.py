@@ -24,6 +24,7 @@ _HOST = re.compile(r"[0-9a-z:._-]{1,253}")
 _ENDING = re.compile(r"(4\d\d)/(\d{1,3})")
 _HIGHEST_PORT = 65_535
 _HIGHEST_CAUSE = 127
+_UNESCAPED = re.compile(r"[@/?#\[\]\s]|%(?![0-9A-Fa-f]{2})")
 _PRINTABLE = re.compile(r"[ -~]*")
 _REDIS_SCHEMES = (
     *("redis://", "redis+sentinel://", "redis+cluster://"),
@@ -31,6 +32,10 @@ _REDIS_SCHEMES = (
 )
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
+
+
+class Misread(ValueError):
+    """A value that is nearly right; the text says what to do, and shows no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +217,7 @@ def archive_url() -> Kind[str]:
         schemes = ("sqlite:///", "postgresql://", "postgres://")
         if value != "" and not str(value).startswith(schemes):
             raise ValueError(value)
+        _require_escapes(str(value))
         return str(value)
 
     return Kind("a URL of sqlite:/// or postgresql://", read, is_secret=True)
@@ -223,6 +229,7 @@ def redis_url() -> Kind[str]:
     def read(value: object) -> str:
         if not isinstance(value, str) or (value and not value.startswith(_REDIS_SCHEMES)):
             raise ValueError(value)
+        _require_escapes(value)
         return value
 
     # It may hold a password.
@@ -249,6 +256,17 @@ def suggestions() -> Kind[Mapping[Reason, SuggestedEnding]]:
         'or one text "CREDITS_EXHAUSTED=402/21,NUMBER_INVALID=484/28"',
         read,
     )
+
+
+def _require_escapes(url: str) -> None:
+    """Refuse a password that would be read as a host, a path or a database. Raises `Misread`."""
+    _, _, rest = url.partition("://")
+    who, at, _ = rest.rpartition("@")
+    if at and ":" in who and _UNESCAPED.search(who):
+        raise Misread(
+            "the name or password before the last @ holds a character that means something else in "
+            "a URL; write @ as %40, / as %2F, ? as %3F, # as %23, % as %25"
+        )
 
 
 def _address(value: object) -> Address:

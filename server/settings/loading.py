@@ -16,7 +16,7 @@ from server.settings import (
     _annotated,
     money,
 )
-from server.settings.kinds import Kind
+from server.settings.kinds import Kind, Misread
 from server.transport.http.listener import Address
 
 # The others are those of the command line and of tests; a shell may hold all of them.
@@ -47,6 +47,8 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
         kind = known[name]
         try:
             values[name] = kind.read(value)
+        except Misread as misread:
+            mistakes.append(f"{origin}: {misread}")
         except (ValueError, TypeError):
             shown = "the given value" if kind.is_secret else repr(value)
             mistakes.append(f"{origin}: {shown} is not {kind.takes}")

@@ -70,6 +70,7 @@ def test_a_mistake_names_file_line_field_and_what_would_be_right(
 ADDITIONS = (
     ('restriction = "None"', "toml:1: restriction: is 'None'; give an identity of restrictions"),
     ('time_zone = "Rome"', "toml:1: time_zone: is 'Rome'; give a zone of the IANA list"),
+    ('time_zone = "localtime"', "toml:1: time_zone: is 'localtime'; give a zone of the IANA"),
     ('blocked_prefixes = ["1907", "+1"]', "toml:1: blocked_prefixes: is ['1907', '+1']; give"),
     ('overdraft = "1e3"', "toml:1: overdraft: is '1e3'; give an amount in units"),
     ("frozen = 1", "toml:1: frozen: is 1; give true or false"),

@@ -120,3 +120,24 @@ async def test_a_primary_that_is_away_beside_others_leaves_the_ledger_up_and_is_
     assert away == ("gone",)
     assert scene.watch.away == ()
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
+
+
+async def test_a_ledger_that_was_never_there_says_why_once_for_each_reason(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seen in (
+        "Authentication required.",
+        "Authentication required.",
+        "refused",
+        None,
+        "refused",
+    ):
+        scene.trouble = None if seen is None else StoreUnavailable(seen)
+        await scene.watch.look()
+
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [
+        "The ledger is away: Authentication required.",
+        "The ledger is away: refused",
+        "The ledger is away: refused",
+    ]

@@ -192,3 +192,38 @@ def test_the_page_of_the_settings_is_up_to_date() -> None:
 def test_every_setting_says_what_it_means() -> None:
     for setting in described_settings():
         assert setting.about.endswith("."), setting.name
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REDIS_URL", "redis://:p@ss@10.0.0.1:6379"),
+        ("REDIS_URL", "redis://user:pa/ss@redis:6379/0"),
+        ("REDIS_URL", "rediss://:pa#ss@redis:6379"),
+        ("REDIS_URL", "redis+sentinel://:pa?ss@a:1,b:2/main"),
+        ("REDIS_URL", "redis://:100%@redis:6379"),
+        ("ARCHIVE_URL", "postgresql://user:p@ss@db/callgate"),
+    ],
+)
+def test_a_password_that_would_be_read_as_a_host_is_told_without_being_shown(
+    variable: str, value: str
+) -> None:
+    with pytest.raises(SettingsWrong) as wrong:
+        load_settings(None, {f"CALLGATE_{variable}": value})
+
+    (mistake,) = wrong.value.mistakes
+    assert "write @ as %40" in mistake
+    assert value not in mistake
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p%40ss@10.0.0.1:6379",
+        "redis://10.0.0.1:6379/0",
+        "unix:///run/a@b.sock",
+        "redis+cluster://user:pw@a:1,b:2",
+    ],
+)
+def test_a_url_that_is_read_as_it_is_meant_is_taken(url: str) -> None:
+    assert load_settings(None, {"CALLGATE_REDIS_URL": url}).redis_url == url

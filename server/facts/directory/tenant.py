@@ -70,6 +70,10 @@ def build_head(reader: AccountReader, holdings: Holdings) -> Tenant | None:
     )
 
 
+# What a machine has beside the zones of the IANA list, and may mean another zone on the next one.
+_OF_THE_MACHINE = ("localtime", "posix", "right/", "Factory", "SystemV/")
+
+
 def _head_facts(file: TenantFile, head: TenantSection) -> dict[str, Any]:
     block = file.inbound_block
     opening = head.opening_balance
@@ -126,6 +130,8 @@ def _check_head(file: TenantFile, head: TenantSection, reader: AccountReader) ->
         text = f"is {head.currency!r}, in which there are no rates; there are some in {known}"
         file.note(("currency",), text)
     try:
+        if head.time_zone.startswith(_OF_THE_MACHINE):
+            raise ValueError(head.time_zone)
         ZoneInfo(head.time_zone)
     except (ZoneInfoNotFoundError, OSError, ValueError):
         text = f"is {head.time_zone!r}; give a zone of the IANA list, such as Europe/Rome"
