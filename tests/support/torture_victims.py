@@ -67,6 +67,9 @@ class WatchedStore:
         if self._killed:
             return "nothing"
         self._killed = True
+        # What was answered and has not reached the replica would be lost, as the docs say.
+        self._watched.primary.run("CLIENT", "PAUSE", 5_000, "WRITE")
+        self._watched.primary.run("WAIT", 1, 5_000)
         self._watched.kill(self._watched.primary)
         self._watched.until_promoted(self._watched.replica)
         return "primary"
@@ -107,6 +110,8 @@ class Victims:
             "catalogue_folder": str(catalogue),
             "directory_folder": str(directory),
             "run_keeper": "false",
+            # Hours are talked in seconds.
+            "report_tolerance_seconds": "86400",
         }
         self._processes: dict[str, Process] = {}
 
