@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from server.app.keeper import running_parts
+from server.app.log import log_to_stderr
 from server.archive import PositionMoved
 from server.archive.keeper.doctor import Difference, Doctor
 from server.funding import forfeits, implausible
@@ -61,7 +62,7 @@ def look_for_implausible(settings: Settings, *, charge: str, waive: str) -> int:
 
 
 def _status_of(work: Coroutine[Any, Any, int]) -> int:
-    logging.basicConfig(level=logging.ERROR)
+    log_to_stderr(logging.ERROR)
     try:
         return asyncio.run(work)
     except TimeoutError:

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvloop
 
+from server.app.log import log_to_stderr
 from server.app.money import AroundPayments, make_money_in, money_duties, plain
 from server.app.notices import duties_of, make_courier
 from server.archive import Archive
@@ -39,7 +40,7 @@ _log = logging.getLogger("callgate.keeper")
 
 def keep(settings: Settings) -> int:
     """Keep until SIGTERM or SIGINT; the result is the exit status of the process."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s keeper: %(message)s")
+    log_to_stderr(who="keeper: ")
     try:
         uvloop.run(_keep_until_stopped(settings))
     except (ArchiveUnusable, StoreRefused, OSError) as error:

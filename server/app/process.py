@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from server.app.engine import Engine
+from server.app.log import log_to_stderr
 from server.app.running import running_engine
 from server.app.workers.channel import Shared
 from server.facts import InvalidFacts
@@ -40,7 +41,7 @@ _log = logging.getLogger("callgate")
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the result is the exit status of the process."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     try:
         uvloop.run(serve_until_stopped(settings))
     except CANNOT_START as error:

@@ -130,8 +130,24 @@ class Reversing:
                 *(reversal.kind.value, charge.charge_id, reversal.currency, charge.currency),
             )
         if reversal.kind is ReversalKind.TAKEN:
-            _stop_recharging(connection, charge)
+            self._stop_recharging(connection, charge)
         return charge.charge_id
+
+    def _stop_recharging(self, connection: Connection, charge: ChargeRow) -> None:
+        """Charge nobody again by ourselves who disputes that we did."""
+        row = hold_funding(connection, charge.tenant_id)
+        if not row.recharge_enabled:
+            return
+        row.recharge_enabled = False
+        save_funding(connection, row)
+        self.funding_requests.audit.record(
+            connection,
+            IDENTITY,
+            Audited("UpdateFunding", f"tenants/{charge.tenant_id}/funding", charge.tenant_id),
+            before={"recharge_enabled": True},
+            after={"recharge_enabled": False},
+        )
+        _log.warning("Auto-recharge of %s is off: a charge was taken back.", charge.tenant_id)
 
     def _plan(self, connection: Connection, charge_id: str) -> _Plan | None:
         """Look where a charge is; None where something of it is still under way."""
@@ -267,12 +283,3 @@ def _set_apart(
     )
     found = connection.execute(query).all()
     return sum(row[0] for row in found), sum(row[1] for row in found)
-
-
-def _stop_recharging(connection: Connection, charge: ChargeRow) -> None:
-    """Charge nobody again by ourselves who disputes that we did."""
-    row = hold_funding(connection, charge.tenant_id)
-    if row.recharge_enabled:
-        row.recharge_enabled = False
-        save_funding(connection, row)
-        _log.warning("Auto-recharge of %s is off: a charge was taken back.", charge.tenant_id)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import uvloop
 
 from server.app.embedded import lay_ground
+from server.app.log import log_to_stderr
 from server.app.workers.channel import Family, Others
 from server.app.workers.child import Spawn, Worker
 from server.app.workers.merging import merged
@@ -32,7 +33,7 @@ _log = logging.getLogger("callgate")
 
 def supervise(settings: Settings) -> int:
     """Serve with several workers until SIGTERM or SIGINT; the result is the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     try:
         return uvloop.run(_supervise(settings))
     except (AddressUnusable, EmbeddedServerError, OSError) as error:

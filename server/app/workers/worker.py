@@ -13,6 +13,7 @@ import uvloop
 from server.app.background import go_on
 from server.app.engine import Engine
 from server.app.http_page import own_families
+from server.app.log import log_to_stderr
 from server.app.process import CANNOT_START, EXIT_CANNOT_START, serve_until_stopped
 from server.app.workers.channel import Channel, Report, Shared
 from server.services.health import ACCOUNTS_SERVICE, LEDGER_SERVICE
@@ -28,9 +29,7 @@ def work(settings: Settings, number: int, *, channel: int, listener: int | None)
 
     `channel` and `listener` are the descriptors that the parent left open for it.
     """
-    logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s %(levelname)s worker {number}: %(message)s"
-    )
+    log_to_stderr(who=f"worker {number}: ")
     shared = Shared(number, None if listener is None else socket.socket(fileno=listener))
     try:
         uvloop.run(_work(settings, shared, socket.socket(fileno=channel)))

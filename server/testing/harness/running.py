@@ -17,6 +17,7 @@ from callgate.v1.harness_pb2_grpc import add_HarnessServiceServicer_to_server
 from server.app.background import go_on
 from server.app.engine import Engine, Making
 from server.app.keeper import joined_keeper
+from server.app.log import log_to_stderr
 from server.app.process import CANNOT_START, EXIT_CANNOT_START
 from server.app.running import running_engine
 from server.archive.keeper.keeper import Keeper
@@ -38,7 +39,7 @@ _log = logging.getLogger("callgate")
 
 def serve_harness(settings: Settings, scenario: Path | None) -> int:
     """Serve as a harness until SIGTERM or SIGINT; the result is the exit status of the process."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     try:
         uvloop.run(_serve(settings, scenario))
     except CANNOT_START as error:
