@@ -9,16 +9,17 @@ from typing import Final
 from phonenumbers.shortnumberinfo import is_emergency_number
 
 from policy.decision import EmergencyGrant
-from policy.emergency_spelling import LONGEST_EMERGENCY_NUMBER, read_emergency
+from policy.emergency_spelling import (
+    LONGEST_EMERGENCY_NUMBER,
+    NUMBER_ANYWHERE,
+    main_number,
+    read_emergency,
+)
 from policy.facts import EmergencyNumbers
 from policy.spelling import is_digits
 
 # The service that RFC 5031 names, as a key of the dial masks; sub-services follow a point.
 SOS: Final = "sos"
-# What "sos" is routed as where a country says nothing else: the first of these that it has.
-MAIN_NUMBERS: Final = ("112", "911", "999", "000", "111", "119", "110")
-# Where the place is not known: every GSM network takes it for an emergency.
-NUMBER_ANYWHERE: Final = "112"
 _SERVICE: Final = re.compile(r"sos(\.[a-z0-9-]+)*")
 
 
@@ -63,8 +64,7 @@ def name_services(numbers: Sequence[str], masks: Mapping[str, str]) -> dict[str,
     """Add to the dial masks of a country what "sos" is routed as, if they do not say so."""
     if SOS in masks or not numbers:
         return dict(masks)
-    main = next((number for number in MAIN_NUMBERS if number in numbers), numbers[0])
-    return {**masks, SOS: main}
+    return {**masks, SOS: main_number(numbers) or numbers[0]}
 
 
 def _match_service(

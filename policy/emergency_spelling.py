@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import unquote
 
@@ -14,6 +15,10 @@ from urllib.parse import unquote
 LONGEST_EMERGENCY_SPELLING: Final = 1_024
 # Checked where the table is loaded, so that nothing listed can be too long to match.
 LONGEST_EMERGENCY_NUMBER: Final = 8
+# What "sos" is routed as where a country says nothing else: the first of these that it has.
+MAIN_NUMBERS: Final = ("112", "911", "999", "000", "111", "119", "110")
+# Where the place is not known: every GSM network takes it for an emergency.
+NUMBER_ANYWHERE: Final = "112"
 # An escape may have been escaped again on its way, by a gateway or two.
 _MOST_ESCAPED: Final = 3
 
@@ -53,6 +58,11 @@ def read_emergency(dialled: str) -> str:
     if scheme is not None:
         text = text[scheme.end() :]
     return _read_digits(_BEHIND_USER.split(text, maxsplit=1)[0])
+
+
+def main_number(numbers: Collection[str]) -> str:
+    """Choose of a country's numbers what a service is routed as; "" where none is general."""
+    return next((number for number in MAIN_NUMBERS if number in numbers), "")
 
 
 def _unescape(text: str) -> str:

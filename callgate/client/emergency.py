@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from callgate.client.emergency_spelling import read_emergency
+from callgate.client.emergency_spelling import NUMBER_ANYWHERE, main_number, read_emergency
 from callgate.v1 import authorization_pb2 as pb
-
-# What "sos" is routed as where the engine has told nothing of the place.
-NUMBER_ANYWHERE = "112"
 
 
 class EmergencyNumbers:
@@ -63,13 +59,17 @@ class EmergencyNumbers:
     def _route_service(self, service: str, location: str) -> str:
         """Return what the place dials for "sos.police", else for "sos"."""
         place = location.strip().upper()
-        masks: Mapping[str, str] = {}
         for one in self._known.locations:
             if one.location == place:
-                masks = one.dial_masks
-        while service and service not in masks:
-            service = service.rpartition(".")[0]
-        return masks[service] if service else NUMBER_ANYWHERE
+                while service and service not in one.dial_masks:
+                    service = service.rpartition(".")[0]
+                # An engine of before lists no services.
+                return (
+                    one.dial_masks[service]
+                    if service
+                    else main_number(one.numbers) or NUMBER_ANYWHERE
+                )
+        return NUMBER_ANYWHERE
 
 
 def emergency_answer(dial_as: str) -> pb.AuthorizeCallResponse:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import KSR
-from callgate_spelling import read_emergency
+from callgate_spelling import NUMBER_ANYWHERE, read_emergency
 
 # How long the sidecar may take. It has its own, shorter, deadline for the engine.
 DECISION_MS = 1_500
@@ -28,8 +28,6 @@ LOST_FILE = STATE / "lost-events.jsonl"
 # where they are addressed to.
 NEXT_HOP = os.environ.get("CALLGATE_NEXT_HOP", "")
 _TABLE, _SIDECARS = "callgate", "sidecars"
-# What an emergency service is routed as where no table says it.
-NUMBER_ANYWHERE = "112"
 
 
 def mod_init() -> Route:

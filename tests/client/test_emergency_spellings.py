@@ -65,6 +65,22 @@ def test_what_holds_more_than_an_emergency_number_does_not_pass(
     assert proxy._emergency(dialled) == ""
 
 
+def test_a_service_is_routed_by_the_list_of_an_engine_that_knew_none() -> None:
+    numbers = EmergencyNumbers()
+    numbers.keep(
+        pb.GetEmergencyNumbersResponse(
+            locations=[
+                pb.EmergencyNumbers(location="US", numbers=["911", "933"]),
+                pb.EmergencyNumbers(location="XX", numbers=["7"]),
+            ]
+        )
+    )
+
+    told = [numbers.dial_as("urn:service:sos.fire", place) for place in ("us", "XX", "")]
+
+    assert told == ["911", "112", "112"]
+
+
 def test_a_service_passes_where_nothing_was_ever_told(proxy: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "emergency.json").unlink()
 
