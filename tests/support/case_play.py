@@ -48,13 +48,13 @@ FINGERPRINT = "f" * 43
 
 
 class StillClock:
-    """A clock that stands."""
+    """A clock that stands until it is set."""
 
     def __init__(self, now_ms: int) -> None:
-        self._now_ms = now_ms
+        self.time_ms = now_ms
 
     def now_ms(self) -> int:
-        return self._now_ms
+        return self.time_ms
 
 
 class AwayLedger:
@@ -105,9 +105,14 @@ async def _ledger_of(row: CaseRow, world: Facts, now_ms: int) -> Ledger:
     store = row.content.get("store", "open")
     if store == "away":
         return cast("Ledger", AwayLedger())
-    ledger = MemoryLedger(StillClock(now_ms))
+    clock = StillClock(now_ms)
+    ledger = MemoryLedger(clock)
     if store == "open":
-        await ledger.open_account(_account_of(row, world))
+        account = _account_of(row, world)
+        # Money that is over was good when it came in.
+        clock.time_ms = min(now_ms, account.opening_expire_ms - 1)
+        await ledger.open_account(account)
+        clock.time_ms = now_ms
     for place, (pool, minutes) in enumerate(row.content.get("used", {}).items()):
         await _use_up(ledger, pool, minutes, key=_key(world, f"used-{place}"), row=row)
     for place, earlier in enumerate(row.content.get("earlier", ())):
