@@ -109,8 +109,12 @@ class House:
         self.sidecar: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._start_proxy()
-        self.start_sidecar()
+        try:
+            self._start_proxy()
+            self.start_sidecar()
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(
@@ -119,6 +123,9 @@ class House:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         self.stop_sidecar()
         if self._proxy is not None:
             self._proxy.terminate()
