@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 # All but the ends of lines and tabs; also what turns the direction of writing round.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
 # What a spreadsheet computes, and what is a number nevertheless.
 _COMPUTED = re.compile(r"[=+\-@\t\r]|'['=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.*]*")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import deque
 from pathlib import Path
 from threading import Event, Thread
@@ -25,6 +26,8 @@ _BUSY_SECONDS, _IDLE_SECONDS = 0.01, 0.25
 _PIECE_RECORDS = 16
 _CLOSE_SECONDS = 2.0
 _FILE_MODE = 0o600
+
+_DIRECTIONS = re.compile(r"[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +114,7 @@ class Records:
             self._reopen.clear()
         while self._unwritten or self.waiting:
             if not self._unwritten:
-                self._unwritten = b"".join([self._line(one) for one in self._take()])
+                self._unwritten = _harmless(b"".join([self._line(one) for one in self._take()]))
             # What a full disk refused in the middle of a line goes on there.
             while self._unwritten:
                 written = os.write(self._file, self._unwritten)
@@ -141,3 +144,13 @@ class Records:
         if self._file >= 0:
             os.close(self._file)
         self._file = file
+
+
+def _harmless(lines: bytes) -> bytes:
+    """Escape, as JSON may, what turns the direction of writing round or ends a line elsewhere.
+
+    It stands nowhere but in strings.
+    """
+    if lines.isascii():
+        return lines
+    return _DIRECTIONS.sub(lambda sign: f"\\u{ord(sign[0]):04x}", lines.decode()).encode()

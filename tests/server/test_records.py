@@ -202,3 +202,15 @@ def test_a_record_that_cannot_be_told_is_counted_and_those_after_it_are_written(
 
     assert [each["call_id"] for each in written(tmp_path / "decisions")] == ["after"]
     assert records.failed_writes == 1
+
+
+@pytest.mark.parametrize("sign", ["\u202e", "\u2066", "\u200f", "\u061c", "\u2028", "\u2029"])
+def test_what_turns_the_direction_of_writing_is_escaped(tmp_path: Path, sign: str) -> None:
+    records = Records(str(tmp_path / "decisions"), MASKS, most=100)
+    records.start()
+
+    records.keep(EMERGENCY._replace(tenant_id=f"con{sign}toso"))
+    records.close()
+
+    assert sign not in (tmp_path / "decisions").read_text(encoding="utf-8")
+    assert written(tmp_path / "decisions")[0]["tenant_id"] == f"con{sign}toso"
