@@ -17,6 +17,7 @@ from server.notices.outbox import note_event
 from server.storage.sql.database import Database
 from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.http import Posted, Reply
+from server.transport.seldom import Seldom
 
 # Where the listener takes them.
 PATH = "/payments/events"
@@ -24,6 +25,7 @@ _SOURCE = "payments"
 _TAKEN, _REFUSED, _AGAIN = 200, 400, 503
 
 _log = logging.getLogger(__name__)
+_seldom = Seldom(_log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class PaymentEvents:
         try:
             event = self.payments.read_event(posted.body, posted.headers, self.now_ms())
         except EventRefused as error:
-            _log.warning("An event of the payment provider is refused: %s", error)
+            text = "An event of the payment provider is refused: %s"
+            _seldom.tell(logging.WARNING, text, error)
             return Reply(_REFUSED, "not believed")
         try:
             if isinstance(event.result, Reversal):

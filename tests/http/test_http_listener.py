@@ -142,3 +142,20 @@ async def test_a_taken_port_is_told() -> None:
 
     await first.stop()
     await second.listener.stop()
+
+
+async def test_headers_that_do_not_arrive_end_the_connection(
+    listening: tuple[Listening, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.transport.http.listener.HEADER_SECONDS", 0.1)
+    another = Listening()
+    port = await another.listener.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    writer.write(b"POST /hook HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+    async with asyncio.timeout(5):
+        await reader.read()
+
+    assert reader.at_eof()
+    writer.close()
+    await another.listener.stop()

@@ -28,7 +28,7 @@ from server.funding.providers import (
     Reversal,
     ReversalKind,
 )
-from server.funding.providers.billing import Billing, event_body
+from server.funding.providers.billing import Billing, event_body, read_billing_event
 from server.funding.providers.simulated import Rehearsal
 from server.funding.providers.stripe_payments import StripePayments
 from server.transport.http import OutgoingHttp
@@ -158,6 +158,28 @@ async def test_an_event_that_was_changed_is_not_believed(provider: Provider) -> 
         provider.payments.read_event(body.replace(b"charge-1", b"charge-2"), headers, NOW_MS)
     with pytest.raises(EventRefused):
         provider.payments.read_event(body, {}, NOW_MS)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"[" * 5_000,
+        b'{"status": []}',
+        b'{"status": "charged", "charge_id": "\\ud800", "amount_minor": 1, "currency": "USD"}',
+        b'{"status": "charged", "charge_id": "a", "amount_minor": Infinity, "currency": "USD"}',
+        b'{"status": "charged", "charge_id": "a", "amount_minor": [], "currency": {}}',
+    ],
+)
+async def test_a_signed_event_that_is_none_is_refused(body: bytes) -> None:
+    headers = KEY.sign("event-1", body, now_ms=NOW_MS)
+
+    with pytest.raises(EventRefused):
+        read_billing_event(KEY, body, headers, now_ms=NOW_MS)
 
 
 async def test_billing_that_is_not_there_is_unavailable() -> None:

@@ -6,10 +6,11 @@ nothing twice. What a provider says later, in an event of its own, counts like a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from server.funding.providers.minor_units import ISO_4217, Counting
 
@@ -20,6 +21,22 @@ class PaymentsUnavailable(Exception):
 
 class EventRefused(Exception):
     """An event that is not believed, and why."""
+
+
+# What reading an event may raise that is not what it should be.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def read_json(body: bytes) -> Any:
+    """Read what somebody posted. Raises one of `MALFORMED`, also for what no archive can keep."""
+    text = body.decode()
+    told = json.loads(text)
+    if "\\u" in text:
+        # Half of a pair of surrogates, or NUL, is no text.
+        whole = json.dumps(told, ensure_ascii=False).encode().decode()
+        if "\\u0000" in whole:
+            raise ValueError("a text holds NUL")
+    return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 from typing_extensions import override
 
 from server.funding.providers import (
+    MALFORMED,
     Charge,
     Charged,
     Declined,
@@ -28,6 +29,7 @@ from server.funding.providers import (
     Result,
     Reversal,
     ReversalKind,
+    read_json,
     unpayable,
 )
 from server.funding.providers.minor_units import ISO_4217
@@ -91,14 +93,14 @@ def read_billing_event(
     """Read a signed event. Raises `EventRefused`."""
     try:
         event_id = key.verify(headers, body, now_ms=now_ms)
-        told = json.loads(body)
+        told = read_json(body)
         if told["status"] not in _EVENTS:
             return PaymentEvent(event_id, "", None)
         read = _read_reversal if told["status"] in _REVERSALS else _read_result
         return PaymentEvent(event_id, _text(told, "charge_id"), read(told))
     except SignatureWrong as error:
         raise EventRefused(str(error)) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise EventRefused(f"the event cannot be read: {error!r}") from error
 
 

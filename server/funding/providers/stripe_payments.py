@@ -6,7 +6,6 @@ A customer is "cus_...:pm_...": whom Stripe knows, and the means of payment to c
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from server.funding.providers import (
+    MALFORMED,
     Charge,
     Charged,
     Declined,
@@ -25,6 +25,7 @@ from server.funding.providers import (
     Result,
     Reversal,
     ReversalKind,
+    read_json,
     unpayable,
 )
 from server.funding.providers.minor_units import STRIPE, Counting
@@ -71,8 +72,8 @@ class StripePayments(Payments):
             stripe.WebhookSignature.verify_header(
                 body.decode(), signature, self.webhook_secret, tolerance=0
             )
-            return _event_of(json.loads(body))
-        except (stripe.SignatureVerificationError, KeyError, TypeError, ValueError) as error:
+            return _event_of(read_json(body))
+        except (stripe.SignatureVerificationError, *MALFORMED) as error:
             raise EventRefused(f"{type(error).__name__}: {error}") from error
 
     def _charge(self, charge: Charge) -> Result:

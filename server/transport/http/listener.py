@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -24,6 +24,8 @@ BODY_SECONDS = 5.0
 # Posts that are worked on at once; who comes on top is asked to try again.
 MAX_POSTS_AT_ONCE = 32
 RETRY_SECONDS = 5
+# From the opening of a connection, or the last answer on it, to the end of the next headers.
+HEADER_SECONDS = 10.0
 _IDLE_SECONDS = 30.0
 _STOP_SECONDS = 2.0
 _BAD_REQUEST, _TIMEOUT, _TOO_LARGE, _BUSY = 400, 408, 413, 503
@@ -47,6 +49,7 @@ class Reply:
     text: str = ""
 
 
+Handler: TypeAlias = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
 PostRoute = Callable[[Posted], Awaitable[Reply]]
 
 
@@ -76,12 +79,20 @@ class HttpListener:
         self._is_shared = is_shared
         self._working = 0
         self._runner: web.AppRunner | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._busy: set[Any] = set()
+        # Since when the next headers are waited for, by connection.
+        self._waiting_since: dict[Any, float] = {}
 
     async def start(self) -> int:
         """Listen, and return the port. Raises OSError where it is taken."""
         from aiohttp import web
 
-        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        @web.middleware
+        async def counted_in(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._count_in(request, handler)
+
+        application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted_in])
         application.router.add_get("/metrics", self._metrics)
         for path, route in self._posts.items():
             application.router.add_post(path, self._handler(route))
@@ -97,13 +108,40 @@ class HttpListener:
             self._runner, self._address.host, self._address.port, reuse_port=self._is_shared or None
         )
         await site.start()
+        self._watching = asyncio.create_task(self._end_silent_ones())
         port: int = self._runner.addresses[0][1]
         return port
 
     async def stop(self) -> None:
         """Listen no longer; posts that are worked on have two seconds more."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _count_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Note which connections a request has arrived on, as long as it is worked on."""
+        self._busy.add(request.protocol)
+        try:
+            return await handler(request)
+        finally:
+            self._busy.discard(request.protocol)
+            self._waiting_since[request.protocol] = asyncio.get_running_loop().time()
+
+    async def _end_silent_ones(self) -> None:
+        """Close connections on which the headers of a request do not arrive."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        while True:
+            await asyncio.sleep(HEADER_SECONDS / 4)
+            now = asyncio.get_running_loop().time()
+            since = {
+                one: self._waiting_since.get(one, now) for one in self._runner.server.connections
+            }
+            self._waiting_since = since
+            for one in since.keys() - self._busy:
+                if now - since[one] >= HEADER_SECONDS:
+                    one.force_close()
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         from aiohttp import web
