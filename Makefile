@@ -78,7 +78,7 @@ numbers: .venv/ready ## Read valid numbers of every territory, EACH=310 a kind (
 simulate: .venv/ready ## Compare the ledger with its model over SEEDS=300 random histories.
 	@$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS)
 
-torture: .venv/ready ## Kill everything KILLS=100 times during CALLS=5000 calls, then count the money (SEED=n, STORE=cluster or sentinel).
+torture: .venv/ready ## Kill everything KILLS=100 times during CALLS=5000 calls, then count the money (SEED=n, STORE=older, cluster or sentinel).
 	@$(BIN)/python tests/torture/command.py --calls $(CALLS) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
 
 soak: .venv/ready ## Begin and end CALLS=100000 calls, looking at what server, keeper and store hold of them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -43,6 +44,26 @@ class PlainStore:
         return "store"
 
 
+class OlderStore:
+    """One server that comes back, every other time, as it was when it was killed last."""
+
+    def __init__(self, redis: OwnRedis, folder: Path) -> None:
+        self._redis, self.url = redis, redis.url
+        self._file, self._older = folder / "appendonlydir", folder / "older"
+
+    def hurt(self, random: Random) -> str:
+        self._redis.kill()
+        told = "store"
+        if self._older.exists():
+            shutil.rmtree(self._file)
+            self._older.rename(self._file)
+            told = "store older"
+        else:
+            shutil.copytree(self._file, self._older)
+        self._redis.start()
+        return told
+
+
 class ClusteredStore:
     """Three primaries, whose slots move from one to another."""
 
@@ -77,7 +98,7 @@ class WatchedStore:
 
 @contextmanager
 def tortured_store(kind: str, folder: Path, tenant_ids: Sequence[str]) -> Iterator[TorturedStore]:
-    """Run a store of one kind, "plain", "cluster" or "sentinel", while the block lasts."""
+    """Run a store of one kind, "plain", "older", "cluster" or "sentinel"."""
     if kind == "cluster":
         with running_cluster(find_binary()) as cluster:
             yield ClusteredStore(cluster, tenant_ids)
@@ -88,7 +109,10 @@ def tortured_store(kind: str, folder: Path, tenant_ids: Sequence[str]) -> Iterat
         redis = OwnRedis(folder / "store")
         redis.start()
         try:
-            yield PlainStore(redis)
+            if kind == "older":
+                yield OlderStore(redis, folder / "store")
+            else:
+                yield PlainStore(redis)
         finally:
             redis.kill()
 

@@ -65,6 +65,7 @@ class PlannedCall:
     # The last question about it, and the decision it runs on.
     sequence: int = 0
     decision_id: str = ""
+    gateway_id: str = ""
 
 
 @dataclass(slots=True)

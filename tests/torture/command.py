@@ -23,7 +23,9 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=5_000)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    parser.add_argument("--store", choices=("plain", "cluster", "sentinel"), default="plain")
+    parser.add_argument(
+        "--store", choices=("plain", "older", "cluster", "sentinel"), default="plain"
+    )
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="cg-") as folder:

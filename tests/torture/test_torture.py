@@ -14,7 +14,7 @@ CALLS, KILLS = 500, 10
 # Cluster and Sentinel are tried with fewer.
 
 
-@pytest.mark.parametrize("store", ["plain", "cluster", "sentinel"])
+@pytest.mark.parametrize("store", ["plain", "older", "cluster", "sentinel"])
 async def test_no_kill_costs_or_gives_a_micro(
     capsys: pytest.CaptureFixture[str], store: str
 ) -> None:
