@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61llgate/v1/server_info.proto\x12\x0b\x63\x61llgate.v1\x1a\x1egoogle/protobuf/duration.proto\"\x16\n\x14GetServerInfoRequest\"\xed\x01\n\x15GetServerInfoResponse\x12\x16\n\x0e\x65ngine_version\x18\x01 \x01(\t\x12\x19\n\x11\x63ontract_versions\x18\x02 \x03(\t\x12\x0f\n\x07workers\x18\x03 \x01(\x05\x12\x1f\n\x17recommended_connections\x18\x04 \x01(\x05\x12\x11\n\ttransport\x18\x05 \x01(\t\x12\x1c\n\x14\x61vailable_transports\x18\x06 \x03(\t\x12)\n\x06limits\x18\x07 \x01(\x0b\x32\x19.callgate.v1.ServerLimits\x12\x13\n\x0bstore_epoch\x18\x08 \x01(\x03\"\xc8\x01\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x05\x12\x1b\n\x13max_concurrent_rpcs\x18\x02 \x01(\x05\x12 \n\x18max_unanswered_questions\x18\x03 \x01(\x05\x12+\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x64rain_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration2k\n\x11ServerInfoService\x12V\n\rGetServerInfo\x12!.callgate.v1.GetServerInfoRequest\x1a\".callgate.v1.GetServerInfoResponseBc\n\x0b\x63\x61llgate.v1B\x0fServerInfoProtoP\x01Z\x16\x63\x61llgate/v1;callgatev1\xaa\x02\x0b\x43\x61llgate.V1\xca\x02\x0b\x43\x61llgate\\V1\xea\x02\x0c\x43\x61llgate::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61llgate/v1/server_info.proto\x12\x0b\x63\x61llgate.v1\x1a\x1egoogle/protobuf/duration.proto\"\x16\n\x14GetServerInfoRequest\"\xed\x01\n\x15GetServerInfoResponse\x12\x16\n\x0e\x65ngine_version\x18\x01 \x01(\t\x12\x19\n\x11\x63ontract_versions\x18\x02 \x03(\t\x12\x0f\n\x07workers\x18\x03 \x01(\x05\x12\x1f\n\x17recommended_connections\x18\x04 \x01(\x05\x12\x11\n\ttransport\x18\x05 \x01(\t\x12\x1c\n\x14\x61vailable_transports\x18\x06 \x03(\t\x12)\n\x06limits\x18\x07 \x01(\x0b\x32\x19.callgate.v1.ServerLimits\x12\x13\n\x0bstore_epoch\x18\x08 \x01(\x03\"V\n\x12ReloadFactsRequest\x12\x30\n\rwait_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06losing\x18\x02 \x03(\t\"P\n\x13ReloadFactsResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x08\x12+\n\tprocesses\x18\x02 \x03(\x0b\x32\x18.callgate.v1.ServedFacts\"c\n\x0bServedFacts\x12\x0c\n\x04\x64one\x18\x01 \x01(\x08\x12\x19\n\x11\x63\x61talogue_version\x18\x02 \x01(\t\x12\x19\n\x11\x64irectory_version\x18\x03 \x01(\t\x12\x10\n\x08problems\x18\x04 \x03(\t\"\xc8\x01\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x05\x12\x1b\n\x13max_concurrent_rpcs\x18\x02 \x01(\x05\x12 \n\x18max_unanswered_questions\x18\x03 \x01(\x05\x12+\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x64rain_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration2\xbd\x01\n\x11ServerInfoService\x12V\n\rGetServerInfo\x12!.callgate.v1.GetServerInfoRequest\x1a\".callgate.v1.GetServerInfoResponse\x12P\n\x0bReloadFacts\x12\x1f.callgate.v1.ReloadFactsRequest\x1a .callgate.v1.ReloadFactsResponseBc\n\x0b\x63\x61llgate.v1B\x0fServerInfoProtoP\x01Z\x16\x63\x61llgate/v1;callgatev1\xaa\x02\x0b\x43\x61llgate.V1\xca\x02\x0b\x43\x61llgate\\V1\xea\x02\x0c\x43\x61llgate::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREQUEST']._serialized_end=100
   _globals['_GETSERVERINFORESPONSE']._serialized_start=103
   _globals['_GETSERVERINFORESPONSE']._serialized_end=340
-  _globals['_SERVERLIMITS']._serialized_start=343
-  _globals['_SERVERLIMITS']._serialized_end=543
-  _globals['_SERVERINFOSERVICE']._serialized_start=545
-  _globals['_SERVERINFOSERVICE']._serialized_end=652
+  _globals['_RELOADFACTSREQUEST']._serialized_start=342
+  _globals['_RELOADFACTSREQUEST']._serialized_end=428
+  _globals['_RELOADFACTSRESPONSE']._serialized_start=430
+  _globals['_RELOADFACTSRESPONSE']._serialized_end=510
+  _globals['_SERVEDFACTS']._serialized_start=512
+  _globals['_SERVEDFACTS']._serialized_end=611
+  _globals['_SERVERLIMITS']._serialized_start=614
+  _globals['_SERVERLIMITS']._serialized_end=814
+  _globals['_SERVERINFOSERVICE']._serialized_start=817
+  _globals['_SERVERINFOSERVICE']._serialized_end=1006
 # @@protoc_insertion_point(module_scope)

@@ -96,6 +96,102 @@ class GetServerInfoResponse(_message.Message):
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
 
 @_typing.final
+class ReloadFactsRequest(_message.Message):
+    """Asks every process to read its files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAIT_DURATION_FIELD_NUMBER: _builtins.int
+    LOSING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def wait_duration(self) -> _duration_pb2.Duration:
+        """How long to wait, at most 60 s; without it, or with 0, nothing is waited for."""
+
+    @_builtins.property
+    def losing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What may be lost by it, by the names that a refused reload gave, such as "users/contoso": a change that
+        loses more than a set share is refused until it is asked for. At most 100.
+        """
+
+    def __init__(
+        self,
+        *,
+        wait_duration: _duration_pb2.Duration | None = ...,
+        losing: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait_duration", b"wait_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["losing", b"losing", "wait_duration", b"wait_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadFactsRequest: _TypeAlias = ReloadFactsRequest  # noqa: Y015
+
+@_typing.final
+class ReloadFactsResponse(_message.Message):
+    """What the processes serve."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DONE_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
+    done: _builtins.bool
+    """Whether every process had read its files within the time."""
+    @_builtins.property
+    def processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedFacts]:
+        """Each process that serves, in no order that means anything."""
+
+    def __init__(
+        self,
+        *,
+        done: _builtins.bool = ...,
+        processes: _abc.Iterable[Global___ServedFacts] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "processes", b"processes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadFactsResponse: _TypeAlias = ReloadFactsResponse  # noqa: Y015
+
+@_typing.final
+class ServedFacts(_message.Message):
+    """What one process serves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DONE_FIELD_NUMBER: _builtins.int
+    CATALOGUE_VERSION_FIELD_NUMBER: _builtins.int
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    done: _builtins.bool
+    """Whether it has read its files since this was asked."""
+    catalogue_version: _builtins.str
+    """The version of its catalogue."""
+    directory_version: _builtins.str
+    """The version of its directory."""
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why it did not take over what it found, a mistake each; it serves what it served before."""
+
+    def __init__(
+        self,
+        *,
+        done: _builtins.bool = ...,
+        catalogue_version: _builtins.str = ...,
+        directory_version: _builtins.str = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalogue_version", b"catalogue_version", "directory_version", b"directory_version", "done", b"done", "problems", b"problems"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServedFacts: _TypeAlias = ServedFacts  # noqa: Y015
+
+@_typing.final
 class ServerLimits(_message.Message):
     """What an engine allows a caller. A limit of 0 is not enforced."""
 

@@ -40,6 +40,11 @@ class ServerInfoServiceStub:
                 request_serializer=callgate_dot_v1_dot_server__info__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=callgate_dot_v1_dot_server__info__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.ReloadFacts = channel.unary_unary(
+                '/callgate.v1.ServerInfoService/ReloadFacts',
+                request_serializer=callgate_dot_v1_dot_server__info__pb2.ReloadFactsRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_server__info__pb2.ReloadFactsResponse.FromString,
+                _registered_method=True)
 
 
 class ServerInfoServiceServicer:
@@ -59,6 +64,16 @@ class ServerInfoServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReloadFacts(self, request, context):
+        """Has every process that shares the store read its files of facts anew, and says what each serves then.
+        Waits for `wait_duration` at most; processes that are not done by then are still reading. An operator's
+        alone. Asked again it reads again, which changes nothing where the files did not change: safe to retry.
+        UNAVAILABLE while the store does not answer: nothing was asked of anybody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ServerInfoServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -66,6 +81,11 @@ def add_ServerInfoServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=callgate_dot_v1_dot_server__info__pb2.GetServerInfoRequest.FromString,
                     response_serializer=callgate_dot_v1_dot_server__info__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'ReloadFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadFacts,
+                    request_deserializer=callgate_dot_v1_dot_server__info__pb2.ReloadFactsRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_server__info__pb2.ReloadFactsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +116,33 @@ class ServerInfoService:
             '/callgate.v1.ServerInfoService/GetServerInfo',
             callgate_dot_v1_dot_server__info__pb2.GetServerInfoRequest.SerializeToString,
             callgate_dot_v1_dot_server__info__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.ServerInfoService/ReloadFacts',
+            callgate_dot_v1_dot_server__info__pb2.ReloadFactsRequest.SerializeToString,
+            callgate_dot_v1_dot_server__info__pb2.ReloadFactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

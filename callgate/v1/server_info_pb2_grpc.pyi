@@ -42,6 +42,12 @@ class ServerInfoServiceStub:
     what is said of one call stays in order. UNIMPLEMENTED comes from an engine that is older than this
     service: stay with one connection.
     """
+    ReloadFacts: _grpc.UnaryUnaryMultiCallable[_server_info_pb2.ReloadFactsRequest, _server_info_pb2.ReloadFactsResponse]
+    """Has every process that shares the store read its files of facts anew, and says what each serves then.
+    Waits for `wait_duration` at most; processes that are not done by then are still reading. An operator's
+    alone. Asked again it reads again, which changes nothing where the files did not change: safe to retry.
+    UNAVAILABLE while the store does not answer: nothing was asked of anybody.
+    """
 
 @_typing.type_check_only
 class ServerInfoServiceAsyncStub(ServerInfoServiceStub):
@@ -56,6 +62,12 @@ class ServerInfoServiceAsyncStub(ServerInfoServiceStub):
     connections over the engine's processes, not calls. Each call goes by its `call_id` to one of them, so that
     what is said of one call stays in order. UNIMPLEMENTED comes from an engine that is older than this
     service: stay with one connection.
+    """
+    ReloadFacts: _aio.UnaryUnaryMultiCallable[_server_info_pb2.ReloadFactsRequest, _server_info_pb2.ReloadFactsResponse]  # type: ignore[assignment]
+    """Has every process that shares the store read its files of facts anew, and says what each serves then.
+    Waits for `wait_duration` at most; processes that are not done by then are still reading. An operator's
+    alone. Asked again it reads again, which changes nothing where the files did not change: safe to retry.
+    UNAVAILABLE while the store does not answer: nothing was asked of anybody.
     """
 
 class ServerInfoServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -74,6 +86,18 @@ class ServerInfoServiceServicer(metaclass=_abc_1.ABCMeta):
         connections over the engine's processes, not calls. Each call goes by its `call_id` to one of them, so that
         what is said of one call stays in order. UNIMPLEMENTED comes from an engine that is older than this
         service: stay with one connection.
+        """
+
+    @_abc_1.abstractmethod
+    def ReloadFacts(
+        self,
+        request: _server_info_pb2.ReloadFactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_server_info_pb2.ReloadFactsResponse, _abc.Awaitable[_server_info_pb2.ReloadFactsResponse]]:
+        """Has every process that shares the store read its files of facts anew, and says what each serves then.
+        Waits for `wait_duration` at most; processes that are not done by then are still reading. An operator's
+        alone. Asked again it reads again, which changes nothing where the files did not change: safe to retry.
+        UNAVAILABLE while the store does not answer: nothing was asked of anybody.
         """
 
 def add_ServerInfoServiceServicer_to_server(servicer: ServerInfoServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

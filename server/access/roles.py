@@ -120,6 +120,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     },
     "callgate.v1.ServerInfoService": {
         "GetServerInfo": KNOWN,
+        "ReloadFacts": OPERATING,
     },
     "callgate.v1.HarnessService": {
         "AdvanceClock": OPERATING,

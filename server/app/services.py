@@ -135,7 +135,7 @@ def register_server_info(engine: Engine, transport: TransportServer) -> None:
         available=available_transports(),
     )
     add = server_info_pb2_grpc.add_ServerInfoServiceServicer_to_server
-    serve(add, transport, ServerInfo(told, lambda: engine.store_epoch.number))
+    serve(add, transport, ServerInfo(told, lambda: engine.store_epoch.number, engine.reloads.store))
 
 
 # Each registers one service.

@@ -51,7 +51,7 @@ class Reloads:
     """Does for one process what is asked of all. Raises `StoreUnavailable`."""
 
     def __init__(self, store: Store, facts: FactsInUse) -> None:
-        self._store = store
+        self.store = store
         self._facts = facts
         self._name = secrets.token_hex(_NAME_BYTES)
         self._done: int | None = None
@@ -75,11 +75,11 @@ class Reloads:
             if reading is not None:
                 reading.cancel()
             with suppress(StoreUnavailable):
-                await self._store.command("HDEL", PROCESSES, self._name)
+                await self.store.command("HDEL", PROCESSES, self._name)
 
     async def _begin(self) -> asyncio.Task[None] | None:
         """Begin to do what is asked, if anything is."""
-        number, losing, asked = await self._store.command(
+        number, losing, asked = await self.store.command(
             "HMGET", REQUEST, "number", "losing", "asked"
         )
         newest = int(number or 0)
@@ -106,7 +106,7 @@ class Reloads:
             now.directory.version,
             self._problems,
         )
-        await self._store.command("HSET", PROCESSES, self._name, msgspec.json.encode(told))
+        await self.store.command("HSET", PROCESSES, self._name, msgspec.json.encode(told))
 
 
 async def ask_for_reload(store: Store, losing: Collection[str] = ()) -> int:

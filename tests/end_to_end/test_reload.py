@@ -12,8 +12,11 @@ from typing import cast
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from callgate.v1 import authorization_pb2 as pb
+from callgate.v1.server_info_pb2 import ReloadFactsRequest
+from callgate.v1.server_info_pb2_grpc import ServerInfoServiceStub
 from engines import ROOT, Engine, OwnRedis, a_question, failure_of, running_engine, wait_until
 
 ITALY = "+390612345678"
@@ -72,6 +75,33 @@ def test_a_reload_is_over_when_every_process_serves_the_files(
     assert (refused.returncode, kept) == (1, ["granted"] * 2)
     assert "--losing users/contoso" in refused.stderr
     assert (meant.returncode, gone) == (0, ["REASON_USER_UNKNOWN"] * 2)
+
+
+def test_a_client_may_ask_for_it_too(tmp_path: Path, redis: OwnRedis, directory: Path) -> None:
+    settings = {"redis_url": redis.url, "directory_folder": directory}
+    request = ReloadFactsRequest(wait_duration=Duration(seconds=60))
+    with (
+        running_engine(tmp_path / "one", **settings) as one,
+        running_engine(tmp_path / "two", **settings, run_keeper=False) as two,
+        grpc.insecure_channel(one.address) as channel,
+    ):
+        info = ServerInfoServiceStub(channel)
+        before = info.ReloadFacts(request, timeout=70)
+        file = directory / "contoso.toml"
+        text = file.read_text()
+        file.write_text(text.replace("[users.adele]", "[users.adele]\nfrozen = true"))
+        after = info.ReloadFacts(request, timeout=70)
+        frozen = [reason(engine, "adele") for engine in (one, two)]
+        file.write_text("[tenant")
+        broken = info.ReloadFacts(request, timeout=70)
+
+    assert frozen == ["REASON_ACCOUNT_FROZEN"] * 2
+    versions = [{one.directory_version for one in each.processes} for each in (before, after)]
+    assert [each.done for each in (before, after, broken)] == [True] * 3
+    assert [len(each.processes) for each in (before, after)] == [2, 2]
+    assert [len(each) for each in versions] == [1, 1]
+    assert versions[0] != versions[1]
+    assert all("contoso.toml" in one.problems[0] for one in broken.processes)
 
 
 def test_a_new_tenant_is_never_forbidden_and_one_that_does_not_exist_is(

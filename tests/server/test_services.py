@@ -15,6 +15,7 @@ from callgate.v1.server_info_pb2_grpc import add_ServerInfoServiceServicer_to_se
 from server.services.debits.service import CODECS
 from server.services.registration import serve
 from server.services.server_info import ServerInfo
+from server.storage.redis import Store
 from server.transport import TransportServer
 
 
@@ -33,19 +34,24 @@ class Registrations:
         self.methods |= {f"{service}/{name}": handler for name, handler in handlers.items()}
 
 
+def a_server_info() -> ServerInfo:
+    return ServerInfo(GetServerInfoResponse(), lambda: 0, Store("unix:///nowhere"))
+
+
 class Watching:
     async def watch_debits(self, request: WatchDebitsRequest, context: Any) -> None:
         """Watch nothing."""
 
 
 def test_an_rpc_is_answered_by_the_method_of_its_name() -> None:
-    registrations, servicer = Registrations(), ServerInfo(GetServerInfoResponse(), lambda: 0)
+    registrations, servicer = Registrations(), a_server_info()
 
     target = cast("TransportServer", registrations)
     serve(add_ServerInfoServiceServicer_to_server, target, object(), servicer)
 
-    (path, handler), *others = registrations.methods.items()
-    assert (path, others) == ("callgate.v1.ServerInfoService/GetServerInfo", [])
+    service = "callgate.v1.ServerInfoService"
+    assert set(registrations.methods) == {f"{service}/GetServerInfo", f"{service}/ReloadFacts"}
+    handler = registrations.methods[f"{service}/GetServerInfo"]
     assert handler.unary_unary == servicer.get_server_info
     assert handler.response_serializer(GetServerInfoResponse(workers=2)) == b"\x18\x02"
 
