@@ -49,6 +49,8 @@ class _NoticeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoticeKind
     """The payment provider took back money that credits were bought with: a refund, a dispute."""
     NOTICE_KIND_PAYMENT_RESTORED: _NoticeKind.ValueType  # 10
     """Money that was taken back came in again, a dispute that was won say."""
+    NOTICE_KIND_IMPLAUSIBLE_USE: _NoticeKind.ValueType  # 11
+    """A gateway reported more use of a call than can have passed; the rest is held apart, not charged."""
 
 class NoticeKind(_NoticeKind, metaclass=_NoticeKindEnumTypeWrapper):
     """What a tenant is told of."""
@@ -75,6 +77,8 @@ NOTICE_KIND_PAYMENT_REVERSED: NoticeKind.ValueType  # 9
 """The payment provider took back money that credits were bought with: a refund, a dispute."""
 NOTICE_KIND_PAYMENT_RESTORED: NoticeKind.ValueType  # 10
 """Money that was taken back came in again, a dispute that was won say."""
+NOTICE_KIND_IMPLAUSIBLE_USE: NoticeKind.ValueType  # 11
+"""A gateway reported more use of a call than can have passed; the rest is held apart, not charged."""
 Global___NoticeKind: _TypeAlias = NoticeKind  # noqa: Y015
 
 class _NoticeChannel:

@@ -1,4 +1,4 @@
-"""Seeing balances and pools cross their lines, entry by entry, as the journal is archived.
+"""Seeing what a tenant is told of, entry by entry, as the journal is archived.
 
 What has been told is kept in marks that move in the transaction of the entries. So a crossing is
 told exactly once, whoever archives it and wherever somebody dies.
@@ -51,6 +51,7 @@ class CrossingWatch:
         match entry.change:
             case CallChange():
                 self._see_pools(book, entry, entry.change, origin=origin)
+                self._see_implausible(book, entry, entry.change)
             case LotsTaken():
                 self._see_expired(account, entry, entry.change, origin=origin)
             case _:
@@ -115,6 +116,21 @@ class CrossingWatch:
                     "size_seconds": purse.size_seconds,
                 }
                 self._tell(kind, entry, origin, facts=facts)
+
+    def _see_implausible(self, book: Book, entry: Entry, change: CallChange) -> None:
+        # Of a call that runs the next report may say less.
+        call = book.calls[entry.tenant_id, change.opened_id]
+        if not call.state.is_over or not call.implausible_seconds:
+            return
+        facts = {
+            "call_id": call.call_id,
+            "gateway_id": call.gateway_id,
+            "decision_id": call.opened_id,
+            "counted_seconds": call.used_seconds,
+            "implausible_seconds": call.implausible_seconds,
+        }
+        kind = NoticeKind.IMPLAUSIBLE_USE
+        self._notices.append(Notice(kind, entry.tenant_id, call.opened_id, entry.time_ms, facts))
 
     def _see_expired(
         self, account: AccountRow, entry: Entry, change: LotsTaken, *, origin: Origin

@@ -78,5 +78,12 @@ def _facts(kind: NoticeKind, settings: NoticeSettings, now_ms: int) -> Facts:
             "reversed_micros": 0,
             "shortfall_micros": 0,
         },
+        NoticeKind.IMPLAUSIBLE_USE: {
+            "call_id": "4f1a8d20-call",
+            "gateway_id": "sbc-1",
+            "decision_id": "0b9c7d5e1f3a4c68",
+            "counted_seconds": 1_500,
+            "implausible_seconds": 34_500,
+        },
     }
     return examples[kind]

@@ -38,6 +38,7 @@ class NoticeKind(StrEnum):
     CREDITS_EXPIRED = "credits_expired"
     PAYMENT_REVERSED = "payment_reversed"
     PAYMENT_RESTORED = "payment_restored"
+    IMPLAUSIBLE_USE = "implausible_use"
 
 
 # Of one moment, in this order: causes first, and lines as a balance that falls crosses them.
@@ -45,6 +46,7 @@ _IN_ORDER = (
     NoticeKind.CREDITS_EXPIRING,
     NoticeKind.PAYMENT_REVERSED,
     NoticeKind.CREDITS_EXPIRED,
+    NoticeKind.IMPLAUSIBLE_USE,
     NoticeKind.POOL_80,
     NoticeKind.POOL_100,
     NoticeKind.BALANCE_LOW,

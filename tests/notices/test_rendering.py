@@ -32,6 +32,13 @@ FACTS: dict[NoticeKind, dict[str, Any]] = {
     NoticeKind.CREDITS_EXPIRED: {"expired_micros": 12_000_000, "lots": 1},
     NoticeKind.PAYMENT_REVERSED: {"amount_micros": 1, "reversed_micros": 1, "shortfall_micros": 0},
     NoticeKind.PAYMENT_RESTORED: {"amount_micros": 1, "reversed_micros": 0, "shortfall_micros": 0},
+    NoticeKind.IMPLAUSIBLE_USE: {
+        "call_id": "call-1",
+        "gateway_id": "sbc-1",
+        "decision_id": "decision-1",
+        "counted_seconds": 60,
+        "implausible_seconds": 940,
+    },
 }
 POOL = {"pool_id": "US:MCOPSTN1", "counter": "domestic", "period": "2027-01"}
 

@@ -113,6 +113,24 @@ ENGLISH = Language(
                 _WHEN,
             ),
         ),
+        "implausible_use": Wording(
+            "{tenant}: a call was reported longer than it can have lasted",
+            (
+                "Gateway {gateway_id} reported more use of a call of {tenant} than can have "
+                "passed since the call began. {counted} are counted; the other {implausible} "
+                "are held apart and not charged.",
+                "The operator will look at it, and charge or waive what is held apart. The clock "
+                "or the counter of the gateway may be wrong.",
+            ),
+            (
+                ("Call", "call_id"),
+                ("Decision", "decision_id"),
+                ("Gateway", "gateway_id"),
+                ("Counted", "counted"),
+                ("Held apart", "implausible"),
+                _WHEN,
+            ),
+        ),
     },
     reasons={
         "card_declined": "the card was declined",

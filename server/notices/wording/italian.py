@@ -117,6 +117,24 @@ ITALIAN = Language(
                 _WHEN,
             ),
         ),
+        "implausible_use": Wording(
+            "{tenant}: una chiamata risulta più lunga di quanto possa essere durata",
+            (
+                "Il gateway {gateway_id} ha segnalato per una chiamata di {tenant} più tempo di "
+                "quanto ne possa essere passato dal suo inizio. Sono conteggiati {counted}; gli "
+                "altri {implausible} sono accantonati e non addebitati.",
+                "L'operatore verificherà, e addebiterà o annullerà quanto è accantonato. "
+                "L'orologio o il contatore del gateway potrebbe essere sbagliato.",
+            ),
+            (
+                ("Chiamata", "call_id"),
+                ("Decisione", "decision_id"),
+                ("Gateway", "gateway_id"),
+                ("Conteggiati", "counted"),
+                ("Accantonati", "implausible"),
+                _WHEN,
+            ),
+        ),
     },
     reasons={
         "card_declined": "la carta è stata rifiutata",
