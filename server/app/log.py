@@ -7,8 +7,10 @@ import re
 
 from typing_extensions import override
 
-# Control characters, and what turns the direction of writing round.
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
+from policy.unseen import CONTROLS
+
+# All but the end of a line.
+_CONTROLS = re.compile(rf"(?!\n)[{CONTROLS}]")
 
 
 class _LineFormatter(logging.Formatter):

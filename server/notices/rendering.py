@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 
+from policy.unseen import CONTROLS
 from server.notices.outbox import Facts, NoticeKind
 from server.notices.wording import DEFAULT_LANGUAGE, LANGUAGES, Language
 from server.notices.wording.language import Wording
@@ -18,7 +19,7 @@ MAX_SUBJECT_CHARACTERS = 150
 # Of the text; HTML wraps by itself.
 LINE_CHARACTERS = 76
 # Also what turns the direction of writing round, or breaks a line where nobody sees it.
-_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]+")
+_INVISIBLE = re.compile(f"[{CONTROLS}]+")
 _UNITS = ("_micros", "_ms", "_seconds")
 
 

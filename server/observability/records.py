@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Protocol
 
+from policy.unseen import TURNING
 from server.observability.masks import Masks
 
 STANDARD_OUTPUT = "-"
@@ -27,7 +28,7 @@ _PIECE_RECORDS = 16
 _CLOSE_SECONDS = 2.0
 _FILE_MODE = 0o600
 
-_DIRECTIONS = re.compile(r"[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_DIRECTIONS = re.compile(f"[{TURNING}]")
 
 _log = logging.getLogger(__name__)
 

@@ -8,11 +8,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1.money_pb2 import Money
 from policy.rating import MAX_WHOLE_NUMBER
+from policy.unseen import CONTROLS
 from server.calls.messages.fields import InvalidRequest
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOT_ID = re.compile(r"[!-~]{1,192}")
-_NOTE = re.compile(r"[^\x00-\x1f\x7f-\x9f]{0,256}")
+_NOTE = re.compile(f"[^{CONTROLS}]{{0,256}}")
 _MS, _NANOS_PER_MS = 1_000, 1_000_000
 _MOST_YEARS_MS = 10 * 366 * 86_400_000
 
@@ -34,7 +35,10 @@ def lot_id(value: str) -> str:
 def note(value: str, field: str = "note") -> str:
     """Check what is written down for people."""
     if not _NOTE.fullmatch(value):
-        raise InvalidRequest(field, "at most 256 characters, none of them a control character")
+        raise InvalidRequest(
+            field,
+            "at most 256 characters, none of them a control or a direction mark",
+        )
     return value
 
 
