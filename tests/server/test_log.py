@@ -35,5 +35,5 @@ def test_a_stranger_s_text_neither_begins_a_line_nor_commands_a_terminal() -> No
 
 @pytest.mark.parametrize("mark", ["\u061c", "\u200e", "\u202e", "\u2028", "\u2066", "\x07"])
 def test_a_note_that_would_turn_writing_round_is_refused_by_its_field(mark: str) -> None:
-    with pytest.raises(InvalidRequest, match="^note: "):
+    with pytest.raises(InvalidRequest, match=r"^note: "):
         note(f"for May{mark}")
