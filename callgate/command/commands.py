@@ -21,7 +21,7 @@ from callgate.command.engine import (
     json_option,
     print_answer,
 )
-from callgate.command.funding import lots, recharge, resolve_charge, statement
+from callgate.command.funding import implausible, lots, recharge, resolve_charge, statement
 from callgate.command.money import credit_limit, debit, freeze, refund, top_up, transfer
 from callgate.command.notices import notices
 from callgate.command.question import DEFAULT_GATEWAY, KIND_NAMES, Given, question_of
@@ -152,6 +152,7 @@ for _command in (
     credit_limit,
     freeze,
     lots,
+    implausible,
     statement,
 ):
     callgate.add_command(_command)

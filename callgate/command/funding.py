@@ -19,6 +19,10 @@ from callgate.v1.money_pb2 import Money
 
 _SHOWN_CHARGES = 10
 _PAGE = 1_000
+_SETTLEMENTS = {
+    "charge": pb.IMPLAUSIBLE_USE_SETTLEMENT_CHARGE,
+    "waive": pb.IMPLAUSIBLE_USE_SETTLEMENT_WAIVE,
+}
 _ID_BYTES = 8
 _AMOUNTS: tuple[Literal["trigger", "amount", "monthly_limit"], ...] = (
     "trigger",
@@ -107,6 +111,46 @@ def lots(*, tenant: str, as_json: bool, address: str, yes: bool, **given: Any) -
         )
         found = pb.ListLotsResponse(lots=_pages(engine, "ListLots", question, field="lots"))
     print_answer(found, as_json, lambda: _lots_text(found.lots))
+
+
+@click.command(epilog=EPILOG)
+@tenant_option
+@click.option("--charge", metavar="DECISION", help="Debit what is held apart of this call.")
+@click.option("--waive", metavar="DECISION", help="Forget what is held apart of this call.")
+@click.option("--note", metavar="TEXT", default="", help="Why, for the audit trail.")
+@yes_option
+@json_option
+@address_option
+def implausible(*, tenant: str, as_json: bool, address: str, yes: bool, **given: Any) -> None:
+    """List reported use that cannot have passed and is held apart; charge or waive it."""
+    if given["charge"] and given["waive"]:
+        raise click.UsageError("Give --charge or --waive, not both.")
+    if given["charge"] or given["waive"]:
+        how = "charge" if given["charge"] else "waive"
+        decision_id = given[how]
+        confirm(f"{how.title()} what is held apart of {decision_id} of {tenant}?", yes)
+        with connected(address) as engine:
+            answer: pb.ResolveImplausibleUseResponse = engine.ask_credits(
+                "ResolveImplausibleUse",
+                pb.ResolveImplausibleUseRequest(
+                    tenant_id=tenant,
+                    decision_id=decision_id,
+                    settlement=_SETTLEMENTS[how],
+                    note=given["note"],
+                ),
+            )
+        text = f"{decision_id} is settled: {words.money(answer.charged)} charged"
+        print_answer(answer, as_json, lambda: text)
+    else:
+        _list_uses(tenant, address, as_json=as_json)
+
+
+def _list_uses(tenant: str, address: str, *, as_json: bool) -> None:
+    question = pb.ListImplausibleUseRequest(tenant_id=tenant, page_size=_PAGE)
+    with connected(address) as engine:
+        uses = list(_pages(engine, "ListImplausibleUse", question, field="uses"))
+    found = pb.ListImplausibleUseResponse(uses=uses)
+    print_answer(found, as_json, lambda: _uses_text(found.uses))
 
 
 @click.command(epilog=EPILOG)
@@ -229,6 +273,22 @@ def _lots_text(found: Sequence[pb.Lot]) -> str:
         for lot in found
     ]
     return "\n".join(_table([("expires", "left", "", "lot"), *rows]))
+
+
+def _uses_text(found: Sequence[pb.ImplausibleUse]) -> str:
+    if not found:
+        return "Nothing is held apart."
+    rows = [
+        (
+            f"{use.duration.seconds} s",
+            words.money(use.amount),
+            use.gateway_id,
+            use.call_id,
+            use.decision_id,
+        )
+        for use in found
+    ]
+    return "\n".join(_table([("held", "price", "gateway", "call", "decision"), *rows]))
 
 
 def _statement_text(found: Sequence[pb.StatementLine]) -> str:

@@ -6,6 +6,7 @@ The money of a tenant."""
 from callgate.v1 import money_pb2 as _money_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -60,6 +61,30 @@ CHARGE_STATE_REFUSED: ChargeState.ValueType  # 5
 CHARGE_STATE_UNRESOLVED: ChargeState.ValueType  # 6
 """Whether the money was taken is not known, or another amount was: an operator has to look."""
 Global___ChargeState: _TypeAlias = ChargeState  # noqa: Y015
+
+class _ImplausibleUseSettlement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ImplausibleUseSettlementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImplausibleUseSettlement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IMPLAUSIBLE_USE_SETTLEMENT_UNSPECIFIED: _ImplausibleUseSettlement.ValueType  # 0
+    """Not said; INVALID_ARGUMENT."""
+    IMPLAUSIBLE_USE_SETTLEMENT_CHARGE: _ImplausibleUseSettlement.ValueType  # 1
+    """It is debited: all of it or nothing."""
+    IMPLAUSIBLE_USE_SETTLEMENT_WAIVE: _ImplausibleUseSettlement.ValueType  # 2
+    """It is forgotten, and nothing is debited."""
+
+class ImplausibleUseSettlement(_ImplausibleUseSettlement, metaclass=_ImplausibleUseSettlementEnumTypeWrapper):
+    """What becomes of what is held apart."""
+
+IMPLAUSIBLE_USE_SETTLEMENT_UNSPECIFIED: ImplausibleUseSettlement.ValueType  # 0
+"""Not said; INVALID_ARGUMENT."""
+IMPLAUSIBLE_USE_SETTLEMENT_CHARGE: ImplausibleUseSettlement.ValueType  # 1
+"""It is debited: all of it or nothing."""
+IMPLAUSIBLE_USE_SETTLEMENT_WAIVE: ImplausibleUseSettlement.ValueType  # 2
+"""It is forgotten, and nothing is debited."""
+Global___ImplausibleUseSettlement: _TypeAlias = ImplausibleUseSettlement  # noqa: Y015
 
 class _StatementKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -1262,6 +1287,164 @@ class ResolveChargeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveChargeResponse: _TypeAlias = ResolveChargeResponse  # noqa: Y015
+
+@_typing.final
+class ListImplausibleUseRequest(_message.Message):
+    """Whose use that cannot have passed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    page_size: _builtins.int
+    """At most so many (1 to 1,000; 100 if 0)."""
+    page_token: _builtins.str
+    """From an earlier response; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListImplausibleUseRequest: _TypeAlias = ListImplausibleUseRequest  # noqa: Y015
+
+@_typing.final
+class ListImplausibleUseResponse(_message.Message):
+    """Some of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImplausibleUse]:
+        """What is held apart, by decision."""
+
+    def __init__(
+        self,
+        *,
+        uses: _abc.Iterable[Global___ImplausibleUse] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListImplausibleUseResponse: _TypeAlias = ListImplausibleUseResponse  # noqa: Y015
+
+@_typing.final
+class ImplausibleUse(_message.Message):
+    """What is held apart of one call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    """The decision that began the call; ResolveImplausibleUse takes it."""
+    call_id: _builtins.str
+    """The call."""
+    gateway_id: _builtins.str
+    """The gateway that reported it."""
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How much was reported beyond what can have passed; whole seconds."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What it costs at the rate of the call; 0 where no credits paid for the call."""
+
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        gateway_id: _builtins.str = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "duration", b"duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "call_id", b"call_id", "decision_id", b"decision_id", "duration", b"duration", "gateway_id", b"gateway_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImplausibleUse: _TypeAlias = ImplausibleUse  # noqa: Y015
+
+@_typing.final
+class ResolveImplausibleUseRequest(_message.Message):
+    """What an operator decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    SETTLEMENT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    decision_id: _builtins.str
+    """The call, by the decision that began it."""
+    settlement: Global___ImplausibleUseSettlement.ValueType
+    """Whether it is charged or waived."""
+    note: _builtins.str
+    """Why, for the audit trail; at most 256 characters."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        decision_id: _builtins.str = ...,
+        settlement: Global___ImplausibleUseSettlement.ValueType = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "note", b"note", "settlement", b"settlement", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveImplausibleUseRequest: _TypeAlias = ResolveImplausibleUseRequest  # noqa: Y015
+
+@_typing.final
+class ResolveImplausibleUseResponse(_message.Message):
+    """It is resolved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def charged(self) -> _money_pb2.Money:
+        """What was debited for it; 0 where it was waived, or no credits paid for the call."""
+
+    def __init__(
+        self,
+        *,
+        charged: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["charged", b"charged"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charged", b"charged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveImplausibleUseResponse: _TypeAlias = ResolveImplausibleUseResponse  # noqa: Y015
 
 @_typing.final
 class GetStatementRequest(_message.Message):

@@ -37,7 +37,8 @@ class CreditServiceStub:
     `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
     `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
     `shortfall_micros`), `LOT_DUE` (it would have expired before it came in), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `IMPLAUSIBLE_SETTLED` (metadata: `settled`, "charged"
+    or "waived"), `SUPERSEDED` (of freezing, unfreezing, closing and
     credit limits: a newer request of that sort was accepted since, and counts); its metadata has the figures.
     To ask again after mending it, take a new id.
     FAILED_PRECONDITION `CURRENCY_CHANGED`: the directory names another currency than the account holds; nothing
@@ -126,6 +127,16 @@ class CreditServiceStub:
                 request_serializer=callgate_dot_v1_dot_credits__pb2.ResolveChargeRequest.SerializeToString,
                 response_deserializer=callgate_dot_v1_dot_credits__pb2.ResolveChargeResponse.FromString,
                 _registered_method=True)
+        self.ListImplausibleUse = channel.unary_unary(
+                '/callgate.v1.CreditService/ListImplausibleUse',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.ListImplausibleUseRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.ListImplausibleUseResponse.FromString,
+                _registered_method=True)
+        self.ResolveImplausibleUse = channel.unary_unary(
+                '/callgate.v1.CreditService/ResolveImplausibleUse',
+                request_serializer=callgate_dot_v1_dot_credits__pb2.ResolveImplausibleUseRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_credits__pb2.ResolveImplausibleUseResponse.FromString,
+                _registered_method=True)
         self.GetStatement = channel.unary_unary(
                 '/callgate.v1.CreditService/GetStatement',
                 request_serializer=callgate_dot_v1_dot_credits__pb2.GetStatementRequest.SerializeToString,
@@ -145,7 +156,8 @@ class CreditServiceServicer:
     `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
     `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
     `shortfall_micros`), `LOT_DUE` (it would have expired before it came in), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `IMPLAUSIBLE_SETTLED` (metadata: `settled`, "charged"
+    or "waived"), `SUPERSEDED` (of freezing, unfreezing, closing and
     credit limits: a newer request of that sort was accepted since, and counts); its metadata has the figures.
     To ask again after mending it, take a new id.
     FAILED_PRECONDITION `CURRENCY_CHANGED`: the directory names another currency than the account holds; nothing
@@ -272,6 +284,27 @@ class CreditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListImplausibleUse(self, request, context):
+        """Lists use that gateways reported of calls and that cannot have passed, so that it is held apart and not
+        charged, until it is resolved. Of calls that are over, from the archive: it lags by a second or two.
+        Changes nothing; safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveImplausibleUse(self, request, context):
+        """Charges or waives what is held apart of a call, after an operator has looked. Safe to retry: the same
+        again changes nothing and gets the same answer.
+
+        NOT_FOUND `IMPLAUSIBLE_USE_UNKNOWN`; FAILED_PRECONDITION `IMPLAUSIBLE_SETTLED` where it was resolved the
+        other way before, and `FUNDS_MISSING` where it cannot be paid: it stays held apart, and can be charged
+        later. ABORTED `FUNDING_BUSY`: somebody else resolves it; ask again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatement(self, request, context):
         """Returns every movement of a tenant's balance in a time, from the archive: it lags by a second or two.
         """
@@ -357,6 +390,16 @@ def add_CreditServiceServicer_to_server(servicer, server):
                     request_deserializer=callgate_dot_v1_dot_credits__pb2.ResolveChargeRequest.FromString,
                     response_serializer=callgate_dot_v1_dot_credits__pb2.ResolveChargeResponse.SerializeToString,
             ),
+            'ListImplausibleUse': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListImplausibleUse,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.ListImplausibleUseRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.ListImplausibleUseResponse.SerializeToString,
+            ),
+            'ResolveImplausibleUse': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveImplausibleUse,
+                    request_deserializer=callgate_dot_v1_dot_credits__pb2.ResolveImplausibleUseRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_credits__pb2.ResolveImplausibleUseResponse.SerializeToString,
+            ),
             'GetStatement': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatement,
                     request_deserializer=callgate_dot_v1_dot_credits__pb2.GetStatementRequest.FromString,
@@ -382,7 +425,8 @@ class CreditService:
     `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
     `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
     `shortfall_micros`), `LOT_DUE` (it would have expired before it came in), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `IMPLAUSIBLE_SETTLED` (metadata: `settled`, "charged"
+    or "waived"), `SUPERSEDED` (of freezing, unfreezing, closing and
     credit limits: a newer request of that sort was accepted since, and counts); its metadata has the figures.
     To ask again after mending it, take a new id.
     FAILED_PRECONDITION `CURRENCY_CHANGED`: the directory names another currency than the account holds; nothing
@@ -785,6 +829,60 @@ class CreditService:
             '/callgate.v1.CreditService/ResolveCharge',
             callgate_dot_v1_dot_credits__pb2.ResolveChargeRequest.SerializeToString,
             callgate_dot_v1_dot_credits__pb2.ResolveChargeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListImplausibleUse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/ListImplausibleUse',
+            callgate_dot_v1_dot_credits__pb2.ListImplausibleUseRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.ListImplausibleUseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveImplausibleUse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.CreditService/ResolveImplausibleUse',
+            callgate_dot_v1_dot_credits__pb2.ResolveImplausibleUseRequest.SerializeToString,
+            callgate_dot_v1_dot_credits__pb2.ResolveImplausibleUseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,7 +38,8 @@ class CreditServiceStub:
     `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
     `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
     `shortfall_micros`), `LOT_DUE` (it would have expired before it came in), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `IMPLAUSIBLE_SETTLED` (metadata: `settled`, "charged"
+    or "waived"), `SUPERSEDED` (of freezing, unfreezing, closing and
     credit limits: a newer request of that sort was accepted since, and counts); its metadata has the figures.
     To ask again after mending it, take a new id.
     FAILED_PRECONDITION `CURRENCY_CHANGED`: the directory names another currency than the account holds; nothing
@@ -103,6 +104,19 @@ class CreditServiceStub:
     """Lists charges of a tenant's means of payment, the newest first: recharges, and top-ups with `charge`."""
     ResolveCharge: _grpc.UnaryUnaryMultiCallable[_credits_pb2.ResolveChargeRequest, _credits_pb2.ResolveChargeResponse]
     """Says what became of a charge whose outcome nobody knew (state UNRESOLVED), after an operator has looked."""
+    ListImplausibleUse: _grpc.UnaryUnaryMultiCallable[_credits_pb2.ListImplausibleUseRequest, _credits_pb2.ListImplausibleUseResponse]
+    """Lists use that gateways reported of calls and that cannot have passed, so that it is held apart and not
+    charged, until it is resolved. Of calls that are over, from the archive: it lags by a second or two.
+    Changes nothing; safe to retry.
+    """
+    ResolveImplausibleUse: _grpc.UnaryUnaryMultiCallable[_credits_pb2.ResolveImplausibleUseRequest, _credits_pb2.ResolveImplausibleUseResponse]
+    """Charges or waives what is held apart of a call, after an operator has looked. Safe to retry: the same
+    again changes nothing and gets the same answer.
+
+    NOT_FOUND `IMPLAUSIBLE_USE_UNKNOWN`; FAILED_PRECONDITION `IMPLAUSIBLE_SETTLED` where it was resolved the
+    other way before, and `FUNDS_MISSING` where it cannot be paid: it stays held apart, and can be charged
+    later. ABORTED `FUNDING_BUSY`: somebody else resolves it; ask again.
+    """
     GetStatement: _grpc.UnaryUnaryMultiCallable[_credits_pb2.GetStatementRequest, _credits_pb2.GetStatementResponse]
     """Returns every movement of a tenant's balance in a time, from the archive: it lags by a second or two."""
 
@@ -119,7 +133,8 @@ class CreditServiceAsyncStub(CreditServiceStub):
     `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
     `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
     `shortfall_micros`), `LOT_DUE` (it would have expired before it came in), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `IMPLAUSIBLE_SETTLED` (metadata: `settled`, "charged"
+    or "waived"), `SUPERSEDED` (of freezing, unfreezing, closing and
     credit limits: a newer request of that sort was accepted since, and counts); its metadata has the figures.
     To ask again after mending it, take a new id.
     FAILED_PRECONDITION `CURRENCY_CHANGED`: the directory names another currency than the account holds; nothing
@@ -181,6 +196,19 @@ class CreditServiceAsyncStub(CreditServiceStub):
     """Lists charges of a tenant's means of payment, the newest first: recharges, and top-ups with `charge`."""
     ResolveCharge: _aio.UnaryUnaryMultiCallable[_credits_pb2.ResolveChargeRequest, _credits_pb2.ResolveChargeResponse]  # type: ignore[assignment]
     """Says what became of a charge whose outcome nobody knew (state UNRESOLVED), after an operator has looked."""
+    ListImplausibleUse: _aio.UnaryUnaryMultiCallable[_credits_pb2.ListImplausibleUseRequest, _credits_pb2.ListImplausibleUseResponse]  # type: ignore[assignment]
+    """Lists use that gateways reported of calls and that cannot have passed, so that it is held apart and not
+    charged, until it is resolved. Of calls that are over, from the archive: it lags by a second or two.
+    Changes nothing; safe to retry.
+    """
+    ResolveImplausibleUse: _aio.UnaryUnaryMultiCallable[_credits_pb2.ResolveImplausibleUseRequest, _credits_pb2.ResolveImplausibleUseResponse]  # type: ignore[assignment]
+    """Charges or waives what is held apart of a call, after an operator has looked. Safe to retry: the same
+    again changes nothing and gets the same answer.
+
+    NOT_FOUND `IMPLAUSIBLE_USE_UNKNOWN`; FAILED_PRECONDITION `IMPLAUSIBLE_SETTLED` where it was resolved the
+    other way before, and `FUNDS_MISSING` where it cannot be paid: it stays held apart, and can be charged
+    later. ABORTED `FUNDING_BUSY`: somebody else resolves it; ask again.
+    """
     GetStatement: _aio.UnaryUnaryMultiCallable[_credits_pb2.GetStatementRequest, _credits_pb2.GetStatementResponse]  # type: ignore[assignment]
     """Returns every movement of a tenant's balance in a time, from the archive: it lags by a second or two."""
 
@@ -196,7 +224,8 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
     `ACCOUNT_CLOSED`, `FUNDING_MODEL` (the tenant has no balance to fund), `REGION_MISMATCH`, `BELOW_MINIMUM`,
     `MAX_BALANCE`, `PAYMENT_DECLINED`, `PAYMENTS_OFF`, `CURRENCIES_DIFFER`, `FUNDS_MISSING` (metadata:
     `shortfall_micros`), `LOT_DUE` (it would have expired before it came in), `LOT_UNKNOWN`, `DEBIT_UNKNOWN`,
-    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `SUPERSEDED` (of freezing, unfreezing, closing and
+    `REFUND_TOO_LARGE`, `FUNDING_CHANGED`, `CHARGE_SETTLED`, `IMPLAUSIBLE_SETTLED` (metadata: `settled`, "charged"
+    or "waived"), `SUPERSEDED` (of freezing, unfreezing, closing and
     credit limits: a newer request of that sort was accepted since, and counts); its metadata has the figures.
     To ask again after mending it, take a new id.
     FAILED_PRECONDITION `CURRENCY_CHANGED`: the directory names another currency than the account holds; nothing
@@ -346,6 +375,31 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_credits_pb2.ResolveChargeResponse, _abc.Awaitable[_credits_pb2.ResolveChargeResponse]]:
         """Says what became of a charge whose outcome nobody knew (state UNRESOLVED), after an operator has looked."""
+
+    @_abc_1.abstractmethod
+    def ListImplausibleUse(
+        self,
+        request: _credits_pb2.ListImplausibleUseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.ListImplausibleUseResponse, _abc.Awaitable[_credits_pb2.ListImplausibleUseResponse]]:
+        """Lists use that gateways reported of calls and that cannot have passed, so that it is held apart and not
+        charged, until it is resolved. Of calls that are over, from the archive: it lags by a second or two.
+        Changes nothing; safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveImplausibleUse(
+        self,
+        request: _credits_pb2.ResolveImplausibleUseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.ResolveImplausibleUseResponse, _abc.Awaitable[_credits_pb2.ResolveImplausibleUseResponse]]:
+        """Charges or waives what is held apart of a call, after an operator has looked. Safe to retry: the same
+        again changes nothing and gets the same answer.
+
+        NOT_FOUND `IMPLAUSIBLE_USE_UNKNOWN`; FAILED_PRECONDITION `IMPLAUSIBLE_SETTLED` where it was resolved the
+        other way before, and `FUNDS_MISSING` where it cannot be paid: it stays held apart, and can be charged
+        later. ABORTED `FUNDING_BUSY`: somebody else resolves it; ask again.
+        """
 
     @_abc_1.abstractmethod
     def GetStatement(

@@ -74,6 +74,8 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "CloseAccount": OPERATING,
         "SetCreditLimit": OPERATING,
         "ResolveCharge": OPERATING,
+        "ListImplausibleUse": OPERATING,
+        "ResolveImplausibleUse": OPERATING,
     },
     "callgate.v1.DebitService": {
         "WatchDebits": READING,

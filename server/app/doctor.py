@@ -14,10 +14,10 @@ from server.app.keeper import running_parts
 from server.app.log import log_to_stderr
 from server.archive import PositionMoved
 from server.archive.keeper.doctor import Difference, Doctor
-from server.funding import forfeits, implausible
+from server.funding import forfeits
 from server.funding.errors import FundingBusy, FundingRefused
 from server.funding.forfeits import early_forfeits
-from server.funding.implausible import held_use
+from server.funding.implausible import Fate, Settling, held_use, settle
 from server.funding.requests import FundingRequests
 from server.ledger import LedgerDamaged, LedgerUnavailable
 from server.ledger.partition_audit import Auditor
@@ -120,12 +120,11 @@ async def _look_for_implausible(settings: Settings, *, charge: str, waive: str) 
         left = 0
         for each in found:
             done = "."
-            if each.opened_id == charge:
-                await implausible.charge(funding_requests, each, _OPERATOR)
-                done = ", was charged."
-            elif each.opened_id == waive:
-                await implausible.waive(funding_requests, each, _OPERATOR)
-                done = ", was waived."
+            if each.opened_id in {charge, waive}:
+                fate = Fate.CHARGED if each.opened_id == charge else Fate.WAIVED
+                settling = Settling(each.tenant_id, each.opened_id, fate, _OPERATOR)
+                await settle(funding_requests, settling)
+                done = ", was charged." if fate is Fate.CHARGED else ", was waived."
             else:
                 left += 1
             click.echo(

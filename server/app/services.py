@@ -33,6 +33,7 @@ from server.services.bridge_stream.stream import MAX_UNANSWERED
 from server.services.credits import (
     CreditParts,
     FundingSettings,
+    ImplausibleUses,
     Looking,
     Movements,
     Purchases,
@@ -92,7 +93,7 @@ def register_credits(engine: Engine, transport: TransportServer) -> None:
         rules=money.rules,
         now_ms=engine.now_ms,
     )
-    kinds = (Looking, Movements, Purchases, FundingSettings)
+    kinds = (Looking, Movements, Purchases, FundingSettings, ImplausibleUses)
     servicers = [kind(parts) for kind in kinds]
     serve(credits_pb2_grpc.add_CreditServiceServicer_to_server, transport, *servicers)
 

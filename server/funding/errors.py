@@ -28,6 +28,10 @@ class ChargeUnknown(FundingError):
     """The tenant has no such charge."""
 
 
+class UseUnknown(FundingError):
+    """Nothing is, or was, held apart of such a call that is over."""
+
+
 class Why(StrEnum):
     """Why a request is refused; the first that holds, in this order. Stored with the request."""
 
@@ -50,6 +54,7 @@ class Why(StrEnum):
     REFUND_TOO_LARGE = "REFUND_TOO_LARGE"
     CHARGE_SETTLED = "CHARGE_SETTLED"
     SUPERSEDED = "SUPERSEDED"
+    IMPLAUSIBLE_SETTLED = "IMPLAUSIBLE_SETTLED"
 
 
 class FundingRefused(FundingError):

@@ -37,6 +37,7 @@ from server.funding.errors import (
     FundingRefused,
     FundingReused,
     NotArchivedYet,
+    UseUnknown,
 )
 from server.ledger import (
     CallAnswered,
@@ -272,6 +273,12 @@ TABLE: Mapping[type[Exception], Failure] = {
     ),
     ChargeUnknown: Failure(
         grpc.StatusCode.NOT_FOUND, "CHARGE_UNKNOWN", "The tenant has no such charge."
+    ),
+    UseUnknown: Failure(
+        grpc.StatusCode.NOT_FOUND,
+        "IMPLAUSIBLE_USE_UNKNOWN",
+        "Nothing is held apart of such a decision of this tenant, or its call is not over yet. "
+        "ListImplausibleUse tells what is.",
     ),
     directory.DirectoryInFiles: Failure(grpc.StatusCode.FAILED_PRECONDITION, "DIRECTORY_IN_FILES"),
     directory.DirectoryUnreadable: Failure(grpc.StatusCode.UNAVAILABLE, "DIRECTORY_UNREADABLE"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from keepers import House, context_of, drained
 from ledgers import a_question, ask, by_the_second
-from server.funding.errors import FundingRefused
-from server.funding.implausible import HeldUse, charge, held_use, waive
+from server.funding import implausible
+from server.funding.errors import FundingBusy, FundingRefused, UseUnknown
+from server.funding.implausible import Fate, HeldUse, Settling, held_use, settle
 from server.funding.requests import FundingRequests
+from server.ledger import TopUp
 from server.ledger.redis_ledger import RedisLedger
 from server.storage.sql.audit import AuditTrail, read_trail
 from tills import TENANT
@@ -42,32 +47,106 @@ async def test_what_is_held_apart_is_listed_with_its_price(house: House) -> None
     assert (await house.balance()).debited_micros == 60
 
 
+def decided(held: HeldUse, fate: Fate) -> Settling:
+    return Settling(held.tenant_id, held.opened_id, fate, "root", "ticket 7")
+
+
+async def charge(house: House, held: HeldUse) -> int:
+    return await settle(requests_of(house), decided(held, Fate.CHARGED))
+
+
+async def waive(house: House, held: HeldUse) -> int:
+    return await settle(requests_of(house), decided(held, Fate.WAIVED))
+
+
 async def test_what_is_charged_is_debited_once(house: House) -> None:
     held = await a_call_that_claims_too_much(house)
 
-    await charge(requests_of(house), held, "root")
-    await charge(requests_of(house), held, "root")
+    told = [await charge(house, held), await charge(house, held)]
 
+    assert told == [940, 940]
     assert (await house.balance()).debited_micros == 1_000
     assert await found(house) == []
 
 
-async def test_what_is_waived_costs_nothing_and_is_written_down(house: House) -> None:
+async def test_what_is_waived_costs_nothing_and_is_written_down_once(house: House) -> None:
     held = await a_call_that_claims_too_much(house)
 
-    await waive(requests_of(house), held, "root")
+    told = [await waive(house, held), await waive(house, held)]
 
+    assert told == [0, 0]
     assert (await house.balance()).debited_micros == 60
     assert await found(house) == []
     trail = await house.archive.database.read(lambda c: read_trail(c, TENANT, None, limit=5))
     assert [entry.what.action for entry in trail] == ["WaiveImplausibleUse"]
+    assert "ticket 7" in (trail[0].after or "")
 
 
-async def test_what_the_account_does_not_have_stays_held_apart(house: House) -> None:
-    held = await a_call_that_claims_too_much(house, seconds=10_000_000)
+async def test_what_is_settled_is_not_settled_the_other_way(house: House) -> None:
+    held = await a_call_that_claims_too_much(house)
+    await waive(house, held)
 
-    with pytest.raises(FundingRefused):
-        await charge(requests_of(house), held, "root")
+    with pytest.raises(FundingRefused, match="waived"):
+        await charge(house, held)
+
+    assert (await house.balance()).debited_micros == 60
+
+
+async def test_nobody_settles_what_is_not_held_apart(house: House) -> None:
+    held = await a_call_that_claims_too_much(house)
+
+    for unknown in (replace(held, opened_id="nothing"), replace(held, tenant_id="fabrikam")):
+        with pytest.raises(UseUnknown):
+            await waive(house, unknown)
 
     assert await found(house) == [held]
+
+
+async def test_what_the_account_does_not_have_is_charged_once_it_has(house: House) -> None:
+    held = await a_call_that_claims_too_much(house, seconds=10_000_000)
+
+    for _ in range(2):
+        with pytest.raises(FundingRefused):
+            await charge(house, held)
+    assert await found(house) == [held]
     assert (await house.balance()).debited_micros == 60
+    expire_ms = house.clock.now_ms() + 1_000_000
+    await house.ledger.top_up(TopUp(TENANT, "lot-2", held.micros, expire_ms))
+
+    assert await charge(house, held) == held.micros
+    assert (await house.balance()).debited_micros == 10_000_000
+    assert await found(house) == []
+
+
+async def test_who_dies_after_the_debit_charges_nothing_twice(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await a_call_that_claims_too_much(house)
+
+    def dies(*_: object, **__: object) -> int:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(implausible, "_take_off", dies)
+        with pytest.raises(ConnectionError):
+            await charge(house, held)
+
+    with pytest.raises(FundingRefused, match="charged"):
+        await waive(house, held)
+    assert await charge(house, held) == 940
+    assert (await house.balance()).debited_micros == 1_000
+    assert await found(house) == []
+
+
+async def test_many_who_charge_and_waive_at_once_settle_it_once(house: House) -> None:
+    held = await a_call_that_claims_too_much(house)
+
+    told = await asyncio.gather(
+        *(each(house, held) for each in (charge, waive) * 4), return_exceptions=True
+    )
+
+    assert all(isinstance(each, int | FundingBusy | FundingRefused) for each in told), told
+    charged = {each for each in told if isinstance(each, int)}
+    assert len(charged) == 1
+    assert (await house.balance()).debited_micros == 60 + charged.pop()
+    assert await found(house) == []

@@ -29,6 +29,7 @@ from server.funding.errors import (
     FundingRefused,
     FundingReused,
     NotArchivedYet,
+    UseUnknown,
     Why,
 )
 from server.ledger import (
@@ -84,6 +85,7 @@ CASES = [
     (FundingBusy(), "ABORTED", "FUNDING_BUSY", True),
     (NotArchivedYet(), "UNAVAILABLE", "NOT_ARCHIVED_YET", True),
     (ChargeUnknown(), "NOT_FOUND", "CHARGE_UNKNOWN", False),
+    (UseUnknown(), "NOT_FOUND", "IMPLAUSIBLE_USE_UNKNOWN", False),
     (IdentityUnknown(), "UNAUTHENTICATED", "IDENTITY_UNKNOWN", False),
     (IdentityEnded(), "UNAUTHENTICATED", "IDENTITY_ENDED", False),
     (RoleMissing(), "PERMISSION_DENIED", "ROLE_MISSING", False),

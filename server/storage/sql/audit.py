@@ -127,17 +127,31 @@ def read_trail(
         wanted = wanted.where(AUDIT_TRAIL.c.tenant_id == tenant_id)
     if before_id is not None:
         wanted = wanted.where(AUDIT_TRAIL.c.audit_id < before_id)
-    return [
-        AuditEntry(
-            row["audit_id"],
-            row["time_ms"],
-            row["identity_id"],
-            Audited(row["action"], row["resource"], row["tenant_id"]),
-            row["before"],
-            row["after"],
-        )
-        for row in connection.execute(wanted).mappings()
-    ]
+    return list(map(_read, connection.execute(wanted).mappings()))
+
+
+def newest_change(connection: Connection, tenant_id: str, resource: str) -> AuditEntry | None:
+    """Read the newest change to one thing of a tenant, by its path."""
+    trail = AUDIT_TRAIL.c
+    wanted = (
+        select(AUDIT_TRAIL)
+        .where(trail.tenant_id == tenant_id, trail.resource == resource)
+        .order_by(trail.audit_id.desc())
+        .limit(1)
+    )
+    found = connection.execute(wanted).mappings().first()
+    return None if found is None else _read(found)
+
+
+def _read(row: Mapping[Any, Any]) -> AuditEntry:
+    return AuditEntry(
+        row["audit_id"],
+        row["time_ms"],
+        row["identity_id"],
+        Audited(row["action"], row["resource"], row["tenant_id"]),
+        row["before"],
+        row["after"],
+    )
 
 
 def _text(image: Image | None) -> str | None:
