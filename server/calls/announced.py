@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from server.archive import ArchivedCall, ArchivedPurse, ArchivedUse, SoughtCall
 from server.calls.messages.question import CallQuestion
 from server.calls.told_before import told_before
 from server.ledger import NOT_ASKED, Answer, CallKey, CallUnknown, Question, Use
+from server.storage.sql.errors import ArchiveUnavailable
 
 
 class Debited(NamedTuple):
@@ -27,6 +29,20 @@ class Debited(NamedTuple):
 
 NOTHING_DEBITED = Debited()
 UNASKED = Debited(NOT_ASKED)
+FIRST_SEQUENCE = 1
+# A call that is asked anew without being announced is one that was reported on so lately.
+_ASKED_ANEW_MS = 86_400_000
+# An archive that takes longer is away for it: it is decided as a new one.
+_PATIENCE_SECONDS = 1.0
+
+
+def before_asking(question: CallQuestion) -> Debited:
+    """Say what was debited before the archive is asked: nothing for a call that begins.
+
+    A question of a higher sequence may be about a call that goes on, though it announces none.
+    """
+    may_go_on = question.used_seconds or question.sequence > FIRST_SEQUENCE
+    return UNASKED if may_go_on else NOTHING_DEBITED
 
 
 def debited_uses(debited: Debited, purses: Sequence[Purse]) -> tuple[Use, ...]:
@@ -77,7 +93,8 @@ FindArchived = Callable[[SoughtCall], Awaitable[ArchivedCall | None]]
 class Announcing:
     """Asks the archive about a call, once the ledger has said that it does not know it.
 
-    All methods raise `ArchiveUnavailable`: whoever cannot be asked may know.
+    All methods raise `ArchiveUnavailable`: whoever cannot be asked may know. But a call that is
+    not announced is a new one then.
     """
 
     find_archived: FindArchived
@@ -86,9 +103,15 @@ class Announcing:
     call_id_ms: int
 
     async def debited(self, question: CallQuestion, tenant_id: str) -> Debited:
-        """Say what was debited for a call that is announced, whatever became of it."""
+        """Say what was debited for a call that is announced, whatever became of it.
+
+        Of one that is asked anew: what was debited if it may go on, as the ledger would say.
+        """
         call = CallKey(tenant_id, question.gateway_id, question.call_id)
-        found = await self._find(call, question.running_on)
+        if question.used_seconds:
+            found = await self._find(call, question.running_on)
+        else:
+            found = await self._going_on(call, question.running_on)
         return Debited(found.opened_id, found.uses, found.began_ms) if found else NOTHING_DEBITED
 
     async def told_before(self, question: Question) -> Answer:
@@ -101,6 +124,17 @@ class Announcing:
         if found is None or not found.has_ended:
             raise CallUnknown
         return told_before(found, question)
+
+    async def _going_on(self, call: CallKey, decision_id: str) -> ArchivedCall | None:
+        since_ms = self.now_ms() - _ASKED_ANEW_MS
+        sought = SoughtCall(*call, decision_id, since_ms)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                found = await self.find_archived(sought)
+        except (ArchiveUnavailable, TimeoutError):
+            return None
+        goes_on = found is not None and found.used_seconds > 0 and not found.has_ended
+        return found if goes_on else None
 
     async def _find(self, call: CallKey, decision_id: str) -> ArchivedCall | None:
         since_ms = self.now_ms() - self.call_id_ms

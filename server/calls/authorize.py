@@ -104,7 +104,7 @@ class Authorizer:
         `debited` is what a call that is announced as running had paid before it was forgotten.
 
         Raises `TenantForbidden`, `AccountMissing`, `FactsBehind`, `RequestReused`, `CallUnknown`
-        where a running call is announced, the ledger has forgotten it and nobody asked the archive,
+        where a call may go on, the ledger has forgotten it and nobody asked the archive,
         and `LedgerUnavailable` when the ledger is away or the time is over.
         """
         started_ns = perf_counter_ns()
@@ -209,10 +209,10 @@ class Authorizer:
         context = call_context(call, verdict, facts)
         asked = self._question(question, call, facts)
         request = self._request(question, asked, verdict, context=pack(context))
-        if question.used_seconds:
+        if debited is not NOTHING_DEBITED or question.used_seconds:
             uses = debited_uses(debited, request.purses)
             request = request._replace(
-                used_seconds=question.used_seconds,
+                used_seconds=question.used_seconds or 0,
                 uses=uses,
                 opened_id="" if question.dry_run else debited.opened_id,
                 began_ms=debited.began_ms,

@@ -21,6 +21,7 @@ from policy.emergency import is_beyond_emergency
 from policy.facts import Call, CallKind, Tenant, User
 from policy.numbering import read_number
 from server.access import may_touch
+from server.calls.announced import FIRST_SEQUENCE
 from server.calls.authorize import Authorizer
 from server.calls.cached_record import CachedDecisionRecord
 from server.calls.decision_cache import DecisionCache, Verdict
@@ -258,6 +259,9 @@ def _reads(
     Raises `InvalidRequest`.
     """
     if request.dry_run or request.explain or request.HasField("running_call"):
+        return False
+    if request.sequence > FIRST_SEQUENCE:
+        # The ledger may have forgotten what was paid of it.
         return False
     asking.dialled = dialled = request.called_number
     # Emergencies come first, and are none of this.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from callgate.v1 import authorization_pb2 as pb
 from server.access import check_admitted, find_tenant
-from server.calls.announced import UNASKED, Announcing
+from server.calls.announced import Announcing, before_asking
 from server.calls.authorize import Authorizer
 from server.calls.decision_record import DecisionRecord
 from server.calls.emergency import EmergencyDoor
@@ -59,10 +59,9 @@ class CallHandlers:
         else:
             self.load.check_call()
         question = call_question(request)
-        if question.used_seconds is None:
-            return self._told(await self.authorizer.decide(question, remaining_seconds))
         try:
-            return self._told(await self.authorizer.decide(question, remaining_seconds, UNASKED))
+            before = before_asking(question)
+            return self._told(await self.authorizer.decide(question, remaining_seconds, before))
         except CallUnknown:
             call, _ = find_tenant(question.call, self.authorizer.facts.current.directory)
         debited = await self.announcing.debited(question, call.tenant_id)

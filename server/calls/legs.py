@@ -8,7 +8,7 @@ from time import perf_counter_ns
 
 from policy.facts import Call, Facts
 from server.access import find_tenant
-from server.calls.announced import UNASKED, Announcing, Debited
+from server.calls.announced import NOTHING_DEBITED, Announcing, Debited, before_asking
 from server.calls.authorize import Authorizer, repeating_only, to_repeat
 from server.calls.decision_record import DecisionRecord
 from server.calls.messages.fields import InvalidRequest
@@ -71,7 +71,10 @@ class Legs:
         for place, (_, tenant) in found.items():
             if tenant is not tenants[0]:
                 raise InvalidRequest(f"legs[{place}].tenant_id", "one tenant pays for all legs")
-        legs = {place: Leg(questions[place], call, UNASKED) for place, (call, _) in found.items()}
+        legs = {
+            place: Leg(questions[place], call, before_asking(questions[place]))
+            for place, (call, _) in found.items()
+        }
 
         async def ask(facts: Facts) -> list[_Told]:
             return await self._ask(list(legs.values()), facts, all_or_nothing=all_or_nothing)
@@ -84,7 +87,7 @@ class Legs:
         return legs, await authorizer.with_facts(tenants[0], ask)
 
     async def _with_debited(self, leg: Leg) -> Leg:
-        if not leg.question.used_seconds:
+        if leg.debited is NOTHING_DEBITED:
             return leg
         return replace(leg, debited=await self.announcing.debited(leg.question, leg.call.tenant_id))
 

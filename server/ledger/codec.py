@@ -121,9 +121,14 @@ def running_text(tenant_id: str, limit: ConcurrencyLimit | None) -> str:
     return f"{limit.limit} {field}"
 
 
+def is_announced(request: ReserveRequest) -> bool:
+    """Tell whether a question is about a call that runs already, or that may."""
+    return bool(request.used_seconds or request.uses or request.opened_id)
+
+
 def announced_text(request: ReserveRequest, tolerance_seconds: int | None) -> str:
     """Write of a call that runs already: seconds used, what purses paid, what began it."""
-    if request.used_seconds == 0 and not request.uses:
+    if not is_announced(request):
         return ""
     uses = sorted(f"{use.purse_index} {use.seconds} {use.micros}" for use in request.uses)
     last, began = "1" if request.last else "", request.began_ms or ""

@@ -161,7 +161,7 @@ class RedisLedger:
 
     async def reserve(self, request: ReserveRequest) -> Answer:
         """Take from the purses in order, once per (call, sequence)."""
-        if request.dry_run or request.explanation or request.used_seconds or request.uses:
+        if request.dry_run or request.explanation or wire.is_announced(request):
             return (await self._reserve((request,), "d" if request.dry_run else ""))[0]
         call, arguments = request.question.call, _first_arguments(request)
         function_keys = (*keys.keys_of(call.tenant_id).all(), _call_key(call))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from callgate.v1 import authorization_pb2 as pb
 from keepers import House, drained, fresh_archive, sqlite_url
+from server.archive import SoughtCall
 from server.archive.keeper.doctor import Doctor
 from server.ledger.keys import every_key_of, partition_of
 from server.ledger.partition_audit import Auditor
+from server.storage.sql.errors import ArchiveUnavailable
 from server.transport import TransportName
 from switchboards import (
     Served,
@@ -255,6 +258,97 @@ async def test_a_call_id_that_is_used_again_after_its_days_is_another_call(
 
     assert (await board.money())[2] == 4 * MINUTE
     await in_order(board)
+
+
+async def crash(board: Switchboard) -> None:
+    """Let the gateway be away until its reservation has lapsed, and the record of it as well."""
+    board.clock.pass_seconds(3_600)
+    await board.expire()
+    await forget_calls(board)
+
+
+def anew(call: pb.AuthorizeCallRequest, sequence: int) -> pb.AuthorizeCallRequest:
+    again = pb.AuthorizeCallRequest()
+    again.CopyFrom(call)
+    again.sequence = sequence
+    return again
+
+
+@pytest.mark.parametrize("lose", [crash, lose_the_store], ids=["lapsed", "emptied"])
+@pytest.mark.parametrize("way", ["alone", "as a leg", "on a stream"])
+async def test_a_call_asked_anew_when_it_is_forgotten_goes_on_from_what_it_paid(
+    board: Switchboard, engine: Served, lose: Lose, way: str
+) -> None:
+    call = authorize(seconds=300)
+    await engine.stub.AuthorizeCall(call)
+    await engine.stub.ExtendCall(extend(call, 2, 120))
+    await lose(board)
+
+    again = anew(call, 3)
+    if way == "alone":
+        granted = await engine.stub.AuthorizeCall(again)
+    elif way == "as a leg":
+        legs = pb.AuthorizeCallsRequest(legs=[again], mode=pb.LEG_MODE_AS_MANY_AS_FIT)
+        (granted,) = (await engine.stub.AuthorizeCalls(legs)).answers
+    else:
+        bridge = await engine.bridge("contoso")
+        granted = (await bridge.ask(again))[0].authorize_call
+    settled = await engine.stub.SettleCall(settle(call, 4, 200))
+
+    assert granted.grant.granted_duration.seconds >= 180
+    assert [usage.debited.micros for usage in settled.usages] == [4 * MINUTE]
+    assert (await board.money())[2] == 4 * MINUTE
+    await in_order(board)
+
+
+@pytest.mark.parametrize("settles", [True, False], ids=["settled", "never talked"])
+async def test_a_call_id_of_a_call_that_was_settled_makes_room_when_it_is_forgotten(
+    board: Switchboard, engine: Served, settles: bool
+) -> None:
+    call = authorize(seconds=300)
+    await engine.stub.AuthorizeCall(call)
+    if settles:
+        await engine.stub.SettleCall(settle(call, 2, 120))
+    await crash(board)
+
+    await engine.stub.AuthorizeCall(anew(call, 3))
+    await engine.stub.SettleCall(settle(call, 4, 60))
+
+    assert (await board.money())[2] == (3 if settles else 1) * MINUTE
+    await in_order(board)
+
+
+async def test_what_the_store_says_of_an_end_counts_and_not_an_archive_that_lags(
+    board: Switchboard, engine: Served
+) -> None:
+    call = authorize(seconds=300)
+    await engine.stub.AuthorizeCall(call)
+    await engine.stub.ExtendCall(extend(call, 2, 120))
+    await drained(house(board))
+    await engine.stub.SettleCall(settle(call, 3, 130))
+
+    await engine.stub.AuthorizeCall(anew(call, 4))
+    await engine.stub.SettleCall(settle(call, 5, 60))
+
+    assert (await board.money())[2] == 4 * MINUTE
+    await in_order(board)
+
+
+@pytest.mark.parametrize("is_slow", [False, True], ids=["away", "slow"])
+async def test_a_call_asked_anew_is_answered_without_the_archive(
+    board: Switchboard, monkeypatch: pytest.MonkeyPatch, is_slow: bool
+) -> None:
+    async def silent(_: SoughtCall) -> None:
+        if not is_slow:
+            raise ArchiveUnavailable("away")
+        await asyncio.Event().wait()
+
+    assert board.real_archive is not None
+    monkeypatch.setattr(board.real_archive, "find_call", silent)
+    async with board.serve("nghttp2") as engine:
+        answer = await engine.stub.AuthorizeCall(authorize(sequence=2))
+
+    assert answer.HasField("grant")
 
 
 async def test_a_decision_of_another_call_hides_nothing(board: Switchboard, engine: Served) -> None:

@@ -80,19 +80,20 @@ async def test_the_ledger_is_asked_the_same_either_way(sample: BothWays, seed: i
         tenant, user_id = chance.choice(people)
         kind = chance.choice(sorted(KINDS))
         asked = question(user_id, next(dialled), kind, tenant_id=tenant.tenant_id,
-            call_id=f"call-{number}@gw", sequence=chance.choice([1, 7]),
+            call_id=f"call-{number}@gw", sequence=chance.choice([1, 1, 1, 7]),
             calling_number=chance.choice(["", "", "+14255550199", "0612345678", "anonymous"]),
             location=chance.choice(["", "", "it", "US"]),
             requested_duration=chance.choice([None, None, Duration(seconds=90)]))  # fmt: skip
         for _ in range(2):
             quickly, long = await sample.ask(asked)
             assert quickly in {None, long}
+            assert asked.sequence == 1 or quickly is None, "of a later one the archive may know"
             quick += quickly is not None
             # Once more about a neighbour, by the verdict that was kept.
             asked.called_number = f"{asked.called_number[:-1]}{chance.randrange(10)}"
         sample.now_ms += chance.choice([0, 0, 0, 1, 60_000, QUARTER_MS, 11 * 86_400_000])
 
-    assert quick > 200
+    assert quick > 120
 
 
 def a_rate(name: str, micros: int) -> Rate:

@@ -10,6 +10,7 @@ from typing import Any
 from ledgers import ManualClock, a_rate, an_account, credits_, free, pool
 from policy.decision import ConcurrencyLimit, Purse, Reason
 from server.ledger import (
+    NOT_ASKED,
     PAYING,
     Answer,
     CallKey,
@@ -311,6 +312,7 @@ class History:
             floor_seconds=self.random.choice((5, 60)),
             used_seconds=used,
             last=used > 0 and self.random.random() < 0.3,
+            opened_id=NOT_ASKED if self.random.random() < 0.1 else "",
         )
 
     def _context(self, purses: Sequence[Purse]) -> tuple[str, ...]:

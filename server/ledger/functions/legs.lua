@@ -20,7 +20,8 @@ local function read_leg(keys, args, i)
   if leg.announced ~= '' then
     local used, uses, opened, last, began, tolerance = match(leg.announced,
       '^(%d+)|([^|]*)|?([^|]*)|?(1?)|?(%d*)|?(%d*)$')
-    leg.used, leg.uses, leg.opened = whole(used, 'used'), uses, opened
+    leg.used, leg.uses, leg.not_asked = whole(used, 'used'), uses, opened == NOT_ASKED
+    leg.opened = leg.not_asked and '' or opened
     leg.last, leg.tolerance = last == '1', tolerance
     leg.began = began ~= '' and whole(began, 'began_ms') or nil
   end
@@ -120,7 +121,7 @@ local function call_of(leg)
     before.facts = facts
     return before
   end
-  leg.unknown = leg.opened == NOT_ASKED and not leg.live and not leg.in_use
+  leg.unknown = leg.not_asked and not before and not leg.in_use
   local c = new_call(leg.facts, leg.decision, leg.counted)
   -- It may have been answered at its first grant, though no report said so yet.
   if before and (leg.live or may_be_settled(record)) then c.began = before.began end

@@ -190,7 +190,7 @@ class Step:
         if before is not None and _goes_on(before, request, aside=aside):
             call, terms = before, self._go_on(before, request, aside=aside)
         else:
-            if request.opened_id == NOT_ASKED and not live and not in_use:
+            if request.opened_id == NOT_ASKED and before is None and not in_use:
                 raise CallUnknown
             call = self._begin(request, before, known_uses=not in_use)
             running = before if before is not None and live and before.purses else None
@@ -460,11 +460,12 @@ def _goes_on(before: ModelCall, request: ReserveRequest, *, aside: bool) -> bool
 
 def _begin(request: ReserveRequest, *, known_uses: bool) -> ModelCall:
     concurrency, uses = request.concurrency, request.uses if known_uses else ()
+    opened_id = request.opened_id if known_uses and request.opened_id != NOT_ASKED else ""
     call = ModelCall(
         key=request.question.call,
         purses=request.purses,
         context=request.context,
-        opened=(request.opened_id if known_uses else "") or request.question.decision_id,
+        opened=opened_id or request.question.decision_id,
         counted=""
         if concurrency is None
         else running_field(request.question.call.tenant_id, concurrency.account_id),
