@@ -6,15 +6,17 @@ It knows neither Redis nor gRPC. See docs/archive.md.
 from __future__ import annotations
 
 from server.archive.archive import Archive
-from server.archive.book import LotRow
+from server.archive.book import CallId, CallRow, LotRow, UseRow
 from server.archive.calls import ArchivedCall, ArchivedUse, SoughtCall
 from server.archive.changes import (
+    AccountCarried,
     AccountDescribed,
     AccountFrozen,
     ArchivedPurse,
     CallChange,
     CallDescription,
     CallState,
+    CarriedLot,
     Change,
     CreditLimitSet,
     DirectDebit,
@@ -33,6 +35,7 @@ from server.archive.images import AccountImage, PaidCall, Preview
 from server.archive.known import ArchivedAccount
 
 __all__ = [
+    "AccountCarried",
     "AccountDescribed",
     "AccountFrozen",
     "AccountImage",
@@ -43,7 +46,10 @@ __all__ = [
     "ArchivedUse",
     "CallChange",
     "CallDescription",
+    "CallId",
+    "CallRow",
     "CallState",
+    "CarriedLot",
     "Change",
     "CreditLimitSet",
     "DirectDebit",
@@ -62,4 +68,5 @@ __all__ = [
     "PurseUse",
     "Refund",
     "SoughtCall",
+    "UseRow",
 ]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.archive import tables
-from server.archive.book import Book
+from server.archive.book import Book, CallId, CallRow, UseRow
 from server.archive.calls import ArchivedCall, SoughtCall, find_call
 from server.archive.changes import Entry, Position
 from server.archive.errors import EntryUnfit, PositionMoved
@@ -18,7 +18,13 @@ from server.archive.fold import fold_entry, settle_lost
 from server.archive.images import AccountImage, Preview, image_of, paid_of
 from server.archive.known import ArchivedAccount, list_accounts
 from server.archive.replay import read_span
-from server.archive.rows import load_book, load_calls, load_partition, store_book
+from server.archive.rows import (
+    load_book,
+    load_calls,
+    load_named_calls,
+    load_partition,
+    store_book,
+)
 from server.archive.usage_records import Origin
 from server.ledger.journal.past import ArchivedEntry, JournalSpan
 from server.storage.sql.database import Database
@@ -117,6 +123,18 @@ class Archive:
     async def find_call(self, sought: SoughtCall) -> ArchivedCall | None:
         """Find what was debited for a call, whatever became of it."""
         return await self._database.read(lambda connection: find_call(connection, sought))
+
+    async def calls(
+        self, named: Sequence[CallId]
+    ) -> dict[CallId, tuple[CallRow, tuple[UseRow, ...]]]:
+        """Find calls by tenant and the decision that began each, and what their purses paid."""
+
+        def work(connection: Connection) -> dict[CallId, tuple[CallRow, tuple[UseRow, ...]]]:
+            book = Book()
+            load_named_calls(connection, book, named)
+            return {name: (call, tuple(book.uses_of(call))) for name, call in book.calls.items()}
+
+        return await self._database.read(work)
 
     async def usage(self, tenant_id: str, *, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
         """List usage records of calls that ended from `from_ms` on, and before `to_ms`."""

@@ -187,12 +187,50 @@ class LotsTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class CarriedLot:
+    """A lot as the store has it."""
+
+    lot_id: str
+    micros: int
+    left_micros: int
+    purchase_ms: int
+    expire_ms: int
+    voided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCarried:
+    """An account as its store has it, which lost what it had written down of that; all in micros.
+
+    Lots, tallies and what is known of movements (id, how the ledger knows it, when, micros) are
+    those that the archive has otherwise or not at all.
+    """
+
+    prepaid: bool
+    digest: str
+    version: int
+    frozen: bool
+    credit_limit: int
+    has_balance: bool
+    post_paid: int
+    funded: int
+    debited: int
+    refunded: int
+    expired: int
+    voided: int
+    lots: tuple[CarriedLot, ...]
+    tallies: tuple[tuple[str, int], ...]
+    movements: tuple[tuple[str, str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionReopened:
     """A partition began, or began again after its store was lost; no money moved."""
 
 
 Change = (
     CallChange
+    | AccountCarried
     | AccountDescribed
     | AccountFrozen
     | CreditLimitSet

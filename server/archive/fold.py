@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from server.archive.book import AccountRow, Book, CallRow, LotRow, MovementRow, facts_of
 from server.archive.changes import (
+    AccountCarried,
     AccountDescribed,
     AccountFrozen,
     CallChange,
@@ -41,6 +42,8 @@ def fold_entry(book: Book, entry: Entry, origin: Origin) -> None:
             account = book.accounts[entry.tenant_id]
             account.credit_limit_micros = micros
             account.has_balance = account.has_balance or micros > 0
+        case AccountCarried():
+            _carry_account(book, entry, entry.change)
         case PartitionReopened():
             pass
         case _:
@@ -70,6 +73,34 @@ def _describe_account(
         book.accounts[tenant_id] = account
     account.prepaid, account.digest = change.prepaid, change.digest
     account.version += 1
+
+
+def _carry_account(book: Book, entry: Entry, change: AccountCarried) -> None:
+    """Make the rows say what the store says: it is ahead of what was archived of it."""
+    account = book.accounts[entry.tenant_id]
+    went = change.expired + change.voided - account.expired_micros - account.voided_micros
+    for lot in change.lots:
+        key = (entry.tenant_id, lot.lot_id)
+        row = book.lots.get(key)
+        if row is None:
+            times = lot.purchase_ms, lot.expire_ms
+            row = book.lots[key] = LotRow(*key, lot.micros, lot.micros, *times)
+        if lot.voided or row.expire_ms <= entry.time_ms:
+            taken = max(0, min(row.left_micros - lot.left_micros, went))
+            row.taken_micros += taken
+            went -= taken
+        row.left_micros, row.voided = lot.left_micros, lot.voided
+    for field, done in change.tallies:
+        book.tallies[entry.tenant_id, field] = done
+    for movement_id, text, time_ms, micros in change.movements:
+        key = (entry.tenant_id, movement_id)
+        book.movements.setdefault(key, MovementRow(*key, text, time_ms, micros))
+    account.prepaid, account.digest, account.version = change.prepaid, change.digest, change.version
+    account.frozen, account.credit_limit_micros = change.frozen, change.credit_limit
+    account.has_balance, account.post_paid_micros = change.has_balance, change.post_paid
+    account.funded_micros, account.debited_micros = change.funded, change.debited
+    account.refunded_micros = change.refunded
+    account.expired_micros, account.voided_micros = change.expired, change.voided
 
 
 def _fold_call(book: Book, entry: Entry, change: CallChange, *, origin: Origin) -> None:

@@ -12,6 +12,7 @@ from server.archive import tables
 from server.archive.book import (
     AccountRow,
     Book,
+    CallId,
     LotRow,
     MovementRow,
     UseRow,
@@ -20,6 +21,7 @@ from server.archive.book import (
     touched_tallies,
 )
 from server.archive.changes import (
+    AccountCarried,
     CallChange,
     CallState,
     DirectDebit,
@@ -43,11 +45,7 @@ def load_book(connection: Connection, entries: Sequence[Entry]) -> Book:
     book = Book()
     _load_accounts(connection, book, {entry.tenant_id for entry in entries})
     opened = {(tenant_id, change.opened_id) for tenant_id, change in of_calls}
-    _put_calls(
-        book,
-        calls=_named(connection, tables.CALLS.c.opened_id, opened),
-        uses=_named(connection, tables.CALL_USES.c.opened_id, opened),
-    )
+    load_named_calls(connection, book, opened)
     _put_lots(book, _named(connection, tables.LOTS.c.lot_id, _lots_named(entries)))
     _put_movements(book, _named(connection, tables.MOVEMENTS.c.movement_id, _moved(entries)))
     touched = {
@@ -65,7 +63,7 @@ def load_book(connection: Connection, entries: Sequence[Entry]) -> Book:
 def load_partition(connection: Connection, partition: int) -> Book:
     """Read all accounts of a partition, what is left of their lots, and their running calls."""
     book = Book()
-    calls, uses = tables.CALLS.c, tables.CALL_USES.c
+    calls = tables.CALLS.c
     for row in _rows(connection, tables.ACCOUNTS.c.partition, [partition]):
         book.accounts[row["tenant_id"]] = AccountRow(**row)
     tenants = list(book.accounts)
@@ -75,24 +73,24 @@ def load_partition(connection: Connection, partition: int) -> Book:
     query = select(calls.tenant_id, calls.opened_id).where(
         calls.tenant_id.in_(tenants), calls.state == CallState.LIVE.value
     )
-    live = {(row[0], row[1]) for row in connection.execute(query)}
-    _put_calls(
-        book,
-        calls=_named(connection, calls.opened_id, live),
-        uses=_named(connection, uses.opened_id, live),
-    )
+    load_named_calls(connection, book, ((row[0], row[1]) for row in connection.execute(query)))
     return book
 
 
 def load_calls(connection: Connection, book: Book, opened_ids: Sequence[str]) -> None:
     """Read calls of a partition's accounts by the decisions that began them."""
     for tenant_id in list(book.accounts):
-        wanted = [(tenant_id, opened_id) for opened_id in opened_ids]
-        _put_calls(
-            book,
-            calls=_named(connection, tables.CALLS.c.opened_id, wanted),
-            uses=_named(connection, tables.CALL_USES.c.opened_id, wanted),
-        )
+        load_named_calls(connection, book, [(tenant_id, opened_id) for opened_id in opened_ids])
+
+
+def load_named_calls(connection: Connection, book: Book, named: Iterable[CallId]) -> None:
+    """Read calls by tenant and the decision that began each."""
+    wanted = set(named)
+    _put_calls(
+        book,
+        calls=_named(connection, tables.CALLS.c.opened_id, wanted),
+        uses=_named(connection, tables.CALL_USES.c.opened_id, wanted),
+    )
 
 
 def store_book(connection: Connection, book: Book) -> None:
@@ -152,6 +150,8 @@ def _moved(entries: Iterable[Entry]) -> set[tuple[str, str]]:
                 | LotTakenBack(taking_id=movement_id)
             ):
                 moved.add((entry.tenant_id, movement_id))
+            case AccountCarried(movements=carried):
+                moved |= {(entry.tenant_id, made[0]) for made in carried}
             case _:
                 pass
     return moved
@@ -169,6 +169,8 @@ def _lots_named(entries: Iterable[Entry]) -> set[tuple[str, str]]:
                 named |= {(entry.tenant_id, lot_id), (entry.tenant_id, apart_id)}
             case DirectDebit(lots=lots):
                 named |= {(entry.tenant_id, lot_id) for lot_id, _ in lots}
+            case AccountCarried(lots=carried):
+                named |= {(entry.tenant_id, lot.lot_id) for lot in carried}
             case LotsTaken(taken=taken):
                 named |= {(entry.tenant_id, lot_id) for lot_id, _, _ in taken}
             case _:

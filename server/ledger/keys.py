@@ -131,6 +131,10 @@ def parse_expiry_member(member: str) -> tuple[str, str]:
 
 
 META_FIELD = "meta"
+# Up to which entry the journal was archived: epoch, place and nonce.
+ARCHIVED_FIELD = "archived"
+# The partition's line, while what it holds is carried over because its journal was lost.
+CARRIED_FIELD = "carried"
 
 
 def pool_field(tenant_id: str, period: str, *, counter: str, pool_id: str) -> str:

@@ -1,10 +1,12 @@
-#!lua name=callgate_keeping_v1
+#!lua name=callgate_keeping_v2
 -- What the keeper does to the ledger: it trims what is archived, buries what is over, and fills a
 -- partition anew whose store was lost. One atomic step a function; each checks again what it was
 -- told, so that a keeper that slept through the work of another changes nothing.
 --
 -- While a partition is filled anew its hash of accounts has no `meta`, so that nothing is decided in
--- it, but the field `rebuild`: the epoch it is being filled for.
+-- it, but the field `rebuild`: the epoch it is being filled for. Where the journal alone was lost all
+-- else stays, and `carried` is what `meta` was. `archived` is epoch, place and nonce of the last entry
+-- that was archived.
 
 local BATCH = 1000 -- Values in one command; Lua's stack holds no more than some thousands.
 
@@ -21,8 +23,8 @@ local function is_filled_for(accounts, epoch)
   return redis.call('HGET', accounts, 'rebuild') == epoch
 end
 
--- trim: drop archived entries, all before one that is archived itself and stays.
---   KEYS   journal
+-- trim: drop archived entries, all before one that is archived itself and stays; note which that is.
+--   KEYS   journal, accounts
 --   ARGV   n of the entry that stays, its nonce, epoch
 --   reply  how many were dropped, or -1 where that entry is not there or another one
 local function trim(keys, args)
@@ -30,6 +32,9 @@ local function trim(keys, args)
   local entry = redis.call('XRANGE', keys[1], id, id)[1]
   if not entry or string.match(entry[2][2], '^%d+ %S+ ') ~= args[3] .. ' ' .. args[2] .. ' ' then
     return -1
+  end
+  if redis.call('HEXISTS', keys[2], 'meta') == 1 then
+    redis.call('HSET', keys[2], 'archived', args[3] .. ' ' .. args[1] .. ' ' .. args[2])
   end
   return redis.call('XTRIM', keys[1], 'MINID', id)
 end
@@ -75,6 +80,39 @@ local function close(keys, args)
   return 1
 end
 
+-- Say whether a partition lost nothing but its journal: its line goes on from where the archive
+-- stands, but the entry at that place is gone, though nothing after it was ever archived.
+local function lost_its_journal(accounts, journal, at)
+  local epoch, n, nonce = string.match(redis.call('HGET', accounts, 'meta') or '', '^(%d+) (%d+) (%S+) ')
+  if not epoch or n + 0 < at.n or (n + 0 == at.n and nonce ~= at.nonce) then return false end
+  local first = redis.call('XRANGE', journal, '-', '+', 'COUNT', 1)[1]
+  if first and string.match(first[1], '^%d+') + 0 <= at.n then return false end
+  local of_epoch, of_n, of_nonce =
+    string.match(redis.call('HGET', accounts, 'archived') or '', '^(%d+) (%d+) (%S+)$')
+  -- Nobody wrote it down before this version: then a journal that is there may have been trimmed.
+  if not of_epoch then return epoch == at.epoch and not first end
+  if of_n + 0 == at.n and of_nonce == at.nonce then return true end
+  return epoch == at.epoch and of_epoch == epoch and of_n + 0 < at.n
+end
+
+-- set_aside: shut a partition that lost its journal alone, and leave all else in it as it is.
+--   KEYS   accounts, journal
+--   ARGV   epoch that will follow; epoch, n and nonce at which the archive stands
+--   reply  1 | 0 where it lost something else, or another rebuild was faster
+local function set_aside(keys, args)
+  local begun = redis.call('HGET', keys[1], 'rebuild')
+  if begun and tonumber(begun) >= tonumber(args[1]) then return 0 end
+  if redis.call('HEXISTS', keys[1], 'carried') == 0 then
+    local at = { epoch = args[2], n = tonumber(args[3]), nonce = args[4] }
+    if not lost_its_journal(keys[1], keys[2], at) then return 0 end
+    redis.call('HSET', keys[1], 'carried', redis.call('HGET', keys[1], 'meta'))
+    redis.call('HDEL', keys[1], 'meta')
+    redis.call('DEL', keys[2])
+  end
+  redis.call('HSET', keys[1], 'rebuild', args[1])
+  return 1
+end
+
 -- drop: delete records of calls of a partition that is being filled anew.
 --   KEYS   accounts, the calls
 --   ARGV   epoch
@@ -106,8 +144,9 @@ local function reopen(keys, args)
   local epoch, n, nonce, previous, times = args[1], args[2], args[3], args[4], args[5] .. ' ' .. args[6]
   redis.call('XADD', keys[2], n .. '-0', 'meta', table.concat({ epoch, nonce, previous, times }, ' '),
     'kind', 'reopened', 'body', '')
-  redis.call('HSET', keys[1], 'meta', table.concat({ epoch, n, nonce, times }, ' '))
-  redis.call('HDEL', keys[1], 'rebuild')
+  redis.call('HSET', keys[1], 'meta', table.concat({ epoch, n, nonce, times }, ' '),
+    'archived', table.concat({ epoch, n, nonce }, ' '))
+  redis.call('HDEL', keys[1], 'rebuild', 'carried')
   return 1
 end
 
@@ -145,13 +184,14 @@ local function sweep(keys, args)
   return #gone > 0 and redis.call('HDEL', keys[1], unpack(gone)) or 0
 end
 
-redis.register_function('callgate_keeping_v1_look', look)
-redis.register_function('callgate_keeping_v1_trim', trim)
-redis.register_function('callgate_keeping_v1_bury', bury)
-redis.register_function('callgate_keeping_v1_close', close)
-redis.register_function('callgate_keeping_v1_drop', drop)
-redis.register_function('callgate_keeping_v1_restore', restore)
-redis.register_function('callgate_keeping_v1_reopen', reopen)
-redis.register_function('callgate_keeping_v1_hold', hold)
-redis.register_function('callgate_keeping_v1_let_go', let_go)
-redis.register_function('callgate_keeping_v1_sweep', sweep)
+redis.register_function('callgate_keeping_v2_look', look)
+redis.register_function('callgate_keeping_v2_trim', trim)
+redis.register_function('callgate_keeping_v2_bury', bury)
+redis.register_function('callgate_keeping_v2_close', close)
+redis.register_function('callgate_keeping_v2_set_aside', set_aside)
+redis.register_function('callgate_keeping_v2_drop', drop)
+redis.register_function('callgate_keeping_v2_restore', restore)
+redis.register_function('callgate_keeping_v2_reopen', reopen)
+redis.register_function('callgate_keeping_v2_hold', hold)
+redis.register_function('callgate_keeping_v2_let_go', let_go)
+redis.register_function('callgate_keeping_v2_sweep', sweep)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.ledger import keys
 from server.ledger.answers import Balance
 from server.ledger.store_calls import named_trouble, pairs
 from server.storage.redis import FunctionMissing, Store
 
-LIBRARY = "callgate_keeping_v1"
+LIBRARY = "callgate_keeping_v2"
 _DROPPED_AT_ONCE = 500
 _TALLIES = frozenset({"pool", "spend"})
 
@@ -56,6 +56,25 @@ class JournalEnd:
     nonce: str
 
 
+class ArchivedPlace(NamedTuple):
+    """Up to which entry of a journal the archive has it."""
+
+    epoch: int
+    n: int
+    nonce: str
+
+
+NOTHING_ARCHIVED = ArchivedPlace(0, 0, "-")
+
+
+@dataclass(frozen=True, slots=True)
+class AsideState:
+    """A partition in which nothing is decided: fields of its accounts, records of calls by key."""
+
+    fields: Mapping[str, str]
+    records: Mapping[str, bytes]
+
+
 # A debit or a refund is known by its id for this long after it was made. Requests for it are
 # answered by the archive, and one that was left behind longer than this is looked up there first.
 KNOWN_MS = 30 * 24 * 60 * 60 * 1_000
@@ -70,8 +89,9 @@ class Keeping:
 
     async def trim(self, partition: int, *, epoch: int, n: int, nonce: str) -> bool:
         """Drop entries before `n`. False where entry `n` is not the one that was archived."""
-        journal = keys.partition_keys(partition).journal
-        return bool(await self._call("trim", (journal,), (n, nonce, epoch)) >= 0)
+        of_partition = keys.partition_keys(partition)
+        function_keys = (of_partition.journal, of_partition.accounts)
+        return bool(await self._call("trim", function_keys, (n, nonce, epoch)) >= 0)
 
     async def bury(self, call_keys: Sequence[str], lifetime_ms: int) -> int:
         """Let records of calls of one partition go after a time, but of none that runs."""
@@ -98,6 +118,31 @@ class Keeping:
         end = (last.n, last.nonce) if last else ("", "")
         of_partition = keys.partition_keys(partition)
         return bool(await self._call("close", of_partition.all(), (epoch, *end)))
+
+    async def set_aside(self, partition: int, *, epoch: int, archived: ArchivedPlace) -> bool:
+        """Shut a partition that lost its journal alone; all else in it stays as it is.
+
+        False where it lost something else, or another rebuild was faster.
+        """
+        of_partition = keys.partition_keys(partition)
+        function_keys = (of_partition.accounts, of_partition.journal)
+        return bool(await self._call("set_aside", function_keys, (epoch, *archived)))
+
+    async def read_aside(self, partition: int) -> AsideState | None:
+        """Read all that a partition holds which was set aside; None where it was not."""
+        of_partition = keys.partition_keys(partition)
+        async with named_trouble():
+            flat = await self._store.command("HGETALL", of_partition.accounts)
+            fields = {name.decode(): text.decode() for name, text in pairs(flat)}
+            if keys.CARRIED_FIELD not in fields:
+                return None
+            records: dict[str, bytes] = {}
+            for kind in keys.CALL_KINDS:
+                async for names in self._store.scan(keys.every_call_of(partition, kind)):
+                    texts = await self._store.command("MGET", *names)
+                    found = zip(names, texts, strict=True)
+                    records |= {name.decode(): text for name, text in found if text is not None}
+        return AsideState(fields, records)
 
     async def drop_calls(self, partition: int, *, epoch: int) -> bool:
         """Delete every record of a call of a closed partition, whatever it is of.

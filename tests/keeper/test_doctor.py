@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keepers import PARTITION, House, drained
+from keepers import PARTITION, House, drained, go_back
 from ledgers import by_the_second, credits_, pool
 from server.archive import Position
 from server.archive.keeper.doctor import Difference, Doctor, Repair
@@ -138,10 +138,10 @@ async def test_a_store_that_was_emptied_is_found_and_mended(house: House) -> Non
 async def test_what_cannot_be_mended_here_is_told_and_left_alone(house: House) -> None:
     await busy(house)
     await drained(house)
-    journal = f"{{p{PARTITION}}}:journal"
+    old = (await house.archive.positions())[PARTITION]
     await house.reserve("call-4", 1, by_the_second())
-    (last,) = await house.store.command("XREVRANGE", journal, "+", "-", "COUNT", 1)
-    await house.store.command("XTRIM", journal, "MINID", last[0])
+    await drained(house)
+    await go_back(house, old)
     doctor = doctor_of(house)
 
     found = await doctor.examine()

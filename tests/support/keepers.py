@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from ledgers import ManualClock, a_question, an_account
 from policy.decision import CreditsPurse, PayerKind, PoolPurse, Purse
 from policy.facts import Rate
-from server.archive import AccountImage, Archive, SoughtCall
+from server.archive import AccountImage, Archive, Position, SoughtCall
 from server.archive.keeper.figures import Figures
 from server.archive.keeper.keeper import Keeper, KeeperParts
 from server.archive.keeper.rebuild import Rebuild
 from server.archive.keeper.recovery import Recovery
+from server.archive.tables import PARTITIONS
 from server.ledger import Answer, Balance, ReserveRequest, Use
 from server.ledger.decision_context import AskedCall, DecisionContext, ToldPurse, pack
 from server.ledger.journal.entries import JournalReader
@@ -159,6 +160,15 @@ async def drained(house: House) -> Keeper:
     await keeper.discover()
     await keeper.drain()
     return keeper
+
+
+async def go_back(house: House, position: Position) -> None:
+    """Have the archive stand where it stood, as one that was restored from an old copy does."""
+    place = {"epoch": position.epoch, "n": position.n, "nonce": position.nonce}
+    here = PARTITIONS.c.partition == PARTITION
+    await house.archive.database.write(
+        lambda connection: connection.execute(update(PARTITIONS).where(here).values(**place))
+    )
 
 
 async def fresh_archive(url: str) -> Archive:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.archive import AccountDescribed, Archive, LotAdded, Position
-from server.archive.keeper.drain import ArchiveBehind, PartitionLost, following
+from server.archive.keeper.drain import ArchiveBehind, PartitionLost, read_following
 from server.archive.keeper.entries import read_entry
 from server.ledger.journal.entries import JournalEntry, JournalReader
 from server.ledger.redis_ledger import Beginning
@@ -117,8 +117,7 @@ class Beginnings:
         found = await self._journal.read(
             partition, from_n=position.n if position else 0, limit=_PAGE
         )
-        last = found[-1] if found else await self._journal.last(partition)
-        fresh = following(position, found, last)
+        fresh = await read_following(self._journal, partition, position, found=found)
         if known is None:
             known = _Known(0, 0, "-", set())
         for entry in fresh:

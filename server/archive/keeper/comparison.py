@@ -123,6 +123,6 @@ class Comparison:
     async def _shut(self, partition: int, position: Position) -> None:
         try:
             await self._rebuild.shut(partition, position, await self._journal.last(partition))
-        except (EntryUnfit, EntryUnknown, LedgerDamaged) as error:
+        except (ArchiveBehind, EntryUnfit, EntryUnknown, LedgerDamaged) as error:
             # It is an operator's to mend, and no reason to serve nobody else.
             _log.error("Partition %d is used though it is behind: %s", partition, error)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from server.archive import AccountImage, EntryUnfit, PaidCall, Position, PositionMoved
-from server.archive.keeper.drain import ArchiveBehind, PartitionLost, following
+from server.archive.keeper.drain import ArchiveBehind, PartitionLost, read_following
 from server.archive.keeper.entries import EntryUnknown, read_entry
 from server.archive.keeper.keeper import KeeperParts
 from server.archive.keeper.rebuild import RebuildOvertaken
@@ -151,8 +151,8 @@ class Doctor:
         while page := await self._journal.read(partition, from_n=from_n, limit=_PAGE):
             found += page
             from_n = page[-1].n + 1
-        last = found[-1] if found else await self._journal.last(partition)
-        return [entry for entry in following(position, found, last) if entry.n <= last_n]
+        fresh = await read_following(self._journal, partition, position, found=found)
+        return [entry for entry in fresh if entry.n <= last_n]
 
 
 def _sums(account: AuditedAccount | None, image: AccountImage | None) -> Iterator[str]:

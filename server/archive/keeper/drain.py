@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from server.archive import Archive, CallChange, Entry, Position, PositionMoved
 from server.archive.keeper.entries import read_entry
-from server.ledger.journal.entries import JournalEntry, JournalReader
+from server.ledger.journal.entries import NEVER, JournalEntry, JournalReader
 from server.ledger.keys import call_key, other_gateway_key
 from server.ledger.maintenance import Keeping
 from server.ledger.requests import CallKey
@@ -77,14 +77,51 @@ class Drain:
     ) -> list[JournalEntry]:
         """Give the entries that follow `position`, if they do."""
         try:
-            last = found[-1] if found else await self._journal.last(partition)
-            return following(position, found, last)
+            return await read_following(self._journal, partition, position, found=found)
         except (PartitionLost, ArchiveBehind):
             # Perhaps only this reading is old: somebody else may have worked meanwhile.
             current = (await self._archive.positions()).get(partition)
             if current != position:
                 raise PositionMoved(current) from None
             raise
+
+
+async def read_following(
+    journal: JournalReader,
+    partition: int,
+    position: Position | None,
+    *,
+    found: list[JournalEntry],
+) -> list[JournalEntry]:
+    """Give what follows `position` in a journal that was read from there on.
+
+    Tells an archive that is behind from a journal that was lost, by what the store has noted of
+    what was archived. Raises `PartitionLost` and `ArchiveBehind`.
+    """
+    last = found[-1] if found else await journal.last(partition)
+    try:
+        return following(position, found, last)
+    except (ArchiveBehind, PartitionLost) as trouble:
+        archived = await require_not_behind(journal, partition, position)
+        if position and archived > NEVER and found and found[0].n > position.n:
+            raise PartitionLost(
+                f"its journal begins at {found[0].n}, but nothing after {position.n} was archived"
+            ) from trouble
+        raise
+
+
+async def require_not_behind(
+    journal: JournalReader, partition: int, position: Position | None
+) -> tuple[int, int]:
+    """Say what the store has noted as archived; raise `ArchiveBehind` if the archive lacks it."""
+    archived = await journal.archived_place(partition)
+    here = (position.epoch, position.n) if position else NEVER
+    if archived > here:
+        raise ArchiveBehind(
+            f"archived is entry {here[1]} of epoch {here[0]}, but entry {archived[1]} of epoch "
+            f"{archived[0]} was"
+        )
+    return archived
 
 
 def following(

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from policy.decision import PayerKind
 from policy.facts import Rate
 from server.archive import (
+    AccountCarried,
     AccountDescribed,
     AccountFrozen,
     ArchivedPurse,
     CallChange,
     CallDescription,
     CallState,
+    CarriedLot,
     Change,
     CreditLimitSet,
     DirectDebit,
@@ -197,6 +199,36 @@ def _read_described(fields: Mapping[str, str]) -> AccountDescribed:
     return AccountDescribed(fields["currency"], fields["prepaid"] == "1", fields["digest"])
 
 
+def _read_carried(fields: Mapping[str, str]) -> AccountCarried:
+    _, prepaid, version = fields["about"].split(" ")
+    digest, frozen, _, *limit = fields["flags"].split(" ")
+    available, _, post_paid = fields["money"].split(" ")
+    funded, debited, refunded, expired, voided, _ = map(int, fields["totals"].split(" "))
+    return AccountCarried(
+        prepaid=prepaid == "1",
+        digest=digest,
+        version=int(version),
+        frozen=frozen == "1",
+        credit_limit=int(limit[0]) if limit else 0,
+        has_balance=available != "-",
+        post_paid=int(post_paid),
+        funded=funded,
+        debited=debited,
+        refunded=refunded,
+        expired=expired,
+        voided=voided,
+        lots=tuple(
+            CarriedLot(lot_id, int(micros), int(left), int(purchase), int(expire), how == "1")
+            for lot_id, micros, left, purchase, expire, how in _rows(fields["lots"])
+        ),
+        tallies=tuple((field, int(done)) for field, done in _rows(fields["tallies"])),
+        movements=tuple(
+            (movement_id, text, int(time_ms), int(micros))
+            for movement_id, text, time_ms, micros in _rows(fields["movements"])
+        ),
+    )
+
+
 _READERS: Mapping[str, Callable[[Mapping[str, str]], Change]] = {
     "opened": _read_described,
     "described": _read_described,
@@ -218,5 +250,6 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], Change]] = {
         fields["id"], int(fields["micros"]), _lots_paid(fields["lots"])
     ),
     "refunded": _read_refund,
+    "carried": _read_carried,
     "reopened": lambda _: PartitionReopened(),
 }

@@ -170,7 +170,10 @@ class Keeper:
                 await self._fill_anew(partition, position, lost)
         except LedgerUnavailable as error:
             self._note_away(partition, error)
-        except (PositionMoved, RebuildOvertaken, EntryUnknown, EntryUnfit, LedgerDamaged) as error:
+        except (
+            *(PositionMoved, RebuildOvertaken),
+            *(ArchiveBehind, EntryUnknown, EntryUnfit, LedgerDamaged),
+        ) as error:
             _log.info("Partition %d is inspected again later: %s", partition, error)
         else:
             return accounts

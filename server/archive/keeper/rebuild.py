@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from server.archive import (
@@ -14,13 +13,18 @@ from server.archive import (
     LotRow,
     PartitionReopened,
     Position,
+    PositionMoved,
 )
-from server.archive.keeper.drain import BATCH
+from server.archive.keeper.carrying import Carrying, new_nonce
+from server.archive.keeper.drain import BATCH, ArchiveBehind, require_not_behind
 from server.archive.keeper.entries import read_entry
 from server.ledger import Balance
 from server.ledger.journal.entries import JournalEntry, JournalReader
 from server.ledger.maintenance import (
     KNOWN_MS,
+    NOTHING_ARCHIVED,
+    ArchivedPlace,
+    AsideState,
     JournalEnd,
     Keeping,
     RestoredAccount,
@@ -29,7 +33,6 @@ from server.ledger.maintenance import (
 )
 from server.ledger.requests import LONG_DUE_MS
 
-_NONCE_BYTES = 10
 # How often a journal may grow between the reading of its last entries and its closing.
 _MOST_CLOSINGS = 100
 
@@ -82,16 +85,10 @@ class Rebuild:
         last = await self._journal.last(partition)
         was_open = position is not None or last is not None
         position = await self.shut(partition, position, last)
-        reopening = Entry(
-            n=position.n + 1,
-            nonce=secrets.token_hex(_NONCE_BYTES),
-            previous_nonce=position.nonce,
-            time_ms=self._now_ms(),
-            kind="reopened",
-            tenant_id="",
-            body="",
-            change=PartitionReopened(),
-        )
+        state = await self._keeping.read_aside(partition)
+        if state is not None:
+            return await self._carry_over(partition, position, state)
+        reopening = _reopening(position, self._now_ms())
         closed = await self._archive.close_partition(partition, position, reopening)
         await self._fill(partition, position.epoch, closed, had_calls=was_open)
         await self._reopen(
@@ -106,6 +103,25 @@ class Rebuild:
             )
         return Position(position.epoch, reopening.n, reopening.nonce)
 
+    async def _carry_over(self, partition: int, position: Position, state: AsideState) -> Position:
+        """Archive what a partition holds that lost its journal alone, and go on with all of it."""
+        carrying = Carrying(self._archive, partition, state)
+        entries = await carrying.entries(position)
+        for start in range(0, len(entries), BATCH):
+            some = entries[start : start + BATCH]
+            position = await self._archive.append(partition, position, some, epoch=position.epoch)
+        reopening = _reopening(position, max(self._now_ms(), carrying.time_ms))
+        await self._archive.append(partition, position, [reopening], epoch=position.epoch)
+        await self._reopen(partition, position, reopening, small_ms=0)
+        _log.warning(
+            "Partition %d had lost its journal and begins epoch %d with what it holds, of which "
+            "the archive had not heard %d things.",
+            partition,
+            position.epoch,
+            len(entries),
+        )
+        return Position(position.epoch, reopening.n, reopening.nonce)
+
     async def shut(
         self, partition: int, position: Position | None, last: JournalEntry | None
     ) -> Position:
@@ -114,9 +130,23 @@ class Rebuild:
         `last` is the last entry of its journal. Says where the archive stands, and raises as
         `rebuild` does, which goes on from here.
         """
+        await self._require_not_behind(partition, position)
         before = max(position.epoch if position else 0, last.epoch if last else 0)
-        position = await self._archive.append(partition, position, [], epoch=before + 1)
+        was = position
+        position = await self._archive.append(partition, was, [], epoch=before + 1)
+        archived = ArchivedPlace(was.epoch, was.n, was.nonce) if was else NOTHING_ARCHIVED
+        if await self._keeping.set_aside(partition, epoch=position.epoch, archived=archived):
+            return position
         return await self._close(partition, position)
+
+    async def _require_not_behind(self, partition: int, position: Position | None) -> None:
+        try:
+            await require_not_behind(self._journal, partition, position)
+        except ArchiveBehind:
+            current = (await self._archive.positions()).get(partition)
+            if current != position:
+                raise PositionMoved(current) from None
+            raise
 
     async def _close(self, partition: int, position: Position) -> Position:
         """Archive what the archive lacks, and empty the partition when nothing is left."""
@@ -180,6 +210,19 @@ class Rebuild:
         )
         if not reopened:
             raise RebuildOvertaken
+
+
+def _reopening(position: Position, time_ms: int) -> Entry:
+    return Entry(
+        n=position.n + 1,
+        nonce=new_nonce(),
+        previous_nonce=position.nonce,
+        time_ms=time_ms,
+        kind="reopened",
+        tenant_id="",
+        body="",
+        change=PartitionReopened(),
+    )
 
 
 def restored(image: AccountImage, known_since_ms: int = 0) -> RestoredAccount:

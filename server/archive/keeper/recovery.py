@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from server.archive import Archive, PositionMoved
+from server.archive import Archive, EntryUnfit, PositionMoved
 from server.archive.keeper.beginnings import AccountLost, Beginnings
 from server.archive.keeper.drain import ArchiveBehind, PartitionLost
 from server.archive.keeper.entries import EntryUnknown
@@ -100,7 +100,7 @@ class Recovery:
         except (RebuildOvertaken, PositionMoved):
             # Somebody else is at it.
             await asyncio.sleep(_PAUSE_SECONDS)
-        except EntryUnknown as error:
+        except (ArchiveBehind, EntryUnfit, EntryUnknown) as error:
             raise LedgerUnavailable(str(error)) from error
         except ArchiveUnavailable as error:
             raise LedgerUnavailable(f"the archive does not answer: {error}") from error

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from server.ledger.errors import LedgerDamaged, LedgerUnavailable
-from server.ledger.keys import PARTITIONS, partition_keys
+from server.ledger.keys import ARCHIVED_FIELD, PARTITIONS, partition_keys
 from server.ledger.store_calls import named_trouble
 from server.storage.redis import Store
 
@@ -20,6 +20,8 @@ _CALL_LINES: Final = (
 )  # fmt: skip
 _OF_A_CALL: Final = re.compile("\n".join(f"{name}=(.*)" for name in _CALL_LINES))
 _REMEMBERED_TIMES: Final = 256
+# Epoch and place of what was archived where nothing was.
+NEVER: Final = (0, 0)
 
 
 class JournalEntry(NamedTuple):
@@ -74,6 +76,18 @@ class JournalReader:
         async with named_trouble():
             rows = await self._store.command("XREVRANGE", journal, "+", "-", "COUNT", 1)
         return _read_entry(rows[0]) if rows else None
+
+    async def archived_place(self, partition: int) -> tuple[int, int]:
+        """Say epoch and place of the last entry that was archived; `NEVER` where none is noted."""
+        async with named_trouble():
+            text = await self._store.command(
+                "HGET", partition_keys(partition).accounts, ARCHIVED_FIELD
+            )
+        try:
+            epoch, n, _ = (text or b"0 0 -").split(b" ")
+            return int(epoch), int(n)
+        except ValueError as error:
+            raise LedgerDamaged("what is archived of a partition") from error
 
     async def length(self, partition: int) -> int:
         """Say how many entries the journal holds."""

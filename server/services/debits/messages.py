@@ -32,6 +32,7 @@ _KINDS = {
     "opened": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "described": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "limit_set": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
+    "carried": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "frozen": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "lot_voided": pb.JOURNAL_ENTRY_KIND_LOT_EXPIRY,
     "taken_back": pb.JOURNAL_ENTRY_KIND_LOT_EXPIRY,
