@@ -95,6 +95,12 @@ def _given(options: dict[str, Any], slice_seconds: int) -> Given:
     )
 
 
+_TOO_FAST = (
+    "TOO FAST  the engine does not believe so many seconds in so short a time; "
+    "play with a lower --speed, or set report_tolerance_seconds higher"
+)
+
+
 @dataclass(slots=True)
 class _Pace:
     """Lets time pass, faster where wanted; draws a bar where somebody watches."""
@@ -175,6 +181,10 @@ class _Player:
                 self.pace.talk_until(granted_seconds)
                 return
             self.pace.tell(_extension_text(extended))
+            if extended.implausible_duration.seconds:
+                # No grant follows a talk that runs ahead of the engine's clock.
+                self.pace.tell(style(_TOO_FAST, fg="yellow"))
+                return
             grant = extended.grant
 
     def _extend(self) -> ExtendCallResponse:

@@ -123,7 +123,7 @@ def test_a_played_call_that_is_refused_ends_there(terminal: Terminal) -> None:
 
 
 def test_a_played_call_warns_before_its_money_ends(tmp_path: Path) -> None:
-    with running_engine(tmp_path) as engine:
+    with running_engine(tmp_path, report_tolerance_seconds=86_400) as engine:
         # All but the last two minutes of the balance is talked.
         money = available(engine)
         minutes = money // 100_000 - 2
@@ -138,6 +138,16 @@ def test_a_played_call_warns_before_its_money_ends(tmp_path: Path) -> None:
     assert "WARNING   the call will end at 2 min" in played.output
     assert "SETTLED   2 min talked" in played.output
     assert left < 100_000
+
+
+def test_a_call_that_is_played_faster_than_is_believed_ends_and_says_so(
+    engine: Engine, terminal: Terminal
+) -> None:
+    played = terminal.type("call", *ROME, "--seconds", "7200", *AT_ONCE)
+
+    assert played.exit_code == 0
+    assert "TOO FAST" in played.output
+    assert "SETTLED" in played.output
 
 
 def test_running_calls_are_listed_with_what_they_used(engine: Engine, terminal: Terminal) -> None:

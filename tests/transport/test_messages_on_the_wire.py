@@ -20,7 +20,7 @@ from raw_http2 import (
 )
 from serving import only_nghttp2, serving
 
-INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 13, 8, 12
+INVALID_ARGUMENT, INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 3, 13, 8, 12
 LIMIT_BYTES = 10_000
 
 
@@ -170,7 +170,7 @@ async def test_a_damaged_message_amid_a_stream_ends_the_call(raw: RawClient) -> 
 async def test_bytes_that_are_no_message_of_the_method_are_refused(raw: RawClient) -> None:
     answer = await raw.ask(1, request_fields(), framed(b"\xff\xff\xff"))
 
-    assert answer.status == INTERNAL
+    assert answer.status == INVALID_ARGUMENT
 
 
 @only_nghttp2

@@ -105,6 +105,8 @@ class Lane(asyncio.Protocol):
         self._watch_due = 0.0
         self._is_retired = False
         self.is_open = True
+        # When the server was heard of last.
+        self._heard_at = self._loop.time()
         self._transport.set_protocol(self)
 
     def send(self, command: bytes) -> asyncio.Future[Reply]:
@@ -128,6 +130,10 @@ class Lane(asyncio.Protocol):
     def waiting(self) -> int:
         """How many commands wait for their replies."""
         return len(self._waiting)
+
+    def silent_seconds(self) -> float:
+        """Say for how long nothing was heard of the server."""
+        return self._loop.time() - self._heard_at
 
     def oldest_seconds(self) -> float:
         """Say how long the oldest of them has waited; 0 where none does."""
@@ -154,6 +160,7 @@ class Lane(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Give each reply to who is first in the queue."""
+        self._heard_at = self._loop.time()
         try:
             replies = self._replies.read(data)
         except StoreUnavailable as trouble:

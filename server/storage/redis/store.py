@@ -168,6 +168,15 @@ class Store:
         for info in await self.every_node("INFO"):
             self._check(_read_info(info))
 
+    async def check_policy(self) -> None:
+        """Refuse a server that may drop keys by now: somebody may have changed it.
+
+        It is asked for no more than that: what it answers is in the way of calls. Raises
+        `StoreRefused`.
+        """
+        for info in await self.every_node("INFO", "memory"):
+            _check_policy(_read_info(info)["maxmemory_policy"])
+
     async def close(self) -> None:
         """Close all connections."""
         await self._routes.close()
@@ -176,12 +185,7 @@ class Store:
         version = info["redis_version"]
         if int(version.partition(".")[0]) < OLDEST_VERSION:
             raise StoreRefused(f"Redis {version} is too old; {OLDEST_VERSION}.0 or newer is needed")
-        policy = info["maxmemory_policy"]
-        if policy != EVICTION_POLICY:
-            raise StoreRefused(
-                f"maxmemory-policy is {policy}; a store of money must not drop keys: set it to"
-                f" {EVICTION_POLICY}"
-            )
+        _check_policy(info["maxmemory_policy"])
         if (info["cluster_enabled"] == "1") != (self._entrance.kind is Kind.CLUSTER):
             raise StoreRefused("a cluster is reached by a URL of redis+cluster://, nothing else is")
 
@@ -236,6 +240,14 @@ def _key_of(parts: Sequence[Argument]) -> Key:
     # A command without a key goes to the node of slot 0, as the empty key does.
     key = parts[place] if len(parts) > place else ""
     return str(key) if isinstance(key, int) else key
+
+
+def _check_policy(policy: str) -> None:
+    if policy != EVICTION_POLICY:
+        raise StoreRefused(
+            f"maxmemory-policy is {policy}; a store of money must not drop keys: set it to"
+            f" {EVICTION_POLICY}"
+        )
 
 
 def _read_info(text: bytes) -> dict[str, str]:
