@@ -19,6 +19,7 @@ from callgate import (
     GetBalanceRequest,
     NoAnswer,
 )
+from callgate.command.words import money
 from callgate.connection import DEFAULT_ADDRESS
 from integrations.bridge.meeting import Entrance, Meeting
 from integrations.bridge.telephones import Telephone, Telephones
@@ -65,8 +66,7 @@ async def play(client: Client, control: Control) -> None:
 async def tell_money(client: Client, when: str) -> None:
     """Print what the tenant has."""
     balance = await client.get_balance(GetBalanceRequest(tenant_id=TENANT))
-    available, reserved = balance.available.micros / 1e6, balance.reserved.micros / 1e6
-    print(f"{TENANT} {when}: {available:.2f} available, {reserved:.2f} held")
+    print(f"{TENANT} {when}: {money(balance.available)} available, {money(balance.reserved)} held")
 
 
 async def main(address: str) -> int:

@@ -22,9 +22,9 @@ from server.observability.masks import Masks
 STANDARD_OUTPUT = "-"
 
 # How soon the thread looks again: after it wrote something, and after it found nothing.
-_BUSY_SECONDS, _IDLE_SECONDS = 0.01, 0.25
-# The thread holds the interpreter while it words a piece: so many take it a fifth of a millisecond.
-_PIECE_RECORDS = 16
+_BUSY_SECONDS, _IDLE_SECONDS = 0.02, 0.25
+# The thread holds the interpreter while it words a piece: so many take it half a millisecond.
+_PIECE_RECORDS = 40
 _CLOSE_SECONDS = 2.0
 _FILE_MODE = 0o600
 
