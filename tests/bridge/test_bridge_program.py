@@ -290,4 +290,4 @@ def test_the_sample_meeting_plays_to_its_end(engine: Engine) -> None:
     assert "Nobody's telephone rang" in played.stdout
     assert "without money: refused 402/21" in played.stdout
     assert played.stdout.count("In the meeting") == 3
-    assert played.stdout.endswith("0.00 held\n")
+    assert played.stdout.endswith("0.00 USD held\n")
