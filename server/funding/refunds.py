@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from server.archive import tables
 from server.archive.book import CallFacts
+from server.archive.calls import SoughtCall, find_call
 from server.funding.errors import FundingRefused, NotArchivedYet, Why
 from server.funding.request_rows import RequestState, find_request, of_reference
 from server.funding.statement import entry_of
@@ -109,7 +110,27 @@ def _paid_by_debit(connection: Connection, tenant_id: str, request_id: str) -> P
 
 
 def _paid_by_call(connection: Connection, tenant_id: str, decision_id: str) -> Paid:
-    return _sum_up(_moves_of_call(connection, tenant_id, decision_id)[1])
+    told = _sum_up(_moves_of_call(connection, tenant_id, decision_id)[1])
+    # A store that had lost its tail may have told of some of it twice; it was debited once.
+    twice = max(0, sum(micros for _, micros in told) - _cost(connection, tenant_id, decision_id))
+    paid: Paid = []
+    for lot_id, micros in told:
+        passed = min(micros, twice)
+        twice -= passed
+        if micros > passed:
+            paid.append((lot_id, micros - passed))
+    return paid
+
+
+def _cost(connection: Connection, tenant_id: str, decision_id: str) -> int:
+    calls = tables.CALLS.c
+    gateway_id, call_id = connection.execute(
+        select(calls.gateway_id, calls.call_id).where(
+            calls.tenant_id == tenant_id, calls.opened_id == decision_id
+        )
+    ).one()
+    call = find_call(connection, SoughtCall(tenant_id, gateway_id, call_id, decision_id, 0))
+    return sum(use.micros for use in call.uses) if call else 0
 
 
 def _moves_of_call(

@@ -14,6 +14,7 @@ from server.funding.applying import Kind
 from server.funding.refunds import CALL, Reference, paid_how, refund_parts
 from server.funding.requests import Asked
 from server.ledger.partition_audit import Auditor
+from snapshots import copy_of, go_back_to
 from tills import TENANT, UNIT, Till, a_top_up
 
 A_UNIT_A_MINUTE = a_rate(UNIT, 0, 60, 60)
@@ -83,3 +84,24 @@ async def test_what_is_given_back_of_a_call_is_free_for_its_user_to_spend_again(
     assert at_the_limit.reason is Reason.SPEND_LIMIT_REACHED
     assert again.granted_seconds == 120
     assert await till.balance() == 49 * UNIT
+
+
+async def test_no_more_of_a_call_is_given_back_than_it_cost_where_a_store_told_of_it_twice(
+    till: Till,
+) -> None:
+    house, purse = till.house, credits_(A_UNIT_A_MINUTE)
+    await till.fund(50 * UNIT)
+    answer = await house.reserve("call-1", 1, purse, want=300)
+    keeper = await drained(house)
+    old = await copy_of(house.store)
+    await house.reserve("call-1", 2, purse, want=180, used=120)
+    await keeper.drain()
+    await go_back_to(house.store, old)
+    await house.settle("call-1", 3, 180)
+    await keeper.drain()
+    assert (await house.balance()).debited_micros == 3 * UNIT
+
+    await till.funding_requests.ask(a_refund("r-1", answer.decision_id, None))
+    await require_health(till)
+
+    assert (await house.balance()).refunded_micros == 3 * UNIT
