@@ -101,6 +101,8 @@ def test_a_worker_that_dies_is_replaced_while_the_others_answer(
         seconds = time.monotonic() - started
         wait_until(lambda: engine.log.count("worker 2: Serving with") == 2)
         wait_until(lambda: figures(engine)["callgate_workers"] == 2)
+        # The others tell what they counted once a second.
+        wait_until(lambda: figures(engine)[granted] == before + answered)
         kept = figures(engine)
         engine.process.send_signal(signal.SIGHUP)
         status = engine.stop()

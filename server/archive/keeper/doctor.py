@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _PAGE = 10_000
 _MS = 1_000
 # Of a partition that is archived while it is looked at; what differs each time does so for good.
 _MOST_LOOKS = 5
+_NOT_OPEN, _OPENING_SECONDS = "is not open in the store", 0.1
 
 
 class Repair(StrEnum):
@@ -99,8 +101,11 @@ class Doctor:
             if not found:
                 break
             newer = await self._position(partition)
-            if newer == position:
+            if newer == position and found[0].text != _NOT_OPEN:
                 break
+            if newer == position:
+                # Whoever opens a partition tells the archive first.
+                await asyncio.sleep(_OPENING_SECONDS)
             position = newer
         return found
 
@@ -111,7 +116,7 @@ class Doctor:
             text = "changes faster than it can be read"
             return [Difference(partition, "", text, Repair.ASK_AGAIN)]
         if audit is None:
-            return [Difference(partition, "", "is not open in the store", Repair.REBUILD)]
+            return [Difference(partition, "", _NOT_OPEN, Repair.REBUILD)]
         remembered = await self._auditor.paid(partition)
         try:
             fresh = await self._waiting(partition, position, audit.n)
