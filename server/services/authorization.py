@@ -91,7 +91,9 @@ class Authorization:
         return self.quick.ask(request, asking)
 
     def list_numbers_early(self, offered: OfferedCall) -> bool:
-        """Answer from what is kept, without a servicer."""
+        """Answer from what is kept, without a servicer, unless the client does not read."""
+        if offered.is_behind:
+            return False
         try:
             request = pb.GetEmergencyNumbersRequest.FromString(offered.message)
             location = limits.location(request.location)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,12 @@ from server.observability.ledger_health import LedgerHealth
 LEDGER_SERVICE = "callgate.ledger"
 # Serving once the accounts of all tenants are open.
 ACCOUNTS_SERVICE = "callgate.accounts"
+# Watches that one connection may have at once.
+MOST_WATCHES = 100
+# The clients of a unix socket all have one name: none of them is told from another.
+_NAMELESS = "unix:"
+# Watchers that are told of a change in one turn of the loop.
+WOKEN_AT_ONCE = 64
 
 # The messages of `List` are newer than their hints.
 _WITH_LIST: Any = pb
@@ -36,8 +43,9 @@ class HealthService(health_pb2_grpc.HealthServicer):
         self._heartbeat_seconds = heartbeat_seconds
         self._statuses: dict[str, int] = {}
         self._others: dict[str, bool] = {}
-        # Set, and another put in its place, at each change.
-        self._changed = asyncio.Event()
+        # Who waits for a change, and how many watches each connection has.
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._watchers: Counter[str] = Counter()
         self._draining = False
         self._lets_go = False
 
@@ -85,25 +93,47 @@ class HealthService(health_pb2_grpc.HealthServicer):
 
     @override
     async def Watch(
-        self, request: pb.HealthCheckRequest, _context: _Context
+        self, request: pb.HealthCheckRequest, context: _Context
     ) -> AsyncIterator[pb.HealthCheckResponse]:
         """Tell the health of one service, now and at each change, until the drain.
 
         Where nothing changes for long it is told again, so that no proxy takes the stream for dead.
         """
+        peer = context.peer()
+        if self._watchers[peer] >= MOST_WATCHES and not peer.startswith(_NAMELESS):
+            text = f"one connection may watch health {MOST_WATCHES} times at once; end some first"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        self._watchers[peer] += 1
         told = None
-        while True:
-            changed = self._changed
-            status = self._status_of(request.service)
-            if status is None:
-                status = pb.HealthCheckResponse.SERVICE_UNKNOWN
-            if status != told:
-                yield pb.HealthCheckResponse(status=status)
-                told = status
-            elif self._lets_go:
-                return
-            elif not await _happens(changed, self._heartbeat_seconds):
-                told = None
+        try:
+            while True:
+                status = self._status_of(request.service)
+                if status is None:
+                    status = pb.HealthCheckResponse.SERVICE_UNKNOWN
+                if status != told:
+                    yield pb.HealthCheckResponse(status=status)
+                    told = status
+                elif self._lets_go:
+                    return
+                elif not await self._changes():
+                    told = None
+        finally:
+            self._watchers[peer] -= 1
+            if self._watchers[peer] <= 0:
+                del self._watchers[peer]
+
+    async def _changes(self) -> bool:
+        """Wait for a change; False where none came for long."""
+        change = asyncio.get_running_loop().create_future()
+        self._waiting[change] = None
+        try:
+            async with asyncio.timeout(self._heartbeat_seconds):
+                await change
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.pop(change, None)
+        return True
 
     def _status_of(self, service: str) -> int | None:
         own = self._statuses.get(service)
@@ -112,17 +142,16 @@ class HealthService(health_pb2_grpc.HealthServicer):
         return _status(serving=False)
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        woken, self._waiting = list(self._waiting), {}
+        self._wake_some(woken)
 
-
-async def _happens(event: asyncio.Event, within_seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(within_seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
+    def _wake_some(self, woken: list[asyncio.Future[None]]) -> None:
+        for change in woken[:WOKEN_AT_ONCE]:
+            if not change.done():
+                change.set_result(None)
+        if len(woken) > WOKEN_AT_ONCE:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._wake_some, woken[WOKEN_AT_ONCE:])
 
 
 def _status(serving: bool) -> int:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 # Looks within the time that a message has. What was incomplete at all of them is too late.
 _LOOKS = 4
+# Calls that are ended for it in one turn of the loop.
+TURN_ENDINGS = 64
 
 
 class Arriving(Protocol):
@@ -50,11 +52,19 @@ class Arrivals:
 
     def _look(self) -> None:
         self._timer = None
-        for call in list(self._calls.values()):
-            if not call.is_incomplete:
-                continue
-            call.looks += 1
-            if call.looks > _LOOKS:
-                call.give_up()
+        late: list[Arriving] = []
+        for call in self._calls.values():
+            if call.is_incomplete:
+                call.looks += 1
+                if call.looks > _LOOKS:
+                    late.append(call)
+        self._give_up(late)
         if self._calls:
             self.watch()
+
+    def _give_up(self, late: list[Arriving]) -> None:
+        for call in late[:TURN_ENDINGS]:
+            if call.is_incomplete:
+                call.give_up()
+        if len(late) > TURN_ENDINGS:
+            self._loop.call_soon(self._give_up, late[TURN_ENDINGS:])

@@ -241,8 +241,9 @@ class Connection(asyncio.Protocol):
         if stream is None:
             return
         if stream.code is None:
+            self._intake.calls_left -= 1  # It costs as much as one that begins.
             stream.abandon(status_of_reset(event.error_code))
-        if stream.task is not None and not stream.task.done():
+        if stream.task is not None:
             self._live.linger(stream.task)
 
     def _on_reset(self, _event: nghttp2.StreamReset) -> None:
@@ -346,11 +347,10 @@ class Connection(asyncio.Protocol):
         )
 
     def _abandon_all(self, code: grpc.StatusCode) -> None:
-        for stream in self._streams.values():
-            stream.abandon(code)
-            self._live.linger(stream.task)
+        left = list(self._streams.values())
         self._streams.clear()
         self._servicers.drop_waiting()
+        self._live.partings.take(left, code)
 
     def _ping(self) -> None:
         with contextlib.suppress(nghttp2.NGH2Error):  # The engine may be ending by itself.

@@ -28,6 +28,10 @@ class OfferedCall(Protocol):
 
     message: bytes
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether its client has much to read before another answer would reach it."""
+
     def context(self) -> grpc.aio.ServicerContext[Any, Any]:
         """Make what a servicer would be given, to look at."""
 

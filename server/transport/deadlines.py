@@ -2,7 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from itertools import islice
 from typing import Protocol
+
+# Calls that are ended in one turn of the loop; the others are ended in the next ones.
+TURN_EXPIRIES = 64
 
 
 class Expiring(Protocol):
@@ -44,9 +48,9 @@ class Deadlines:
         self._rings_at = float("inf")
         now = self._loop.time()
         watched = [call for call in self._calls.values() if call.deadline is not None]
-        for call in watched:
-            if call.deadline is not None and call.deadline <= now:
-                call.expire()
+        late = (call for call in watched if call.deadline is not None and call.deadline <= now)
+        for call in islice(late, TURN_EXPIRIES):
+            call.expire()
         left = [call.deadline for call in watched if call.deadline is not None]
         if left:
             self.watch(min(left))

@@ -27,6 +27,11 @@ class Offered(OfferedCall):
         self._serve = serve
         self.message = message
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether its client has much to read before another answer would reach it."""
+        return self._stream.wire.is_behind
+
     def context(self) -> ServicerContext:
         """Make what a servicer would be given, to look at."""
         return ServicerContext(self._stream, self._stream.method)

@@ -95,11 +95,15 @@ class Intake:
             self.calls_left += 1
             self._react(events)
             self.calls_left -= 1
+            if self._events and not self._is_in_line:
+                self._wait()
 
     def stop(self) -> None:
         """Act on nothing any more."""
         self._is_over = True
         self.calls_left = 0
+        self._reactions = {}  # They keep the connection.
+        self._on_broken = self._on_ended = _nothing
         self._pieces.clear()
         self._events.clear()
         if self._is_in_line:
@@ -153,3 +157,7 @@ class Intake:
         if self._reads and self._waiting_bytes > _FULL_BYTES:
             self._reads = False
             self._wire.pause_reading()
+
+
+def _nothing(*_: object) -> None:
+    pass

@@ -43,6 +43,7 @@ class Keepalive:
     def stop(self) -> None:
         """Check no more."""
         self._timer.cancel()
+        self._ping = self._give_up = _nothing  # They keep the connection.
 
     def _check_greeting(self) -> None:
         if self._greeted:
@@ -72,3 +73,7 @@ class Keepalive:
             # Looked at as often as silence is, so that an answered ping is followed by the next.
             wait_seconds = min(patience_seconds, self._options.keepalive_time_seconds)
             self._timer = self._loop.call_later(wait_seconds, self._check_answer)
+
+
+def _nothing() -> None:
+    pass

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from server.transport.options import TransportOptions
+from server.transport.partings import Partings
 
 # Down to this part of the limit: who goes on sending shall not make us look at all again at once.
 _RELIEVED = 7 / 8
@@ -41,6 +42,7 @@ class Live:
         options: The limits.
         connections: All that are open.
         calls: Those that have a servicer, or wait for one.
+        partings: Ends the calls of connections that have ended.
         buffered_bytes: What their calls hold of requests that nobody has read yet.
         count_refused: Told why a connection is thrown out.
     """
@@ -53,8 +55,9 @@ class Live:
         self.buffered_bytes = 0
         self.options = options
         self.connections: set[Drainable] = set()
-        self._lingering: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
+        self.partings = Partings(lambda stream: self.linger(stream.task), self._changed.set)
+        self._lingering: set[asyncio.Task[Any]] = set()
 
     @property
     def is_full_of_calls(self) -> bool:
@@ -88,7 +91,7 @@ class Live:
 
     async def gone(self) -> None:
         """Wait until nothing is left."""
-        while self.connections or self._lingering:
+        while self.connections or self._lingering or self.partings:
             self._changed.clear()
             await self._changed.wait()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 
 import grpc
 
@@ -60,9 +61,10 @@ class Servicers:
 
     def drop_waiting(self) -> None:
         """Forget the calls that wait; they are over."""
-        while self._waiting:
-            self._waiting.popleft()
-            self._forget_one()
+        dropped = len(self._waiting)
+        self._waiting.clear()
+        self._count -= dropped
+        self._live.calls -= dropped
 
     def _may_start_unary(self) -> bool:
         return self._unary < MOST_UNARY_AT_ONCE and not self._wire.is_behind
@@ -72,18 +74,16 @@ class Servicers:
         task = stream.task = self._wire.loop.create_task(serve(stream.method, context))
         if stream.method.is_unary:
             self._unary += 1
-            task.add_done_callback(self._unary_is_over)
-        else:
-            task.add_done_callback(self._is_over)
+        task.add_done_callback(partial(self._is_over, stream))
 
-    def _unary_is_over(self, _task: asyncio.Task[None]) -> None:
-        self._unary -= 1
+    def _is_over(self, stream: Stream, _task: asyncio.Task[None]) -> None:
+        # A task that was cancelled keeps the frames it ran in, and they keep the call.
+        stream.task = None
         self._forget_one()
-        if self._waiting:
-            self.begin_waiting()
-
-    def _is_over(self, _task: asyncio.Task[None]) -> None:
-        self._forget_one()
+        if stream.method.is_unary:
+            self._unary -= 1
+            if self._waiting:
+                self.begin_waiting()
 
     def _forget_one(self) -> None:
         self._count -= 1

@@ -287,6 +287,7 @@ class Stream:
         """Let go of all that the call holds; nothing is read or written from here on."""
         self.code = code
         self.deadline = None
+        self._move_callback = None
         if self._buffered_bytes:
             self.wire.buffered_bytes -= self._buffered_bytes
             self.wire.pool.buffered_bytes -= self._buffered_bytes

@@ -177,6 +177,8 @@ class Wire:
     def lost(self) -> None:
         """Send nothing more: the connection is gone."""
         self._lost = True
+        # So that the connection, and all that it kept, is free at once: no cycle leads back to it.
+        self._on_events = self._on_caught_up = _nothing
         if self._lingering is not None:
             self._lingering.cancel()
 
@@ -210,3 +212,7 @@ class Wire:
             queued_bytes = self.engine.queued_body_size(stream_id)
             if queued_bytes <= self.options.max_unsent_bytes and not waiter.done():
                 waiter.set_result(None)
+
+
+def _nothing(*_: object) -> None:
+    pass

@@ -66,7 +66,12 @@ async def test_the_ledger_serves_while_it_does_for_every_worker() -> None:
 
     async def watch() -> None:
         request = pb.HealthCheckRequest(service=LEDGER_SERVICE)
-        told.extend([answer.status async for answer in health.Watch(request, Mock())])
+        told.extend(
+            [
+                answer.status
+                async for answer in health.Watch(request, Mock(peer=lambda: "ipv4:127.0.0.1:1"))
+            ]
+        )
 
     watching = asyncio.create_task(watch())
     for serving in (False, True):
