@@ -33,13 +33,14 @@ async def serve_port(
     stack.push_async_callback(transport.stop, settings.drain_seconds)
     stack.callback(engine.told.drain)
     stack.push_async_callback(_give_notice, engine)
+    if shared is None or shared.number == 1:
+        # Before anybody is told where to ask.
+        tell_who_may_ask(settings)
     if shared is None:
         _log.info("Listening on %s with %s.", settings.listen.shown(port), transport.name)
     else:
         # Where, its parent says once all of them serve.
         _log.info("Serving with %s.", transport.name)
-    if shared is None or shared.number == 1:
-        tell_who_may_ask(settings)
     return port
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from typing_extensions import override
@@ -16,6 +17,7 @@ from server.ledger import AccountUnknown, ReserveRequest
 from server.ledger.journal.entries import JournalReader
 from server.ledger.redis_ledger import RedisLedger
 from server.storage.redis import Store
+from server.storage.sql.database import Database
 from server.storage.sql.errors import ArchiveUnavailable
 from serving import eventually
 from snapshots import copy_of, go_back_to
@@ -132,3 +134,16 @@ async def test_without_an_archive_calls_go_on_and_it_is_compared_later(
     assert granted.granted_seconds == 60
     with pytest.raises(AccountUnknown):
         await ledger.reserve(asked("call-3"))
+
+
+async def test_an_archive_that_was_never_made_is_no_trouble(
+    house: House, servers_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.open(balance=60)
+    never_made = Archive(Database(f"sqlite:///{tmp_path}/never.sqlite"))
+    comparison = compared(house, servers_store, never_made)
+
+    await servers_store.check()
+
+    assert not comparison.is_owed
+    assert caplog.text == ""

@@ -83,6 +83,9 @@ class Comparison:
     async def _positions(self) -> dict[int, Position]:
         try:
             async with asyncio.timeout(ARCHIVE_SECONDS):
+                if not await self._archive.database.is_made():
+                    # Nothing was ever archived: there is nothing that a store could be behind.
+                    return {}
                 return await self._archive.positions()
         except TimeoutError as error:
             raise ArchiveUnavailable(f"no answer within {ARCHIVE_SECONDS:g} s") from error

@@ -55,6 +55,10 @@ class Database:
         """
         await self._in_thread(lambda: _migrate(self._engine))
 
+    async def is_made(self) -> bool:
+        """Tell whether it ever had tables; `migrate` makes them, wherever it is called first."""
+        return await self.read(_revision_of) is not None
+
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` in one transaction that is committed when it returns."""
 
