@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from server.facts import FactsFolders, InvalidFacts, read_facts
+from server.facts.catalogue import warn_of_unrated
 
 EXIT_SOUND = 0
 EXIT_WRONG = 1
@@ -26,4 +27,6 @@ def check(catalogue_folder: Path, directory_folder: Path) -> int:
         f"catalogue {catalogue.version}: {len(catalogue.destinations)} prefixes, rates {rates}\n"
         f"directory: {len(tenants)} tenants, {users} users, {numbers} service numbers\n"
     )
+    for warning in warn_of_unrated(catalogue):
+        sys.stderr.write(f"warning: {warning}\n")
     return EXIT_SOUND

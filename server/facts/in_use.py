@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from policy.facts import Catalogue, Tenant
-from server.facts.catalogue import read_tables
+from server.facts.catalogue import read_tables, warn_of_unrated
 from server.facts.directory import Directory
 from server.facts.errors import FactsBehind
 from server.facts.files.problems import InvalidFacts
@@ -59,6 +59,11 @@ class FactsReport:
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
+
+
+def _warn(lines: Collection[str]) -> None:
+    for line in lines:
+        _log.warning("%s", line)
 
 
 class FactsInUse:
@@ -114,6 +119,7 @@ class FactsInUse:
         self._quiet.seen = read_signature(self._folders)
         with collector_at_rest():
             catalogue, tenants = read_facts(self._folders)
+            _warn(warn_of_unrated(catalogue))
             self._current = Snapshot(catalogue, Directory.of(tenants.values()))
             self._current.directory.look_for = self.look_for
             if self.archived is not None:
@@ -252,6 +258,7 @@ class FactsInUse:
         )
 
     async def _take_over_all(self, found: Differences) -> FactsReport:
+        _warn(found.warnings)
         if found.catalogue is None or self.archived is None:
             return await self._take_over(found)
         try:

@@ -36,6 +36,7 @@ class Differences:
     catalogue: Catalogue | None = None
     tenants: list[Tenant] = field(default_factory=list)
     tenant_ids: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
     failed: Failed | None = None
 
 
@@ -69,6 +70,7 @@ async def _collect(folders: FactsFolders, in_use: InUse) -> Differences:
                     _keep(found, assembly.finish())
                 case Read():
                     found.tenant_ids = message.tenant_ids
+                    found.warnings = message.warnings
                 case Failed():
                     found.failed = message
             await asyncio.sleep(PAUSE_SECONDS)

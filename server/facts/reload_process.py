@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from server.facts.catalogue import warn_of_unrated
 from server.facts.files.problems import InvalidFacts
 from server.facts.from_files import FactsFolders, read_facts
 from server.facts.slices import Failed, Message, Read, take_apart
@@ -40,12 +41,14 @@ def tell_differences(folders: FactsFolders, in_use: InUse) -> Iterator[Message]:
     except InvalidFacts as error:
         yield Failed(error.problems, error.more)
         return
+    warnings: tuple[str, ...] = ()
     if catalogue.version != in_use.catalogue_version:
+        warnings = warn_of_unrated(catalogue)
         yield from take_apart(catalogue)
     for tenant_id, tenant in tenants.items():
         if tenant.digest != in_use.tenant_digests.get(tenant_id):
             yield from take_apart(tenant)
-    yield Read(frozenset(tenants))
+    yield Read(frozenset(tenants), warnings)
 
 
 def write_message(output: BinaryIO, message: Message) -> None:

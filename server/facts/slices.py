@@ -44,9 +44,13 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Everything that differs has been told; these tenants there are, changed or not."""
+    """Everything that differs has been told; these tenants there are, changed or not.
+
+    `warnings` are lines to show about a catalogue that differs; it can be used.
+    """
 
     tenant_ids: frozenset[str]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

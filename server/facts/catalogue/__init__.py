@@ -1,5 +1,6 @@
 """The catalogue: where numbers lead, what they cost, what plans and licences are worth."""
 
+from server.facts.catalogue.rates import warn_of_unrated
 from server.facts.catalogue.reading import (
     CatalogueFiles,
     keep_catalogue,
@@ -7,4 +8,4 @@ from server.facts.catalogue.reading import (
     read_tables,
 )
 
-__all__ = ["CatalogueFiles", "keep_catalogue", "read_catalogue", "read_tables"]
+__all__ = ["CatalogueFiles", "keep_catalogue", "read_catalogue", "read_tables", "warn_of_unrated"]

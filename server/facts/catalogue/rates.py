@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import TypeVar
 
-from policy.destination import WORLD, Destination, NumberClass
-from policy.facts import DatedRate, Rate
+from policy.destination import WORLD, Destination, NumberClass, find_destination
+from policy.facts import Catalogue, DatedRate, Rate
 from policy.rating import check_rate
-from server.facts.catalogue.folder import Source
+from server.facts.catalogue.folder import Line, Source
 from server.facts.catalogue.rows import PricedRow, RateRow, TollFreeRateRow, TollRateRow
 from server.facts.files.figures import to_increments, to_micros, to_milliseconds
 
@@ -18,6 +18,7 @@ TOLL_FREE_RATES = "toll_free_rates"
 TOLL_RATES = "toll_rates"
 # What a row of a country means that names no class.
 CLASSES_OF_NO_NAME = (NumberClass.ORDINARY, NumberClass.MOBILE)
+MAX_SHOWN_COUNTRIES = 20
 
 Key = TypeVar("Key")
 Row = TypeVar("Row", bound=PricedRow)
@@ -47,7 +48,7 @@ def read_rates(
 
     A row of a country stands for each of its prefixes of the class, or of ordinary and mobile
     numbers where it names none; a row that names the class, or the very prefix, comes before it.
-    Every country that has a prefix needs an ordinary rate.
+    A destination may be without any: credits do not pay calls there.
     """
     file = f"{RATES}/{currency}.csv"
     named = _read_dated(
@@ -55,7 +56,6 @@ def read_rates(
     )
     _check_destinations(source, file, set(named))
     found: Dated[str] = {}
-    unrated: set[str] = set()
     for prefix, destination in destinations.items():
         country, number_class = destination.country, destination.number_class
         rows = named.get((country, number_class.value))
@@ -63,15 +63,40 @@ def read_rates(
             rows = named.get((country, ""))
         if rows is not None:
             found[prefix] = rows
-        elif number_class is NumberClass.ORDINARY and country != WORLD:
-            unrated.add(country)
-    for country in sorted(unrated):
-        source.add(file, 0, f"has no rate for {country}; add a row for it", column="destination")
     return found | {target: rows for (target, _), rows in named.items() if target.isdigit()}
 
 
+def warn_of_unrated(catalogue: Catalogue) -> tuple[str, ...]:
+    """Tell, for each currency, the countries without any rate: a deck may well be short."""
+    countries = {each.country for each in catalogue.destinations.values()} - {WORLD}
+    return tuple(
+        warning
+        for currency, table in catalogue.rates.items()
+        if (warning := _warning(currency, countries - _rated(catalogue, table)))
+    )
+
+
+def _rated(catalogue: Catalogue, table: Collection[str]) -> set[str]:
+    found = (
+        find_destination(catalogue.destinations, catalogue.longest_prefix, f"+{prefix}")
+        for prefix in table
+    )
+    return {each.country for each in found if each is not None}
+
+
+def _warning(currency: str, unrated: set[str]) -> str:
+    if not unrated:
+        return ""
+    shown = ", ".join(sorted(unrated)[:MAX_SHOWN_COUNTRIES])
+    more = f" and {len(unrated) - MAX_SHOWN_COUNTRIES} more" * (len(unrated) > MAX_SHOWN_COUNTRIES)
+    return (
+        f"{RATES}/{currency}.csv: no rate for {shown}{more}: "
+        "what credits would pay there is refused, DESTINATION_UNRATED"
+    )
+
+
 def read_toll_free_rates(source: Source, currency: str) -> Dated[tuple[str, str]]:
-    """Read what toll-free calls cost, by the country of the number and of the caller."""
+    """Read what toll-free calls cost, by the country of the number and of the caller, if any do."""
     file = f"{TOLL_FREE_RATES}/{currency}.csv"
     return _read_dated(source, file, TollFreeRateRow, key_of=lambda row: (row.country, row.origin))
 
@@ -99,7 +124,7 @@ def _read_dated(
     """Read rows of one currency, and put those of one key in the order they come into force."""
     dated: dict[Key, dict[int, DatedRate]] = {}
     currency = PurePath(file).stem
-    for line, row in source.rows(file, kind):
+    for line, row in _rows_of(source, file, kind):
         key = key_of(row)
         try:
             rate = _to_rate(row, key, currency=currency)
@@ -112,6 +137,13 @@ def _read_dated(
             source.add(file, line, text)
         rows[rate.valid_from_ms] = rate
     return {key: tuple(rows[at] for at in sorted(rows)) for key, rows in dated.items()}
+
+
+def _rows_of(source: Source, file: str, kind: type[Row]) -> Iterator[tuple[Line, Row]]:
+    """Yield the rows of a table; a currency need not have any of service numbers."""
+    if PurePath(file).parent.name == RATES:
+        return source.rows(file, kind)
+    return source.optional_rows(file, kind)
 
 
 def _to_rate(row: PricedRow, key: object, *, currency: str) -> DatedRate:
