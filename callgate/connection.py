@@ -20,6 +20,7 @@ from callgate.v1 import (
     authorization_pb2_grpc,
     credits_pb2,
     credits_pb2_grpc,
+    decisions_pb2_grpc,
     directory_pb2,
     directory_pb2_grpc,
     notices_pb2,
@@ -85,6 +86,7 @@ class Connection:
         self._access = access_pb2_grpc.AccessServiceStub(self._channel)
         self._authorization = authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
         self._credits = credits_pb2_grpc.CreditServiceStub(self._channel)
+        self._decisions = decisions_pb2_grpc.DecisionServiceStub(self._channel)
         self._directory = directory_pb2_grpc.DirectoryServiceStub(self._channel)
         self._notices = notices_pb2_grpc.NoticeServiceStub(self._channel)
 
@@ -181,6 +183,10 @@ class Connection:
     def ask_credits(self, method: str, question: Message) -> Any:
         """Ask the CreditService by the name of a method."""
         return self._ask(getattr(self._credits, method), question)
+
+    def ask_decisions(self, method: str, question: Message) -> Any:
+        """Ask the DecisionService by the name of a method."""
+        return self._ask(getattr(self._decisions, method), question)
 
     def ask_directory(self, method: str, question: Message) -> Any:
         """Ask the DirectoryService by the name of a method."""

@@ -11,6 +11,7 @@ from callgate.command.answer import balance_text, decision_text, emergency_numbe
 from callgate.command.audit import audit
 from callgate.command.call import call
 from callgate.command.calls import calls
+from callgate.command.decisions import decisions
 from callgate.command.directory import COMMANDS
 from callgate.command.engine import (
     EPILOG,
@@ -156,5 +157,7 @@ for _command in (
     statement,
 ):
     callgate.add_command(_command)
-for _command in (*COMMANDS, export, import_, audit, call, calls, notices, route, tokens, watch):
+for _command in (
+    *(*COMMANDS, export, import_, audit, call, calls, decisions, notices, route, tokens, watch),
+):
     callgate.add_command(_command)

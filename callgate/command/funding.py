@@ -164,7 +164,7 @@ def statement(*, tenant: str, as_json: bool, address: str, **given: Any) -> None
     question = pb.GetStatementRequest(tenant_id=tenant, page_size=_PAGE)
     for name, moment in (("start_time", given["since"]), ("end_time", given["until"])):
         if moment is not None:
-            getattr(question, name).CopyFrom(_timestamp(moment))
+            getattr(question, name).CopyFrom(timestamp_of(moment))
     with connected(address) as engine:
         lines = list(_pages(engine, "GetStatement", question, field="lines"))
     found = pb.GetStatementResponse(lines=lines)
@@ -316,7 +316,8 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
-def _timestamp(moment: datetime) -> Timestamp:
+def timestamp_of(moment: datetime) -> Timestamp:
+    """Write a time of the command line, UTC."""
     stamp = Timestamp()
     stamp.FromDatetime(moment.replace(tzinfo=UTC))
     return stamp

@@ -20,6 +20,7 @@ from server.app.keeper import make_comparison, make_recovery
 from server.archive import Archive
 from server.archive.epochs import StoreEpoch
 from server.archive.keeper.comparison import Comparison
+from server.calls.kept_checks import checks_of_refusals
 from server.calls.load_shedding import LoadShedder, Waiting
 from server.calls.opening import Opening
 from server.facts import FactsFolders, FactsInUse, FactsReport
@@ -39,16 +40,19 @@ from server.observability.ledger_health import LedgerHealth
 from server.observability.masks import Masks
 from server.observability.metrics import Metrics
 from server.observability.records import Records
+from server.observability.spool import FOLDER as SPOOL_FOLDER
+from server.observability.spool import Spool
 from server.services.bridge_stream import Standings
 from server.services.bridge_stream.newest import NewestStreams
 from server.services.debits.stream import Watching
 from server.services.directory.source import Source
 from server.services.health import ACCOUNTS_SERVICE, LEDGER_SERVICE, HealthService
-from server.settings import Settings
+from server.settings import KeepExplanations, Settings
 from server.settings.kept_key import kept_key
 from server.storage.redis import Store, StoreClock, StoreUnavailable, WakeUps
 from server.storage.sql.database import Database
 from server.transport import TransportServer
+from server.transport.options import MEBIBYTE
 
 # In the setting `identities`: those of the archive.
 ARCHIVE = "archive"
@@ -182,7 +186,7 @@ def build_engine(
     return Engine(
         settings=settings,
         facts=facts,
-        records=_build_records(settings),
+        records=_build_records(settings, facts),
         metrics=metrics,
         clock=clock,
         ledger=ledger,
@@ -211,13 +215,29 @@ def build_engine(
     )
 
 
-def _build_records(settings: Settings) -> Records:
-    masks = Masks(
+def make_masks(settings: Settings) -> Masks:
+    """Say what records hide. Raises OSError where the key cannot be kept."""
+    return Masks(
         record_key(settings.record_key, settings.data_folder),
         settings.mask_digits,
         settings.mask_accounts,
     )
-    return Records(settings.records_path, masks, settings.records_buffer)
+
+
+def _build_records(settings: Settings, facts: FactsInUse) -> Records:
+    masks = make_masks(settings)
+    spool = None
+    if settings.decision_days:
+        most_bytes = settings.decision_spool_mebibytes * MEBIBYTE
+        spool = Spool(settings.data_folder / SPOOL_FOLDER, most_bytes)
+    is_explained = settings.keep_explanations is KeepExplanations.REFUSED
+    return Records(
+        settings.records_path,
+        masks,
+        settings.records_buffer,
+        spool=spool,
+        explain=checks_of_refusals(lambda: facts.current) if is_explained else None,
+    )
 
 
 def _as_it_is(_: Engine, transport: TransportServer) -> TransportServer:

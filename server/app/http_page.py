@@ -58,6 +58,7 @@ def _counters(engine: Engine) -> dict[str, Gauge]:
         "records_dropped_refusals": lambda: records.dropped_refusals,
         "bridges_replaced": lambda: engine.standings.replaced,
         "records_failed_writes": lambda: records.failed_writes,
+        "records_not_kept": lambda: 0 if records.spool is None else records.spool.lost,
         "identities_reload_failures": lambda: engine.identities.failures,
     }
 

@@ -24,15 +24,20 @@ from server.ledger.journal.entries import JournalReader
 from server.ledger.maintenance import Keeping
 from server.ledger.redis_ledger import RedisLedger
 from server.notices.crossings import CrossingWatch
+from server.observability.spool import FOLDER
 from server.settings import Settings
 from server.storage.redis import EmbeddedServer, Store, StoreClock, StoreRefused, StoreUnavailable
 from server.storage.sql.database import Database, archive_url
 from server.storage.sql.errors import ArchiveUnavailable, ArchiveUnusable
 from server.transport.http import HttpListener
+from server.usage.decisions.carrying import Carrying, CarryingFigures
 
 EXIT_CANNOT_START = 1
 # Between two looks at a store or an archive that is not there yet.
 _RETRY_SECONDS = 1.0
+# Records are to be found a second or so after the answer.
+_CARRY_ROUND_SECONDS = 0.5
+_DROP_ROUND_SECONDS = 600.0
 _MS = 1_000
 
 _log = logging.getLogger("callgate.keeper")
@@ -90,15 +95,32 @@ async def joined_keeper(
             now_ms=parts.now_ms,
             around=around_payments,
         )
+        carrying = _make_carrying(settings, parts)
         if settings.keeper_http_listen is not None:
-            families = (courier.figures.families, money.finishing.figures.families)
+            families = (
+                courier.figures.families,
+                money.finishing.figures.families,
+                carrying.figures.families,
+            )
             page = KeeperPage(figures, parts.now_ms, families)
             listener = HttpListener(settings.keeper_http_listen, page)
             stack.push_async_callback(listener.stop)
             await listener.start()
         more = [KeeperDuty(work, pause) for work, pause in duties_of(courier)]
         more += [KeeperDuty(work, pause) for work, pause in money_duties(money)]
+        more.append(KeeperDuty(carrying.work, _CARRY_ROUND_SECONDS, of_machine=True))
+        more.append(KeeperDuty(carrying.drop_old, _DROP_ROUND_SECONDS))
         yield Keeper(parts, figures, more)
+
+
+def _make_carrying(settings: Settings, parts: KeeperParts) -> Carrying:
+    return Carrying(
+        settings.data_folder / FOLDER,
+        parts.archive.database,
+        parts.now_ms,
+        settings.decision_days,
+        CarryingFigures(parts.now_ms),
+    )
 
 
 @asynccontextmanager

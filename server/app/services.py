@@ -14,14 +14,15 @@ from callgate.v1 import (
     access_pb2_grpc,
     credits_pb2_grpc,
     debits_pb2_grpc,
+    decisions_pb2_grpc,
     directory_pb2_grpc,
     notices_pb2_grpc,
     server_info_pb2_grpc,
 )
 from callgate.v1 import server_info_pb2 as pb
 from server.app.access import guard
-from server.app.calls import CallServices, assemble_verbs
-from server.app.engine import ARCHIVE, Engine
+from server.app.calls import CallServices, advice_of, assemble_verbs
+from server.app.engine import ARCHIVE, Engine, make_masks
 from server.app.money import make_money_in
 from server.app.notices import webhook_key_of
 from server.calls.fast_path import FastPath
@@ -40,6 +41,7 @@ from server.services.credits import (
 )
 from server.services.debits.service import CODECS as DEBIT_CODECS
 from server.services.debits.service import Debits
+from server.services.decisions.service import Decisions
 from server.services.directory import DirectoryService
 from server.services.directory.transfer import Transfer
 from server.services.notices.service import Notices
@@ -105,6 +107,20 @@ def register_debits(engine: Engine, transport: TransportServer) -> None:
     serve(add, transport, debits, codecs=DEBIT_CODECS)
 
 
+def register_decisions(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
+    settings = engine.settings
+    decisions = Decisions(
+        database=engine.archive.database,
+        facts=engine.facts,
+        masks=make_masks(settings),
+        advice=advice_of(settings),
+        days=settings.decision_days,
+        now_ms=engine.now_ms,
+    )
+    serve(decisions_pb2_grpc.add_DecisionServiceServicer_to_server, transport, decisions)
+
+
 def register_directory(engine: Engine, transport: TransportServer) -> None:
     """Register it."""
     settings, source = engine.settings, engine.directory
@@ -144,6 +160,7 @@ _SERVICES: tuple[Callable[[Engine, TransportServer], None], ...] = (
     register_authorization,
     register_credits,
     register_debits,
+    register_decisions,
     register_directory,
     register_server_info,
     register_access,

@@ -146,6 +146,7 @@ HELP = {
     "records_dropped_grants": "Decision records of grants dropped because too many were waiting.",
     "records_dropped_refusals": "Decision records of refusals and emergencies dropped likewise.",
     "records_failed_writes": "Times the decision records could not be written.",
+    "records_not_kept": "Decision records that will not reach the archive.",
     "records_waiting": "Decision records that wait to be written.",
     "bridges": "Streams of bridges that are open here.",
     "bridges_replaced": "Streams of bridges that ended because a newer one took over.",

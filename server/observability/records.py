@@ -12,12 +12,14 @@ import logging
 import os
 import re
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 from typing import Protocol
 
 from policy.unseen import TURNING
 from server.observability.masks import Masks
+from server.observability.spool import Spool
 
 STANDARD_OUTPUT = "-"
 
@@ -44,13 +46,31 @@ class Recorded(Protocol):
         """Write it as one line of JSON, numbers and accounts hidden as the masks say."""
 
 
-class Records:
-    """Keeps decisions until its thread has written them, `most` at a time."""
+# What more is told of a refusal: the members of a JSON object, without its braces, or nothing.
+Explain = Callable[[Recorded, Masks], bytes]
 
-    def __init__(self, path: str, masks: Masks, most: int) -> None:
+
+class Records:
+    """Keeps decisions until its thread has written them, `most` at a time.
+
+    What is written goes into the `spool` as well, where there is one. `explain` is asked in the
+    thread, for nobody waits there.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        masks: Masks,
+        most: int,
+        *,
+        spool: Spool | None = None,
+        explain: Explain | None = None,
+    ) -> None:
         self._path = path
         self._masks = masks
         self._most = most
+        self._explain = explain
+        self.spool = spool
         self._grants: deque[Recorded] = deque()
         self._others: deque[Recorded] = deque()
         self._file = -1
@@ -108,6 +128,8 @@ class Records:
             except OSError as error:
                 self.failed_writes += 1
                 _log.warning("Decision records cannot be written to %s: %s", self._path, error)
+        if self.spool is not None:
+            self.spool.close()
 
     def _write_all(self) -> None:
         if self._reopen.is_set():
@@ -116,6 +138,8 @@ class Records:
         while self._unwritten or self.waiting:
             if not self._unwritten:
                 self._unwritten = _harmless(b"".join([self._line(one) for one in self._take()]))
+                if self.spool is not None:
+                    self.spool.write(self._unwritten)
             # What a full disk refused in the middle of a line goes on there.
             while self._unwritten:
                 written = os.write(self._file, self._unwritten)
@@ -123,7 +147,9 @@ class Records:
 
     def _line(self, one: Recorded) -> bytes:
         try:
-            return one.line(self._masks)
+            line = one.line(self._masks)
+            more = b"" if self._explain is None else self._explain(one, self._masks)
+            return line[:-2] + b"," + more + b"}\n" if more else line
         except Exception:  # noqa: BLE001 -- One that cannot be told must not end all that follow.
             self.failed_writes += 1
             _log.exception("A decision record could not be put into words.")

@@ -55,6 +55,7 @@ from server.storage.redis import StoreUnavailable
 from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.contract import Context, Ending
 from server.transport.seldom import Seldom
+from server.usage.decisions.finding import DecisionUnknown
 
 DOMAIN = "callgate.v1"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -158,6 +159,12 @@ TABLE: Mapping[type[Exception], Failure] = {
     ),
     NoticeUnknown: Failure(
         grpc.StatusCode.NOT_FOUND, "NOTICE_UNKNOWN", "The tenant has no such notice."
+    ),
+    DecisionUnknown: Failure(
+        grpc.StatusCode.NOT_FOUND,
+        "DECISION_UNKNOWN",
+        "The archive has no record of such a decision of this tenant: it may be too old, or not "
+        "have arrived yet.",
     ),
     NobodyToTell: Failure(
         grpc.StatusCode.FAILED_PRECONDITION,

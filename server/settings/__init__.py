@@ -44,6 +44,13 @@ class DirectorySource(StrEnum):
     ARCHIVE = "archive"
 
 
+class KeepExplanations(StrEnum):
+    """Of which decisions the checks are kept in their records."""
+
+    NONE = "none"
+    REFUSED = "refused"
+
+
 class FailureAction(StrEnum):
     """What a gateway does when later questions about a granted call are not answered."""
 
@@ -425,6 +432,23 @@ class Settings:
         "The secret of the hash that stands for what is hidden, the same in every engine whose "
         "records are to be joined. Empty: made once and kept in `data_folder`.",
     ] = ""
+    keep_explanations: Annotated[
+        KeepExplanations,
+        kinds.choice(KeepExplanations),
+        'Of which decisions the record tells every check that was asked: "none", or those that '
+        '"refused". The rules are asked again for it, beside the questions.',
+    ] = KeepExplanations.NONE
+    decision_days: Annotated[
+        int,
+        kinds.whole(0, 400),
+        "How many days the archive keeps decision records, for `callgate decisions`. 0: none.",
+    ] = 30
+    decision_spool_mebibytes: Annotated[
+        int,
+        kinds.whole(1, 65_536),
+        "What decision records may take in `data_folder` while no keeper carries them into the "
+        "archive; further ones are counted and not kept there.",
+    ] = 512
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ MAY_BE_EMPTY = {
     ("ControlCalls", "gateway_id"),
     ("AuthorizeCall", "conference_id"),
     ("GetStatement", "call_id"),
+    *(("FindDecisions", name) for name in ("account_id", "call_id", "gateway_id", "decision_id")),
 }
 KINDS = [field.name for field in pb.AuthorizeCallRequest.DESCRIPTOR.oneofs_by_name["kind"].fields]
 

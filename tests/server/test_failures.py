@@ -58,6 +58,7 @@ from server.services.errors import (
 from server.storage.redis import StoreUnavailable
 from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.status import percent_encode
+from server.usage.decisions.finding import DecisionUnknown
 
 CASES = [
     (InvalidRequest("call_id", "give one"), "INVALID_ARGUMENT", "FIELD_INVALID", False),
@@ -95,6 +96,7 @@ CASES = [
     (IdentityExists(), "ALREADY_EXISTS", "IDENTITY_EXISTS", False),
     (IdentityChanged(), "ABORTED", "ETAG_CHANGED", False),
     (NoticeUnknown(), "NOT_FOUND", "NOTICE_UNKNOWN", False),
+    (DecisionUnknown(), "NOT_FOUND", "DECISION_UNKNOWN", False),
     (NobodyToTell(), "FAILED_PRECONDITION", "NOBODY_TO_TELL", False),
     (directory.DirectoryInFiles(), "FAILED_PRECONDITION", "DIRECTORY_IN_FILES", False),
     (directory.DirectoryUnreadable("odd"), "UNAVAILABLE", "DIRECTORY_UNREADABLE", False),

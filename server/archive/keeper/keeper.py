@@ -49,11 +49,13 @@ _log = logging.getLogger(__name__)
 class KeeperDuty:
     """One more thing to do, while this keeper leads. A store or archive that is away ends a round.
 
-    Whatever else it raises is a bug, and ends the round too.
+    Whatever else it raises is a bug, and ends the round too. What `of_machine` is done by every
+    keeper, for no other one can.
     """
 
     work: Callable[[], Awaitable[None]]
     pause_seconds: float
+    of_machine: bool = False
 
 
 class Keeper:
@@ -89,7 +91,10 @@ class Keeper:
             self._forever(self.look_for_away, _AWAY_ROUND_SECONDS),
             self._forever(self._while_leading(self._inspect_some), _INSPECTION_ROUND_SECONDS),
             *(
-                self._forever(self._while_leading(each.work), each.pause_seconds)
+                self._forever(
+                    each.work if each.of_machine else self._while_leading(each.work),
+                    each.pause_seconds,
+                )
                 for each in self._more
             ),
         )

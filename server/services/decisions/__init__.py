@@ -1,0 +1,1 @@
+"""DecisionService: what was answered, found again, and why."""
