@@ -75,7 +75,7 @@ class Decisions:
     ) -> pb.GetDecisionResponse:
         """Tell one decision, and why."""
         tenant = self._tenant(request.tenant_id)
-        decision_id = limits.decision_id("decision_id", request.decision_id)
+        decision_id = limits.an_id("decision_id", request.decision_id)
         sought = Sought(tenant.tenant_id, *self._kept(), decision_id=decision_id)
         found = await self.database.read(
             lambda c: find_decisions(c, sought, after=None, limit=_MOST_TOLD)
@@ -107,9 +107,7 @@ class Decisions:
             accounts=self._accounts(account) if account else (),
             call_id=limits.call_id(request.call_id) if request.call_id else "",
             gateway_id=limits.an_id("gateway_id", request.gateway_id) if request.gateway_id else "",
-            decision_id=limits.decision_id("decision_id", request.decision_id)
-            if request.decision_id
-            else "",
+            decision_id=limits.decision_id("decision_id", request.decision_id),
             reason=wire.reason(request.reason),
             outcome=wire.outcome(request.outcome),
         )
