@@ -101,11 +101,16 @@ async def _look_for_forfeits(settings: Settings, *, give_back: bool) -> int:
         found = await database.read(lambda c: early_forfeits(c, now_ms()))
         funding_requests = FundingRequests(database, parts.ledger, AuditTrail(now_ms), now_ms)
         for each in found:
-            given = give_back and await forfeits.give_back(funding_requests, each, _OPERATOR)
+            told = "."
+            try:
+                if give_back and await forfeits.give_back(funding_requests, each, _OPERATOR):
+                    told = ", were given back."
+            except FundingRefused as refused:
+                told = f", stay forfeited: {refused}"
             until = datetime.fromtimestamp(each.expire_ms / _MS, UTC).isoformat(" ", "seconds")
             click.echo(
                 f"{each.tenant_id}: {each.micros} micros of lot {each.lot_id}, good until {until}"
-                + (", were given back." if given else ".")
+                + told
             )
     if not found:
         click.echo("Nothing was forfeited before its time.")

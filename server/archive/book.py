@@ -57,6 +57,10 @@ class LotRow:
         return self.expire_ms, self.purchase_ms, self.lot_id
 
 
+# The text of a movement that is never made.
+RULED_OUT = "ruled_out 0"
+
+
 @dataclass(frozen=True, slots=True)
 class MovementRow:
     """One debit or refund without a call, and how the ledger remembers it."""

@@ -166,6 +166,13 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
+class IdRuledOut:
+    """Nothing is made by this id of a lot, debit or refund any more; no money moved."""
+
+    change_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccountFrozen:
     """Nothing more is granted of an account, or again."""
 
@@ -240,6 +247,7 @@ Change = (
     | LotsTaken
     | DirectDebit
     | Refund
+    | IdRuledOut
     | PartitionReopened
 )
 

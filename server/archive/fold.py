@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.archive.book import AccountRow, Book, CallRow, LotRow, MovementRow, facts_of
+from server.archive.book import (
+    RULED_OUT,
+    AccountRow,
+    Book,
+    CallRow,
+    LotRow,
+    MovementRow,
+    facts_of,
+)
 from server.archive.changes import (
     AccountCarried,
     AccountDescribed,
@@ -18,6 +26,7 @@ from server.archive.changes import (
     CreditLimitSet,
     DirectDebit,
     Entry,
+    IdRuledOut,
     LotAdded,
     LotsTaken,
     LotTakenBack,
@@ -27,6 +36,8 @@ from server.archive.changes import (
     Refund,
 )
 from server.archive.usage_records import Origin, record_usage
+
+_Moved = DirectDebit | Refund | LotTakenBack | IdRuledOut
 
 
 def fold_entry(book: Book, entry: Entry, origin: Origin) -> None:
@@ -180,7 +191,7 @@ def fold_money(book: Book, entry: Entry) -> None:
             _take_lots(book, entry.tenant_id, entry.change)
         case LotVoided(lot_id=lot_id):
             _void_lot(book, entry, lot_id)
-        case DirectDebit() | Refund() | LotTakenBack():
+        case DirectDebit() | Refund() | LotTakenBack() | IdRuledOut():
             _move(book, entry, entry.change)
         case _:
             raise AssertionError(entry.kind)
@@ -208,13 +219,13 @@ def level_lots(book: Book, account: AccountRow) -> None:
         surplus += given
 
 
-def _move(book: Book, entry: Entry, change: DirectDebit | Refund | LotTakenBack) -> None:
+def _move(book: Book, entry: Entry, change: _Moved) -> None:
     """Apply what has an id of its own, once: a store that had lost it may have done it again."""
-    movement_id, text = _remembered(change)
+    movement_id, text, micros = _remembered(change)
     key = (entry.tenant_id, movement_id)
     if key in book.movements:
         return
-    book.movements[key] = MovementRow(*key, text, entry.time_ms, change.micros)
+    book.movements[key] = MovementRow(*key, text, entry.time_ms, micros)
     match change:
         case DirectDebit():
             book.accounts[entry.tenant_id].debited_micros += change.micros
@@ -225,15 +236,17 @@ def _move(book: Book, entry: Entry, change: DirectDebit | Refund | LotTakenBack)
             _take_back(book, entry, change)
 
 
-def _remembered(change: DirectDebit | Refund | LotTakenBack) -> tuple[str, str]:
-    """Say by which id, and how, the ledger knows it again."""
+def _remembered(change: _Moved) -> tuple[str, str, int]:
+    """Say by which id, and how, the ledger knows it again; and its micros."""
     match change:
         case DirectDebit(debit_id=movement_id, micros=micros):
-            return movement_id, f"debit {micros}"
+            return movement_id, f"debit {micros}", micros
         case Refund(refund_id=movement_id, micros=micros, of_lot=of_lot):
-            return movement_id, f"refund {micros} {of_lot}"
+            return movement_id, f"refund {micros} {of_lot}", micros
         case LotTakenBack(taking_id=movement_id, micros=micros, lot_id=lot_id):
-            return movement_id, f"taken {micros} {lot_id} {change.found_micros}"
+            return movement_id, f"taken {micros} {lot_id} {change.found_micros}", micros
+        case IdRuledOut(change_id=movement_id):
+            return movement_id, RULED_OUT, 0
 
 
 def _add_lot(book: Book, entry: Entry, change: LotAdded) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from server.archive.book import AccountRow, Book, LotRow, MovementRow
+from server.ledger.maintenance import TIMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +79,4 @@ def image_of(book: Book) -> tuple[AccountImage, ...]:
 
 def _known_text(row: MovementRow) -> str:
     # As the ledger writes it: with the time of what it forgets in the end.
-    return f"{row.text} {row.time_ms}" if row.text.startswith(("debit ", "refund ")) else row.text
+    return f"{row.text} {row.time_ms}" if row.text.startswith(TIMED) else row.text

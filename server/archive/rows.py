@@ -26,6 +26,7 @@ from server.archive.changes import (
     CallState,
     DirectDebit,
     Entry,
+    IdRuledOut,
     LotAdded,
     LotsTaken,
     LotTakenBack,
@@ -148,6 +149,7 @@ def _moved(entries: Iterable[Entry]) -> set[tuple[str, str]]:
                 DirectDebit(debit_id=movement_id)
                 | Refund(refund_id=movement_id)
                 | LotTakenBack(taking_id=movement_id)
+                | IdRuledOut(change_id=movement_id)
             ):
                 moved.add((entry.tenant_id, movement_id))
             case AccountCarried(movements=carried):

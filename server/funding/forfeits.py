@@ -64,7 +64,10 @@ def forfeits_of(connection: Connection, tenant_id: str, now_ms: int) -> Iterator
 
 
 async def give_back(funding_requests: FundingRequests, forfeit: Forfeit, identity_id: str) -> bool:
-    """Give a forfeit back as a lot that expires as it should have; False where that was done."""
+    """Give a forfeit back as a lot that expires as it should have; False where that was done.
+
+    Raises `FundingRefused` where it cannot be.
+    """
     request_id = f"forfeit-{secrets.token_hex(_ID_BYTES)}"
 
     def settle(connection: Connection, _: Any) -> Mapping[str, Any]:
@@ -89,7 +92,9 @@ async def give_back(funding_requests: FundingRequests, forfeit: Forfeit, identit
     )
     try:
         await funding_requests.ask(asked)
-    except FundingRefused:
+    except FundingRefused as refused:
+        if refused.why is not Why.LOT_UNKNOWN:
+            raise
         return False
     return True
 

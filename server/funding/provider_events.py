@@ -62,8 +62,13 @@ class PaymentEvents:
     async def _reverse(self, event: PaymentEvent, reversal: Reversal) -> None:
         """Write down what was taken back, and do the first step of it; a keeper does the others."""
         charge_id = await self.database.write(lambda c: self.reversing.told(c, event, reversal))
-        if charge_id is not None:
+        if charge_id is None:
+            return
+        try:
             await self.reversing.advance(charge_id)
+        except LedgerError as error:
+            # It is written down, and a keeper's from here on: nobody has to tell it again.
+            _log.warning("What was taken back of charge %s has to wait: %r", charge_id, error)
 
     def _note(self, connection: Connection, event: PaymentEvent) -> ChargeRow | None:
         if not event.charge_id or event.result is None or isinstance(event.result, Reversal):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from server.archive import tables
+from server.archive.book import RULED_OUT
 from server.funding.tables import FUNDING_REQUESTS
 
 
@@ -24,7 +25,10 @@ class RequestState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FundingRequest:
-    """One request. `body` is what the ledger is asked, `outcome` what was answered in the end."""
+    """One request. `body` is what the ledger is asked, `outcome` what was answered in the end.
+
+    One that is accepted and has an outcome is being refused: it is never applied any more.
+    """
 
     tenant_id: str
     request_id: str
@@ -44,11 +48,12 @@ class FundingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a request ended, and when."""
+    """How a request ended, and when; whether something that had left came back."""
 
     state: RequestState
     outcome: Mapping[str, Any]
     time_ms: int
+    came_back: bool = False
 
 
 _REQUESTS = FUNDING_REQUESTS.c
@@ -89,6 +94,28 @@ def claim_request(
     return taken.rowcount == 1
 
 
+def note_refusal(
+    connection: Connection, request: FundingRequest, *, claim: str, outcome: Mapping[str, Any]
+) -> FundingRequest:
+    """Write down that a request that one works on is going to be refused, before that is seen to.
+
+    Returns it as it stands; where somebody else works on it by now, nothing is written.
+    """
+    connection.execute(
+        update(FUNDING_REQUESTS)
+        .where(
+            _REQUESTS.tenant_id == request.tenant_id,
+            _REQUESTS.request_id == request.request_id,
+            _REQUESTS.state == RequestState.ACCEPTED.value,
+            _REQUESTS.claim == claim,
+        )
+        .values(outcome=json.dumps(outcome, sort_keys=True))
+    )
+    found = find_request(connection, request.tenant_id, request.request_id)
+    assert found is not None
+    return found
+
+
 def finish_request(
     connection: Connection, request: FundingRequest, *, claim: str, end: Ending
 ) -> FundingRequest:
@@ -109,8 +136,8 @@ def finish_request(
             outcome=json.dumps(end.outcome, sort_keys=True),
             finish_ms=end.time_ms,
             claim_until_ms=0,
-            # What was refused moved nothing that could be lost.
-            archived=end.state is RequestState.REFUSED,
+            # What was refused moved nothing that could be lost, unless it came back.
+            archived=end.state is RequestState.REFUSED and not end.came_back,
         )
     )
     found = find_request(connection, request.tenant_id, request.request_id)
@@ -136,12 +163,12 @@ def left_behind(connection: Connection, now_ms: int, *, limit: int) -> list[Fund
 def not_archived(
     connection: Connection, before_ms: int, *, now_ms: int, limit: int
 ) -> list[FundingRequest]:
-    """List requests that were applied before a time and are not known to be archived."""
+    """List requests that ended before a time and are not known to be archived."""
     query = (
         select(FUNDING_REQUESTS)
         .where(
             ~_REQUESTS.archived,
-            _REQUESTS.state == RequestState.APPLIED.value,
+            _REQUESTS.state != RequestState.ACCEPTED.value,
             _REQUESTS.finish_ms <= before_ms,
             _REQUESTS.claim_until_ms <= now_ms,
         )
@@ -207,6 +234,14 @@ def of_reference(connection: Connection, tenant_id: str, reference: str) -> list
     return list(map(_read, connection.execute(query).mappings()))
 
 
+def count_of_reference(connection: Connection, tenant_id: str, reference: str) -> int:
+    """Count all requests about one debit, call or charge, those that were refused as well."""
+    query = select(func.count()).where(
+        _REQUESTS.tenant_id == tenant_id, _REQUESTS.reference == reference
+    )
+    return connection.scalar(query) or 0
+
+
 def lots_archived(connection: Connection, lots: set[tuple[str, str]]) -> int:
     """Count which of these lots, named by tenant and id, the archive knows."""
     return sum(
@@ -220,6 +255,24 @@ def lots_archived(connection: Connection, lots: set[tuple[str, str]]) -> int:
     )
 
 
+def changes_archived(
+    connection: Connection, changes: Iterable[tuple[str, str]]
+) -> frozenset[tuple[str, str]]:
+    """Say which of these lots, debits and refunds, named by tenant and id, the archive knows."""
+    return frozenset(
+        change
+        for change in changes
+        if lots_archived(connection, {change}) or movements_archived(connection, {change})
+    )
+
+
+def is_ruled_out(connection: Connection, change: tuple[str, str]) -> bool:
+    """Say whether the archive knows that something is never made."""
+    rows = tables.MOVEMENTS.c
+    query = select(rows.text).where(rows.tenant_id == change[0], rows.movement_id == change[1])
+    return connection.scalar(query) == RULED_OUT
+
+
 def movements_archived(connection: Connection, movements: set[tuple[str, str]]) -> int:
     """Count which of these debits and refunds, named by tenant and id, the archive knows."""
     rows = tables.MOVEMENTS.c
@@ -227,7 +280,11 @@ def movements_archived(connection: Connection, movements: set[tuple[str, str]]) 
         connection.scalar(
             select(func.count())
             .select_from(tables.MOVEMENTS)
-            .where(rows.tenant_id == tenant_id, rows.movement_id == movement_id)
+            .where(
+                rows.tenant_id == tenant_id,
+                rows.movement_id == movement_id,
+                rows.text != RULED_OUT,
+            )
         )
         or 0
         for tenant_id, movement_id in movements

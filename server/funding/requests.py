@@ -13,7 +13,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from server.funding.applying import Applying, Kind, in_time, is_setting, settings_like, superseded
+from server.funding.applying import (
+    Applying,
+    Kind,
+    all_changes_of,
+    in_time,
+    is_setting,
+    may_have_left,
+    settings_like,
+    superseded,
+)
 from server.funding.charge_rows import pending_charges
 from server.funding.errors import FundingBusy, FundingRefused, FundingReused
 from server.funding.funding_rows import (
@@ -28,10 +37,12 @@ from server.funding.request_rows import (
     FundingRequest,
     RequestState,
     add_request,
+    changes_archived,
     claim_request,
     find_request,
     finish_request,
     newest_of,
+    note_refusal,
     pending_top_ups,
 )
 from server.ledger import CurrencyChanged, Ledger, fingerprint
@@ -138,16 +149,68 @@ class FundingRequests:
         """Apply a request that one has claimed, and write down how it ended."""
         if request.state is not RequestState.ACCEPTED:
             return request
+        if request.outcome:
+            return await self._refuse(replace(request, claim=claim), claim)
         try:
             if is_setting(request.kind):
                 await self.database.read(lambda c: require_newest(c, request))
+            applying = await self._knowing(request)
             async with in_time():
-                outcome = await self.applying.apply(request)
+                outcome = await applying.apply(request)
         except FundingRefused as refused:
-            end = Ending(RequestState.REFUSED, refused.outcome(), self.now_ms())
-        else:
+            return await self._refused(request, claim, refused)
+        end = Ending(RequestState.APPLIED, outcome, self.now_ms())
+        return await self.database.write(lambda c: self.finish(c, request, claim=claim, end=end))
+
+    async def _refused(
+        self, request: FundingRequest, claim: str, refused: FundingRefused
+    ) -> FundingRequest:
+        told = refused.outcome()
+        if self._is_first_try(request) and not may_have_left(request, refused.why):
+            end = Ending(RequestState.REFUSED, told, self.now_ms())
+            return await self.database.write(
+                lambda c: self.finish(c, request, claim=claim, end=end)
+            )
+        request = await self.database.write(
+            lambda c: note_refusal(c, request, claim=claim, outcome=told)
+        )
+        return await self._refuse(request, claim)
+
+    async def _refuse(self, request: FundingRequest, claim: str) -> FundingRequest:
+        """Refuse a request for good, of which it is written down why.
+
+        Whoever comes late with it, and whatever changes meanwhile, moves nothing; and what had
+        left comes back. It is applied where somebody who was late had done it by now.
+        """
+        if request.state is not RequestState.ACCEPTED:
+            return request
+        if request.claim != claim:
+            raise FundingBusy
+        applying = await self._knowing(request)
+        async with in_time():
+            is_undone = await applying.undo(request)
+        came_back = request.kind == Kind.TRANSFER
+        end = Ending(RequestState.REFUSED, request.outcome, self.now_ms(), came_back)
+        if not is_undone:
+            try:
+                async with in_time():
+                    outcome = await replace(applying, answered=True).apply(request)
+            except FundingRefused as refused:
+                # The store fell back in between: whoever finds it looks again.
+                raise FundingBusy from refused
             end = Ending(RequestState.APPLIED, outcome, self.now_ms())
         return await self.database.write(lambda c: self.finish(c, request, claim=claim, end=end))
+
+    def _is_first_try(self, request: FundingRequest) -> bool:
+        # Nobody else tries before this one's claim is over.
+        return self.now_ms() - request.accept_ms < CLAIM_MS
+
+    async def _knowing(self, request: FundingRequest) -> Applying:
+        """Look up what was made of a request that was left behind: the ledger forgets in time."""
+        if self._is_first_try(request):
+            return self.applying
+        made = await self.database.read(lambda c: changes_archived(c, all_changes_of(request)))
+        return replace(self.applying, made=made)
 
     def finish(
         self, connection: Connection, request: FundingRequest, *, claim: str, end: Ending

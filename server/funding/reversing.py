@@ -22,13 +22,14 @@ from server.funding.charge_rows import (
     find_charge_of,
     save_charge,
 )
-from server.funding.errors import FundingBusy, FundingReused
+from server.funding.errors import FundingBusy, FundingRefused, FundingReused
 from server.funding.funding_rows import hold_funding, save_funding
 from server.funding.passing import Round
 from server.funding.providers import PaymentEvent, Reversal, ReversalKind
 from server.funding.request_rows import (
     FundingRequest,
     RequestState,
+    count_of_reference,
     lots_archived,
     movements_archived,
     of_reference,
@@ -104,8 +105,9 @@ class Reversing:
             return
         try:
             await self.funding_requests.ask(self._asked(plan, plan.kind))
-        except (FundingBusy, FundingReused):
-            # Somebody else does this step, or did another one; the next round sees which.
+        except (FundingBusy, FundingReused, FundingRefused):
+            # Somebody else does this step, or did another one, or it is to be asked for anew; the
+            # next round sees which.
             return
 
     def told(self, connection: Connection, event: PaymentEvent, reversal: Reversal) -> str | None:
@@ -165,7 +167,8 @@ class Reversing:
         gone, held = _set_apart(connection, charge, takings)
         gone -= sum(request.body["micros"] for request in given)
         missing = wanted - gone - held
-        plan = _Plan(charge, rows, wanted, max(0, missing), held == 0, len(done) + 1)
+        number = 1 + count_of_reference(connection, charge.tenant_id, _reference(charge))
+        plan = _Plan(charge, rows, wanted, max(0, missing), held == 0, number)
         lot_id = self._lot_with_more(connection, charge, given) if takings else charge.lot_id
         if missing > 0 and lot_id is not None:
             return replace(plan, kind=Kind.REVERSAL, micros=missing, lot_id=lot_id)

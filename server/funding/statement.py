@@ -16,7 +16,7 @@ from server.ledger.journal.entries import JournalEntry
 _MOST_LOOKED_AT = 5_000
 _NO_BALANCE = "-"
 # These tell how an account is described, and nothing of its money.
-_WITHOUT_MONEY = ("opened", "described", "reopened")
+_WITHOUT_MONEY = ("opened", "described", "reopened", "ruled_out")
 CORRECTION = "correction"
 
 Place = tuple[int, int, int]

@@ -6,7 +6,8 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import Connection, func, select
@@ -16,29 +17,30 @@ from server.funding.applying import (
     FREEZING_KINDS,
     LIMITING_KINDS,
     Kind,
+    all_changes_of,
+    changes_of,
     in_time,
-    is_setting,
+    return_of,
 )
 from server.funding.charge_rows import IN_FLIGHT, ChargeRow, credited_not_archived, save_charge
-from server.funding.errors import FundingRefused
+from server.funding.errors import FundingBusy, FundingRefused, Why
 from server.funding.funding_rows import due_lots
 from server.funding.passing import Round
 from server.funding.request_rows import (
-    Ending,
     FundingRequest,
     RequestState,
+    changes_archived,
     claim_request,
+    is_ruled_out,
     left_behind,
     lots_archived,
-    movements_archived,
     not_archived,
     note_archived,
     put_off,
 )
 from server.funding.requests import CLAIM_MS, FundingRequests, require_newest
 from server.funding.tables import CHARGES, FUNDING_REQUESTS
-from server.ledger import Ledger, TopUp
-from server.ledger.maintenance import KNOWN_MS
+from server.ledger import BalanceTooLarge, Ledger, TopUp
 from server.storage.sql.database import Database
 
 # What was applied is archived long before; if not, the store may have lost it.
@@ -142,14 +144,8 @@ class Finishing:
         )
         if not taken:
             return
-        # The ledger has forgotten what it did so long ago.
-        is_old = request.accept_ms < now_ms - KNOWN_MS // 2 and not is_setting(request.kind)
-        if is_old and await self.database.read(lambda c: _is_archived(c, request)):
-            end = Ending(RequestState.APPLIED, dict(request.body), now_ms)
-            await self.database.write(
-                lambda c: self.funding_requests.finish(c, request, claim=claim, end=end)
-            )
-        else:
+        # Somebody else may have taken it over meanwhile.
+        with suppress(FundingBusy):
             await self.funding_requests.go_on(request, claim)
 
     async def _confirm(self, request: FundingRequest) -> None:
@@ -160,18 +156,29 @@ class Finishing:
             await self.database.write(lambda c: put_off(c, request, until_ms))
             self.figures.put_in_again += 1
             try:
-                async with in_time():
-                    await self.funding_requests.applying.apply(request)
+                if await self._is_done_again(request):
+                    return
             except FundingRefused as refused:
+                if refused.why is Why.MAX_BALANCE:
+                    # It came in once and is the tenant's: it waits until it fits.
+                    raise BalanceTooLarge from refused
                 _log.error(
                     "%s of %s was lost by the store and cannot be had again: %s",
                     request.request_id,
                     request.tenant_id,
                     refused,
                 )
-            else:
-                return
         await self.database.write(lambda c: note_archived(c, request))
+
+    async def _is_done_again(self, request: FundingRequest) -> bool:
+        """Have the ledger do anew what it had done; False where it did otherwise meanwhile."""
+        made = await self.database.read(lambda c: changes_archived(c, all_changes_of(request)))
+        applying = replace(self.funding_requests.applying, made=made, answered=True)
+        async with in_time():
+            if request.state is RequestState.APPLIED:
+                await applying.apply(request)
+                return True
+            return await applying.undo(request)
 
     async def _confirm_charge(self, charge: ChargeRow) -> None:
         lot = {(charge.tenant_id, charge.lot_id)}
@@ -190,26 +197,24 @@ class Finishing:
 
 
 def _is_archived(connection: Connection, request: FundingRequest) -> bool:
-    """Say whether all that an applied request did has come back through the journal."""
-    tenant_id, body = request.tenant_id, request.body
-    match request.kind:
-        case Kind.TOP_UP | Kind.RESTORATION:
-            return lots_archived(connection, {(tenant_id, body["lot_id"])}) == 1
-        case Kind.DEBIT:
-            return movements_archived(connection, {(tenant_id, body["debit_id"])}) == 1
-        case Kind.REVERSAL:
-            return movements_archived(connection, {(tenant_id, body["taking_id"])}) == 1
-        case Kind.REFUND:
-            refunds = {(tenant_id, refund_id) for refund_id, _, _ in body["parts"]}
-            return movements_archived(connection, refunds) == len(refunds)
-        case Kind.TRANSFER:
-            left = movements_archived(connection, {(tenant_id, body["debit_id"])})
-            arrived = lots_archived(connection, {(body["to_tenant_id"], body["lot_id"])})
-            return left + arrived == 2
-        case Kind.VOID_LOT:
-            return _is_voided(connection, tenant_id, body["lot_id"])
-        case _:
-            return _stands(connection, request)
+    """Say whether all that an ended request did has come back through the journal."""
+    if request.state is RequestState.REFUSED:
+        return _has_come_back(connection, request)
+    if request.kind == Kind.VOID_LOT:
+        return _is_voided(connection, request.tenant_id, request.body["lot_id"])
+    changes = changes_of(request)
+    if not changes:
+        return _stands(connection, request)
+    return len(changes_archived(connection, changes)) == len(changes)
+
+
+def _has_come_back(connection: Connection, request: FundingRequest) -> bool:
+    """Say whether a refused transfer never left, or came back."""
+    left = changes_of(request)[0]
+    there_and_back = (left, return_of(request))
+    return is_ruled_out(connection, left) or (
+        len(changes_archived(connection, there_and_back)) == len(there_and_back)
+    )
 
 
 def _is_voided(connection: Connection, tenant_id: str, lot_id: str) -> bool:

@@ -17,6 +17,7 @@ from server.ledger.errors import (
     CallOver,
     CallUnknown,
     CurrencyChanged,
+    DebitUnknown,
     FactsStale,
     FundsMissing,
     LedgerDamaged,
@@ -28,6 +29,7 @@ from server.ledger.errors import (
     PartitionNotOpen,
     RefundTooLarge,
     RequestReused,
+    RuledOut,
     Superseded,
 )
 from server.ledger.requests import (
@@ -103,9 +105,9 @@ class Ledger(Protocol):
     async def top_up(self, lot: TopUp) -> None:
         """Fund an account with a lot, once per lot id; what is owed is paid out of it first.
 
-        Raises `RequestReused` where the id stands for another lot, `AccountUnknown`, and where the
-        lot would be over at once `LotDue`, or `PartitionAhead` if only by its partition's time;
-        `BalanceTooLarge` where the account cannot hold so much.
+        Raises `RequestReused` where the id stands for another lot, `RuledOut`, `AccountUnknown`;
+        where the lot would be over at once `LotDue`, or `PartitionAhead` if only by its partition's
+        time; `BalanceTooLarge` where the account cannot hold so much.
         """
 
     async def void_lot(self, tenant_id: str, lot_id: str) -> None:
@@ -125,13 +127,20 @@ class Ledger(Protocol):
     async def debit(self, debit: DirectDebit) -> None:
         """Take money that no call holds, once per debit id: all of it or nothing.
 
-        Raises `FundsMissing`, `RequestReused`, `AccountUnknown`.
+        Raises `FundsMissing`, `RequestReused`, `RuledOut`, `AccountUnknown`.
         """
 
     async def refund(self, refund: Refund) -> None:
         """Give debited money back, once per refund id.
 
-        Raises `RefundTooLarge`, `BalanceTooLarge`, `RequestReused`, `AccountUnknown`.
+        Raises `RefundTooLarge`, `BalanceTooLarge`, `RequestReused`, `RuledOut`, `DebitUnknown`,
+        `AccountUnknown`.
+        """
+
+    async def rule_out(self, tenant_id: str, change_id: str) -> bool:
+        """Let no lot, debit or refund be made by an id any more; False where one was.
+
+        Who comes late with it is told `RuledOut`. Safe to repeat. Raises `AccountUnknown`.
         """
 
     async def freeze(self, tenant_id: str, *, frozen: bool, asked_ms: int | None = None) -> None:
@@ -167,6 +176,7 @@ __all__ = [
     "CallOver",
     "CallUnknown",
     "CurrencyChanged",
+    "DebitUnknown",
     "DirectDebit",
     "ExtendRequest",
     "FactsStale",
@@ -185,6 +195,7 @@ __all__ = [
     "RefundTooLarge",
     "RequestReused",
     "ReserveRequest",
+    "RuledOut",
     "Segment",
     "Superseded",
     "TakeBack",

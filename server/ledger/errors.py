@@ -64,6 +64,10 @@ class RequestReused(LedgerError):
     """This call and sequence were asked before with another content. Nothing changed."""
 
 
+class RuledOut(LedgerError):
+    """Nothing is made by this id any more: what it was for was refused before."""
+
+
 class FactsStale(LedgerError):
     """The account knows other facts than the question was decided with; nothing was written."""
 
@@ -78,6 +82,10 @@ class CallUnknown(LedgerError):
 
 class CallAnswered(LedgerError):
     """Use of the call was reported; it can be settled, but not released."""
+
+
+class DebitUnknown(LedgerError):
+    """No debit of this id is known of this account: none was made, or it was lost."""
 
 
 class LotUnknown(LedgerError):
@@ -135,9 +143,11 @@ _TROUBLE: Mapping[bytes, Callable[[str], LedgerError]] = {
     b"LOT_DUE": lambda _: LotDue(),
     b"NO_ACCOUNT": AccountUnknown,
     b"NO_CALL": lambda _: CallUnknown(),
+    b"NO_DEBIT": lambda _: DebitUnknown(),
     b"NO_LOT": lambda _: LotUnknown(),
     b"OVER": CallOver,
     b"REUSED": lambda _: RequestReused(),
+    b"RULED_OUT": lambda _: RuledOut(),
     b"SHORT": lambda shortfall: FundsMissing(int(shortfall)),
     b"STALE": FactsStale,
     b"SUPERSEDED": lambda _: Superseded(),

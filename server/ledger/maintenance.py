@@ -78,7 +78,9 @@ class AsideState:
 # A debit or a refund is known by its id for this long after it was made. Requests for it are
 # answered by the archive, and one that was left behind longer than this is looked up there first.
 KNOWN_MS = 30 * 24 * 60 * 60 * 1_000
-_MADE = re.compile(r"(?:debit \d+|refund \d+ \S*) (\d{13})")
+_MADE = re.compile(r"(?:debit \d+|refund \d+ \S*|ruled_out 0) (\d{13})")
+# Of what begins so the ledger notes when it was, at the end.
+TIMED = ("debit ", "refund ", "ruled_out ")
 
 
 class Keeping:

@@ -274,8 +274,12 @@ class RedisLedger:
         await self._money(
             "refund",
             *(refund.tenant_id, refund.refund_id, refund.micros, refund.lot_id),
-            *("1" if refund.invoiced else "", refund.spend_field),
+            *("1" if refund.invoiced else "", refund.spend_field, refund.debit_id),
         )
+
+    async def rule_out(self, tenant_id: str, change_id: str) -> bool:
+        """Let no lot, debit or refund be made by an id any more; False where one was."""
+        return bool((await self._money("rule_out", tenant_id, change_id))[0] == b"OK")
 
     async def freeze(self, tenant_id: str, *, frozen: bool, asked_ms: int | None = None) -> None:
         """Grant nothing more of an account, or again."""

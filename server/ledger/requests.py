@@ -163,7 +163,8 @@ class Refund:
 
     If that lot is over, a lot of its own is opened for it, with a short life. What was `invoiced`
     goes into none: less is invoiced then. `spend_field` names the tally of the spend limit that the
-    debit counted for, where there is one.
+    debit counted for, where there is one. With `debit_id` it is given back only where the ledger
+    knows of that debit.
     """
 
     tenant_id: str
@@ -172,6 +173,7 @@ class Refund:
     micros: int
     invoiced: bool = False
     spend_field: str = ""
+    debit_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

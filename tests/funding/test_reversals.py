@@ -17,6 +17,7 @@ from sqlalchemy import select
 from keepers import drained
 from ledgers import a_question, a_rate, credits_
 from payment_servers import STRIPE_SECRET, stripe_event
+from policy.rating import MAX_WHOLE_NUMBER
 from server.funding.charge_rows import ChargeRow, ChargeState, save_charge
 from server.funding.provider_events import PaymentEvents
 from server.funding.providers import Charged
@@ -177,6 +178,26 @@ async def test_a_lost_dispute_stays_and_one_that_is_won_gives_the_credits_back(s
     assert lost[1:] == (20, 12)
     kinds = [kind for kind, _ in await shop.till.notices()]
     assert kinds.count("payment_restored") == 1
+
+
+async def test_what_a_won_dispute_gives_back_waits_until_the_account_has_room(shop: Shop) -> None:
+    """Nobody else waits with it."""
+    await shop.post(shop.disputed("created", "needs_response"))
+    await shop.settle()
+    left = await shop.till.balance()
+    await shop.till.fund(MAX_WHOLE_NUMBER - left, "full")
+
+    await shop.post(shop.disputed("closed", "won"), shop.disputed("funds_reinstated", "won"))
+    await shop.settle()
+    shop.till.house.clock.pass_seconds(60)
+    await shop.till.work()
+    full = await shop.till.balance()
+    await shop.till.spend(MAX_WHOLE_NUMBER - left, "room")
+    shop.till.house.clock.pass_seconds(60)
+    await shop.till.work()
+
+    assert full == MAX_WHOLE_NUMBER
+    assert await shop.standing() == (29, 0, 0)
 
 
 async def test_a_dispute_that_is_over_before_it_is_heard_of_changes_nothing(shop: Shop) -> None:

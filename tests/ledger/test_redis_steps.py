@@ -61,6 +61,7 @@ VERBS: dict[str, Verb] = {
     ),
     "debit": lambda ledger: ledger.debit(DirectDebit("contoso", "debit-1", 50)),
     "refund": lambda ledger: ledger.refund(Refund("contoso", "refund-1", "opening:contoso", 5)),
+    "rule out": lambda ledger: ledger.rule_out("contoso", "debit-2"),
     "freeze": lambda ledger: ledger.freeze("contoso", frozen=True, asked_ms=9),
     "set_credit_limit": lambda ledger: ledger.set_credit_limit("contoso", 25, asked_ms=9),
     "open": lambda ledger: ledger.open_account(an_account(5, digest="facts-2")),

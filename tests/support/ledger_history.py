@@ -87,6 +87,7 @@ class History:
             (self._take_back, 3),
             (self._debit, 4),
             (self._refund, 4),
+            (self._rule_out, 2),
             (self._freeze, 1),
             (self._limit, 1),
             (self._recharge, 4),
@@ -246,6 +247,13 @@ class History:
         )
         return f"{debit}", lambda ledger: ledger.debit(debit)
 
+    def _rule_out(self) -> tuple[str, Step]:
+        tenant = self.random.choice(TENANTS)
+        kinds = ("debit", "refund", "reversal")
+        numbered = f"{self.random.choice(kinds)}-{self.random.randint(1, 9)}"
+        change = self.random.choice((*LOTS, numbered, numbered))
+        return f"rule out {tenant} {change}", lambda ledger: ledger.rule_out(tenant, change)
+
     def _refund(self) -> tuple[str, Step]:
         tenant = self.random.choice(TENANTS)
         refund = Refund(
@@ -255,6 +263,7 @@ class History:
             self.random.choice((1, 10, 60, *self._large())),
             invoiced=self.random.random() < 0.2,
             spend_field=self.random.choice(("", spend_field(tenant, "2027-01", "adele"))),
+            debit_id=self.random.choice(("", "", "", f"debit-{self.random.randint(1, 9)}")),
         )
         return f"{refund}", lambda ledger: ledger.refund(refund)
 

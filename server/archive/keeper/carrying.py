@@ -24,7 +24,7 @@ from server.ledger import LedgerDamaged
 from server.ledger.codec import GONE, GROUP, PURSE, UNIT, CallRecord, read_record
 from server.ledger.journal.entries import JournalEntry
 from server.ledger.keys import CARRIED_FIELD, tenant_name, tenant_of
-from server.ledger.maintenance import AsideState
+from server.ledger.maintenance import TIMED, AsideState
 from server.storage.redis.references import CALL_REFERENCE_CHARACTERS, call_reference
 
 _NONCE_BYTES = 10
@@ -33,9 +33,7 @@ _NEVER_GRANTED = b"refused"
 _WHOLE = ("about", "flags", "money", "totals")
 # Where the name of its tenant stands in a tally's field.
 _TENANT_AT = {"pool": 3, "spend": 2}
-_MOVED = ("debit ", "refund ", "taken ")
-# Of what begins so the ledger notes when it was, at the end.
-_TIMED = ("debit ", "refund ")
+_MOVED = (*TIMED, "taken ")
 
 _Rows = list[tuple[str, ...]]
 _ArchivedCalls = Mapping[CallId, tuple[CallRow, tuple[UseRow, ...]]]
@@ -306,7 +304,7 @@ def _movements(image: AccountImage, known: Mapping[str, str], time_ms: int) -> _
         if movement_id in archived or not text.startswith(_MOVED):
             continue
         what, made = text, str(time_ms)
-        if text.startswith(_TIMED):
+        if text.startswith(TIMED):
             what, _, made = text.rpartition(" ")
         rows.append((movement_id, what, made, text.split(" ")[1]))
     return rows

@@ -20,6 +20,7 @@ from server.archive import (
     CreditLimitSet,
     DirectDebit,
     Entry,
+    IdRuledOut,
     LotAdded,
     LotsTaken,
     LotTakenBack,
@@ -250,6 +251,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], Change]] = {
         fields["id"], int(fields["micros"]), _lots_paid(fields["lots"])
     ),
     "refunded": _read_refund,
+    "ruled_out": lambda fields: IdRuledOut(fields["id"]),
     "carried": _read_carried,
     "reopened": lambda _: PartitionReopened(),
 }

@@ -1,23 +1,43 @@
 -- Money in and out, each change once by an id of its own.
 
+-- Say what answers a change by an id of which something is known.
+local function known_reply(known, what)
+  if known == what or sub(known, 1, #what + 1) == what .. ' ' then return { 'OK' } end
+  return { sub(known, 1, #RULED_OUT) == RULED_OUT and 'RULED_OUT' or 'REUSED' }
+end
+
 -- Begin the plan of a change of money that has an id of its own. Returns also what is known of the
 -- id, or the reply that ends it.
 local function open_money(keys, args, what)
   local part, acct = load(keys, args[1], args[3], {}, true)
   if not acct then return nil, nil, { 'NO_ACCOUNT' } end
   local known = call('HGET', keys[1], 'known/' .. args[3] .. '/' .. args[4])
-  if known and what and known ~= what and sub(known, 1, #what + 1) ~= what .. ' ' then
-    return nil, nil, { 'REUSED' }
-  end
-  if known and what then return nil, nil, { 'OK' } end
+  if known and what then return nil, nil, known_reply(known, what) end
   expire_lots(keys, acct, part, args[2])
   return new_plan(acct, part), known
+end
+
+-- rule_out: let nothing be made by an id any more, unless it was.
+--   KEYS   accounts, expiry, journal
+--   ARGV   now_ms, nonce, tenant, id of a lot, debit or refund
+--   reply  OK | MADE | NO_ACCOUNT
+local function rule_out(keys, args)
+  if not call then bind() end
+  local plan, known, reply = open_money(keys, args)
+  if not plan then return reply end
+  if known then return { sub(known, 1, #RULED_OUT) == RULED_OUT and 'OK' or 'MADE' } end
+  local acct, part = plan.acct, plan.part
+  note(part, 'ruled_out', args[2], 'tenant=' .. acct.tenant .. '\nid=' .. args[4]
+    .. money_lines(acct))
+  plan.known = { 'known/' .. acct.tenant .. '/' .. args[4], RULED_OUT .. digits(part.now_ms) }
+  commit(keys, plan)
+  return { 'OK' }
 end
 
 -- top_up: fund an account with a lot, once per lot id.
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, lot id, micros, expire_ms
---   reply  OK | REUSED | NO_ACCOUNT | LOT_DUE | TOO_LARGE | AHEAD, the partition's time
+--   reply  OK | REUSED | RULED_OUT | NO_ACCOUNT | LOT_DUE | TOO_LARGE | AHEAD, the partition's time
 local function top_up(keys, args)
   if not call then bind() end
   local micros, expire_ms = whole(args[5], 'micros'), whole(args[6], 'expire_ms')
@@ -60,15 +80,16 @@ end
 -- what running calls hold of it goes as they give it back.
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, id, micros, lot id
---   reply  OK, micros that were there | NO_LOT | REUSED | NO_ACCOUNT
+--   reply  OK, micros that were there | NO_LOT | REUSED | RULED_OUT | NO_ACCOUNT
 local function take_back(keys, args)
   if not call then bind() end
   local what = format('taken %d %s', whole(args[5], 'micros'), args[6])
   local plan, known, reply = open_money(keys, args)
   if not plan then return reply end
   if known then
-    if sub(known, 1, #what + 1) ~= what .. ' ' then return { 'REUSED' } end
-    return { 'OK', sub(known, #what + 2) }
+    reply = known_reply(known, what)
+    if reply[1] == 'OK' then reply[2] = sub(known, #what + 2) end
+    return reply
   end
   local acct, part, tenant = plan.acct, plan.part, plan.acct.tenant
   if not match(call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[6]) or '', '^lot ') then
@@ -101,7 +122,7 @@ end
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, debit id, micros, overdraft_micros; '': never below zero, whatever
 --          the account's limit
---   reply  OK | SHORT, micros | REUSED | NO_ACCOUNT
+--   reply  OK | SHORT, micros | REUSED | RULED_OUT | NO_ACCOUNT
 local function debit(keys, args)
   if not call then bind() end
   local micros = whole(args[5], 'micros')
@@ -154,8 +175,8 @@ end
 -- refund: give debited money back into the lot it came from, once per refund id.
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, refund id, micros, lot id, 1 of what was invoiced or '', tally of
---          the spend limit that it counted for or ''
---   reply  OK | TOO_MUCH | TOO_LARGE | REUSED | NO_ACCOUNT
+--          the spend limit that it counted for or '', debit that must be known or ''
+--   reply  OK | NO_DEBIT | TOO_MUCH | TOO_LARGE | REUSED | RULED_OUT | NO_ACCOUNT
 local function refund(keys, args)
   if not call then bind() end
   local micros = whole(args[5], 'micros')
@@ -163,6 +184,10 @@ local function refund(keys, args)
   local plan, _, reply = open_money(keys, args, what)
   if not plan then return reply end
   local acct, part, tenant = plan.acct, plan.part, plan.acct.tenant
+  if args[9] and args[9] ~= '' then
+    local of = call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[9])
+    if not match(of or '', '^debit ') then return { 'NO_DEBIT' } end
+  end
   if micros > sum_difference(acct.debited_was, acct.refunded_was, 'totals') then
     return { 'TOO_MUCH' }
   end
@@ -252,6 +277,7 @@ local function set_limit(keys, args)
 end
 
 redis.register_function('callgate_v1_set_limit', set_limit)
+redis.register_function('callgate_v1_rule_out', rule_out)
 redis.register_function('callgate_v1_top_up', top_up)
 redis.register_function('callgate_v1_void_lot', void_lot)
 redis.register_function('callgate_v1_take_back', take_back)

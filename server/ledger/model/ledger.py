@@ -16,6 +16,7 @@ from server.ledger.errors import (
     CallOver,
     CallUnknown,
     CurrencyChanged,
+    DebitUnknown,
     FactsStale,
     FundsMissing,
     LotDue,
@@ -23,12 +24,13 @@ from server.ledger.errors import (
     PartitionAhead,
     RefundTooLarge,
     RequestReused,
+    RuledOut,
     Superseded,
 )
 from server.ledger.keys import opening_lot, partition_of
 from server.ledger.model.account import Account, Lot
 from server.ledger.model.call import ModelCall, Purses
-from server.ledger.model.step import Step, StepTime, Wish, last_wanted
+from server.ledger.model.step import RULED_OUT, Step, StepTime, Wish, last_wanted
 from server.ledger.model.terms import Terms, terms_of
 from server.ledger.requests import (
     CallKey,
@@ -239,6 +241,8 @@ class MemoryLedger:
         if step is None:
             return
         account = step.account
+        if refund.debit_id and account.known.get(refund.debit_id, ("",))[0] != "debit":
+            raise DebitUnknown
         if refund.micros > account.debited_micros - account.refunded_micros:
             raise RefundTooLarge
         invoiced = refund.invoiced or account.available_micros is None
@@ -248,6 +252,15 @@ class MemoryLedger:
             raise BalanceTooLarge
         step.refund(refund)
         self._commit(step)
+
+    async def rule_out(self, tenant_id: str, change_id: str) -> bool:
+        """Let no lot, debit or refund be made by an id any more; False where one was."""
+        step = self._open(tenant_id)
+        known = step.account.known.get(change_id)
+        if known is None:
+            step.rule_out(change_id)
+            self._commit(step)
+        return known is None or known == RULED_OUT
 
     async def freeze(self, tenant_id: str, *, frozen: bool, asked_ms: int | None = None) -> None:
         """Grant nothing more of an account, or again."""
@@ -289,6 +302,8 @@ class MemoryLedger:
         known = account.known.get(change_id)
         if known is None:
             return self._open(tenant_id)
+        if known == RULED_OUT:
+            raise RuledOut
         if known[: len(what)] != what:
             raise RequestReused
         return None

@@ -29,6 +29,8 @@ from server.ledger.requests import (
 
 # "lot", its micros and its expiry; a voided one has one part more.
 _LOT_PARTS = 3
+# Stands for an id by which nothing is made any more.
+RULED_OUT = ("ruled_out",)
 # What is told only where the number of calls and the call id are in order.
 _TOLD_LAST = (
     Reason.ALLOWANCE_EXHAUSTED,
@@ -149,6 +151,11 @@ class Step:
             account.available_micros += refund.micros
             account.fill_lot(self._lot_for(refund), refund.micros)
         self.note("refunded")
+
+    def rule_out(self, change_id: str) -> None:
+        """Let nothing be made by an id any more."""
+        self.account.known[change_id] = RULED_OUT
+        self.note("ruled_out")
 
     def _lot_for(self, refund: Refund) -> Lot:
         account = self.account

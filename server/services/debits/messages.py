@@ -34,6 +34,7 @@ _KINDS = {
     "limit_set": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "carried": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "frozen": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
+    "ruled_out": pb.JOURNAL_ENTRY_KIND_ACCOUNT,
     "lot_voided": pb.JOURNAL_ENTRY_KIND_LOT_EXPIRY,
     "taken_back": pb.JOURNAL_ENTRY_KIND_LOT_EXPIRY,
     "debited": pb.JOURNAL_ENTRY_KIND_DEBIT,
