@@ -33,7 +33,7 @@ local CONCURRENT_CALLS, CALL_ID_IN_USE = 16, 17
 -- What is told only where the number of calls and the call id are in order (precedence of reasons).
 local TOLD_LAST = { [18] = true, [19] = true, [20] = true }
 local NOTHING_USED = '0 0 0 0 0'
-local RULED_OUT = 'ruled_out 0 ' -- Of an id by which nothing is made any more; when, behind it.
+local RULED_OUT = 'ruled_out 0' -- Of an id by which nothing is made any more; when, behind it.
 local NOT_ASKED = '?' -- In place of the decision that began a call.
 
 -- Make a function of one text that remembers what `make` made of it, until there are too many.

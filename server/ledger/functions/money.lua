@@ -29,7 +29,7 @@ local function rule_out(keys, args)
   local acct, part = plan.acct, plan.part
   note(part, 'ruled_out', args[2], 'tenant=' .. acct.tenant .. '\nid=' .. args[4]
     .. money_lines(acct))
-  plan.known = { 'known/' .. acct.tenant .. '/' .. args[4], RULED_OUT .. digits(part.now_ms) }
+  plan.known = { 'known/' .. acct.tenant .. '/' .. args[4], RULED_OUT .. ' ' .. digits(part.now_ms) }
   commit(keys, plan)
   return { 'OK' }
 end
@@ -172,6 +172,20 @@ local function free_spend(keys, acct, field, micros)
   return '\nspend=' .. field .. '\31' .. digits(freed)
 end
 
+-- Say why a refund cannot be; nil where it can.
+local function refund_trouble(keys, args, acct, micros)
+  local of = args[9] and args[9] ~= ''
+    and (call('HGET', keys[1], 'known/' .. acct.tenant .. '/' .. args[9]) or '')
+  if of and not match(of, '^debit ') then return 'NO_DEBIT' end
+  if micros > sum_difference(acct.debited_was, acct.refunded_was, 'totals') then
+    return 'TOO_MUCH'
+  end
+  if not acct.available or args[7] == '1' then
+    return micros > sum_difference(acct.post_paid_was, '0', 'money') and 'TOO_MUCH' or nil
+  end
+  return acct.available + acct.reserved > MAX_WHOLE - micros and 'TOO_LARGE' or nil
+end
+
 -- refund: give debited money back into the lot it came from, once per refund id.
 --   KEYS   accounts, expiry, journal
 --   ARGV   now_ms, nonce, tenant, refund id, micros, lot id, 1 of what was invoiced or '', tally of
@@ -184,20 +198,9 @@ local function refund(keys, args)
   local plan, _, reply = open_money(keys, args, what)
   if not plan then return reply end
   local acct, part, tenant = plan.acct, plan.part, plan.acct.tenant
-  if args[9] and args[9] ~= '' then
-    local of = call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[9])
-    if not match(of or '', '^debit ') then return { 'NO_DEBIT' } end
-  end
-  if micros > sum_difference(acct.debited_was, acct.refunded_was, 'totals') then
-    return { 'TOO_MUCH' }
-  end
+  local trouble = refund_trouble(keys, args, acct, micros)
+  if trouble then return { trouble } end
   local invoiced = not acct.available or args[7] == '1'
-  if invoiced and micros > sum_difference(acct.post_paid_was, '0', 'money') then
-    return { 'TOO_MUCH' }
-  end
-  if not invoiced and acct.available + acct.reserved > MAX_WHOLE - micros then
-    return { 'TOO_LARGE' }
-  end
   local freed = args[8] and args[8] ~= '' and free_spend(keys, acct, args[8], micros) or ''
   local known = call('HGET', keys[1], 'known/' .. tenant .. '/' .. args[6])
   acct.refunded = acct.refunded + micros

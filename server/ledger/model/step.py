@@ -30,7 +30,7 @@ from server.ledger.requests import (
 # "lot", its micros and its expiry; a voided one has one part more.
 _LOT_PARTS = 3
 # Stands for an id by which nothing is made any more.
-RULED_OUT = ("ruled_out",)
+RULED_OUT = ("ruled_out", "0")
 # What is told only where the number of calls and the call id are in order.
 _TOLD_LAST = (
     Reason.ALLOWANCE_EXHAUSTED,
