@@ -120,6 +120,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "ResendNotice": ADMINISTERING,
         "GetWebhookKey": ADMINISTERING,
     },
+    "callgate.v1.AdviceService": {
+        "AdviseFunding": OVERSEEING,
+        "ApplyFundingAdvice": ADMINISTERING,
+    },
     "callgate.v1.DecisionService": {
         "FindDecisions": OVERSEEING,
         "GetDecision": OVERSEEING,

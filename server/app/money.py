@@ -72,14 +72,13 @@ def make_money_in(
     rest_ms = settings.recharge_rest_minutes * _MS_PER_MINUTE
     back_off = BackOff(rest_ms, rest_ms << _LONGEST_REST_DOUBLINGS)
     charging = Charging(database, ledger, around(payments), now_ms, back_off)
-    burst = Burst(settings.recharge_burst, settings.recharge_burst_minutes * _MS_PER_MINUTE)
     reversing = Reversing(database, funding_requests, now_ms)
     return MoneyIn(
         funding_requests,
         finishing,
         rules,
         charging,
-        Recharging(database, charging, now_ms, rules, burst),
+        Recharging(database, charging, now_ms, rules, burst_of(settings)),
         PaymentEvents(database, payments, charging, reversing, now_ms),
         reversing,
     )
@@ -97,6 +96,11 @@ def money_duties(money: MoneyIn) -> list[tuple[Callable[[], Awaitable[None]], fl
         duties.append((money.reversing.work, _ROUND_SECONDS))
         duties.append((money.reversing.tidy, _TIDY_SECONDS))
     return duties
+
+
+def burst_of(settings: Settings) -> Burst:
+    """Read how many recharges may follow each other."""
+    return Burst(settings.recharge_burst, settings.recharge_burst_minutes * _MS_PER_MINUTE)
 
 
 def rules_of(settings: Settings) -> PurchaseRules:

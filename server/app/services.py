@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from callgate.v1 import (
     access_pb2_grpc,
+    advice_pb2_grpc,
     credits_pb2_grpc,
     debits_pb2_grpc,
     decisions_pb2_grpc,
@@ -23,11 +24,12 @@ from callgate.v1 import server_info_pb2 as pb
 from server.app.access import guard
 from server.app.calls import CallServices, advice_of, assemble_verbs
 from server.app.engine import ARCHIVE, Engine, make_masks
-from server.app.money import make_money_in
+from server.app.money import burst_of, make_money_in
 from server.app.notices import webhook_key_of
 from server.calls.fast_path import FastPath
 from server.calls.handlers import CallHandlers
 from server.services.access.service import Identities
+from server.services.advice.service import FundingAdvice
 from server.services.authorization import Authorization
 from server.services.bridge_stream import Control, Following
 from server.services.bridge_stream.stream import MAX_UNANSWERED
@@ -85,9 +87,29 @@ def register_authorization(engine: Engine, transport: TransportServer) -> None:
 
 def register_credits(engine: Engine, transport: TransportServer) -> None:
     """Register it."""
+    parts = _credit_parts(engine)
+    kinds = (Looking, Movements, Purchases, FundingSettings, ImplausibleUses)
+    servicers = [kind(parts) for kind in kinds]
+    serve(credits_pb2_grpc.add_CreditServiceServicer_to_server, transport, *servicers)
+
+
+def register_advice(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
+    settings, parts = engine.settings, _credit_parts(engine)
+    advice = FundingAdvice(
+        parts,
+        FundingSettings(parts),
+        burst_of(settings),
+        settings.slice_seconds,
+        settings.recharge_rest_minutes * _MS_PER_MINUTE,
+    )
+    serve(advice_pb2_grpc.add_AdviceServiceServicer_to_server, transport, advice)
+
+
+def _credit_parts(engine: Engine) -> CreditParts:
     database = engine.archive.database
     money = make_money_in(engine.settings, database, engine.ledger, now_ms=engine.now_ms)
-    parts = CreditParts(
+    return CreditParts(
         accounts=engine.accounts,
         database=database,
         funding_requests=money.funding_requests,
@@ -95,9 +117,6 @@ def register_credits(engine: Engine, transport: TransportServer) -> None:
         rules=money.rules,
         now_ms=engine.now_ms,
     )
-    kinds = (Looking, Movements, Purchases, FundingSettings, ImplausibleUses)
-    servicers = [kind(parts) for kind in kinds]
-    serve(credits_pb2_grpc.add_CreditServiceServicer_to_server, transport, *servicers)
 
 
 def register_debits(engine: Engine, transport: TransportServer) -> None:
@@ -159,6 +178,7 @@ def register_server_info(engine: Engine, transport: TransportServer) -> None:
 _SERVICES: tuple[Callable[[Engine, TransportServer], None], ...] = (
     register_authorization,
     register_credits,
+    register_advice,
     register_debits,
     register_decisions,
     register_directory,
@@ -190,7 +210,7 @@ def register_services(
 # The kernel spreads connections by chance: two to each process leave few processes without any.
 _CONNECTIONS_A_WORKER = 2
 _MOST_CONNECTIONS = 16
-_MS = 1_000
+_MS, _MS_PER_MINUTE = 1_000, 60_000
 
 
 def server_info(

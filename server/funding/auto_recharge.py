@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from policy.funding_play import closing_charge_micros
 from server.funding.applying import in_time
 from server.funding.charge_rows import (
     RECHARGE,
@@ -38,7 +39,7 @@ from server.funding.funding_rows import (
     save_funding,
 )
 from server.funding.passing import Round
-from server.funding.purchase_rules import PurchaseRules, closing_charge_micros, require_purchase
+from server.funding.purchase_rules import PurchaseRules, require_purchase
 from server.funding.request_rows import pending_top_ups
 from server.ledger import AccountUnknown, Balance, LedgerError
 from server.notices import outbox
@@ -162,7 +163,7 @@ class Recharging:
             text = f"{len(lately)} recharges lately are as many as may follow each other."
             raise FundingRefused(Why.RECHARGE_BURST, text, {"until_ms": str(until_ms + 1)})
         limit = row.monthly_limit_micros
-        begin_ms, end_ms = _month_of(now_ms, _zone_of(connection, row.tenant_id))
+        begin_ms, end_ms = month_of(now_ms, _zone_of(connection, row.tenant_id))
         this_month = recharged_since(connection, row.tenant_id, begin_ms)
         if limit is not None and sum(each for _, each in this_month) + micros > limit:
             text = "The month's limit of what is recharged is reached."
@@ -189,7 +190,7 @@ def _zone_of(connection: Connection, tenant_id: str) -> str:
     return read_settings(connection, {tenant_id}).get(tenant_id, NoticeSettings()).time_zone
 
 
-def _month_of(now_ms: int, zone: str) -> tuple[int, int]:
+def month_of(now_ms: int, zone: str) -> tuple[int, int]:
     """Say when the month of a time begins, and when the next one does, in a zone."""
     now = datetime.fromtimestamp(now_ms / _MS, ZoneInfo(zone))
     begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)

@@ -119,6 +119,36 @@ def recharged_since(connection: Connection, tenant_id: str, since_ms: int) -> li
     return [(row[0], row[1]) for row in connection.execute(query)]
 
 
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How recharges went: how long each took from its first attempt on, and what was declined."""
+
+    times_ms: list[int]
+    declined: int
+
+
+def read_arrivals(connection: Connection, tenant_id: str, since_ms: int) -> Arrivals:
+    """Read how the recharges went that began since a time."""
+    query = (
+        select(_CHARGES.crossing, _CHARGES.state, _CHARGES.create_ms, _CHARGES.finish_ms)
+        .where(
+            _CHARGES.tenant_id == tenant_id,
+            _CHARGES.purpose == RECHARGE,
+            _CHARGES.create_ms >= since_ms,
+        )
+        .order_by(_CHARGES.create_ms)
+    )
+    began: dict[int, int] = {}
+    times_ms: list[int] = []
+    declined = 0
+    for crossing, state, create_ms, finish_ms in connection.execute(query):
+        first_ms = began.setdefault(crossing, create_ms)
+        declined += state == ChargeState.DECLINED
+        if state == ChargeState.CREDITED:
+            times_ms.append(finish_ms - first_ms)
+    return Arrivals(times_ms, declined)
+
+
 def charges_to_go_on_with(connection: Connection, now_ms: int, *, limit: int) -> list[str]:
     """List attempts on which nobody works, the oldest first."""
     going = (ChargeState.INTENT.value, ChargeState.CHARGING.value, ChargeState.CHARGED.value)

@@ -142,18 +142,3 @@ def require_below_most(
             f"most {written(most, currency)} is allowed.",
             {"max_balance_micros": str(most), "balance_micros": str(balance_micros)},
         )
-
-
-def closing_charge_micros(
-    balance_micros: int, trigger_micros: int, amount_micros: int, *, most_micros: int | None = None
-) -> int:
-    """Say how much one recharge takes: whole amounts, as many as lift the balance to the trigger.
-
-    One amount closes an ordinary gap. A balance far below, overdrawn say, takes several in one
-    charge, so that no second one has to follow at once; never more than may be charged at once.
-    """
-    gap_micros = trigger_micros - balance_micros
-    times = max(1, -(-gap_micros // amount_micros))  # Rounds up.
-    if most_micros is not None:
-        times = max(1, min(times, most_micros // amount_micros))
-    return times * amount_micros

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from policy.funding_play import closing_charge_micros
 from policy.money import MICROS_PER_UNIT, written
 from server.app.money import rules_of
 from server.funding.errors import FundingRefused
 from server.funding.funding_rows import FundingRow
-from server.funding.purchase_rules import closing_charge_micros, require_purchase
+from server.funding.purchase_rules import require_purchase
 from server.settings import Settings
 from server.settings.money import Provider
 

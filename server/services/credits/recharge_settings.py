@@ -72,6 +72,16 @@ class FundingSettings:
         set_funding(response.funding, row, tenant.currency)
         return response
 
+    async def set_recharge(
+        self, tenant: Tenant, wanted: pb.AutoRecharge, context: Context, *, etag: str, action: str
+    ) -> FundingRow:
+        """Set auto-recharge for another RPC than UpdateFunding, audited by its name."""
+        changes = self._recharge(wanted, tenant)
+        async with in_time(context.time_remaining()):
+            return await self.parts.database.write(
+                lambda c: self._change(c, tenant, changes, etag=etag, action=action)
+            )
+
     async def list_charges(
         self, request: pb.ListChargesRequest, context: Context
     ) -> pb.ListChargesResponse:
@@ -166,7 +176,13 @@ class FundingSettings:
             raise FundingRefused(Why.FUNDING_MODEL, text)
 
     def _change(
-        self, connection: Connection, tenant: Tenant, changes: dict[str, Any], *, etag: str
+        self,
+        connection: Connection,
+        tenant: Tenant,
+        changes: dict[str, Any],
+        *,
+        etag: str,
+        action: str = "UpdateFunding",
     ) -> FundingRow:
         require_currency(connection, tenant.tenant_id, tenant.currency)
         row = hold_funding(connection, tenant.tenant_id)
@@ -184,7 +200,7 @@ class FundingSettings:
         self.parts.funding_requests.audit.record(
             connection,
             current().identity_id,
-            Audited("UpdateFunding", f"tenants/{tenant.tenant_id}/funding", tenant.tenant_id),
+            Audited(action, f"tenants/{tenant.tenant_id}/funding", tenant.tenant_id),
             before=before,
             after=changes,
         )

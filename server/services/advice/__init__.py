@@ -1,0 +1,1 @@
+"""AdviceService: what to fund, from what was spent."""
