@@ -16,6 +16,7 @@ from callgate.opened import NOT_OPEN, OwnProcess, check_address
 from callgate.v1 import (
     access_pb2,
     access_pb2_grpc,
+    advice_pb2_grpc,
     authorization_pb2,
     authorization_pb2_grpc,
     credits_pb2,
@@ -84,6 +85,7 @@ class Connection:
         self._metadata = credentials.metadata
         self._channel = credentials.open_channel(address, _OPTIONS)
         self._access = access_pb2_grpc.AccessServiceStub(self._channel)
+        self._advice = advice_pb2_grpc.AdviceServiceStub(self._channel)
         self._authorization = authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
         self._credits = credits_pb2_grpc.CreditServiceStub(self._channel)
         self._decisions = decisions_pb2_grpc.DecisionServiceStub(self._channel)
@@ -183,6 +185,10 @@ class Connection:
     def ask_credits(self, method: str, question: Message) -> Any:
         """Ask the CreditService by the name of a method."""
         return self._ask(getattr(self._credits, method), question)
+
+    def ask_advice(self, method: str, question: Message) -> Any:
+        """Ask the AdviceService by the name of a method."""
+        return self._ask(getattr(self._advice, method), question)
 
     def ask_decisions(self, method: str, question: Message) -> Any:
         """Ask the DecisionService by the name of a method."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from callgate.command.advise import advise
 from callgate.command.answer import balance_text, decision_text, emergency_numbers_text
 from callgate.command.audit import audit
 from callgate.command.call import call
@@ -155,6 +156,7 @@ for _command in (
     lots,
     implausible,
     statement,
+    advise,
 ):
     callgate.add_command(_command)
 for _command in (

@@ -70,8 +70,8 @@ class AdviceServiceServicer:
     def ApplyFundingAdvice(self, request, context):
         """Sets auto-recharge as it was advised: one audited change, with the etag of the settings it was advised for.
 
-        Refused as UpdateFunding of the CreditService is. ABORTED `FUNDING_CHANGED` where the settings, or how far a
-        recharge got, have changed since: ask for advice again. Asked again after it was done it is ABORTED as well.
+        Refused as UpdateFunding of the CreditService is. FAILED_PRECONDITION `FUNDING_CHANGED` where the settings, or how
+        far a recharge got, have changed since: ask for advice again. Asked again after it was done it is that as well.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,8 +45,8 @@ class AdviceServiceStub:
     ApplyFundingAdvice: _grpc.UnaryUnaryMultiCallable[_advice_pb2.ApplyFundingAdviceRequest, _advice_pb2.ApplyFundingAdviceResponse]
     """Sets auto-recharge as it was advised: one audited change, with the etag of the settings it was advised for.
 
-    Refused as UpdateFunding of the CreditService is. ABORTED `FUNDING_CHANGED` where the settings, or how far a
-    recharge got, have changed since: ask for advice again. Asked again after it was done it is ABORTED as well.
+    Refused as UpdateFunding of the CreditService is. FAILED_PRECONDITION `FUNDING_CHANGED` where the settings, or how
+    far a recharge got, have changed since: ask for advice again. Asked again after it was done it is that as well.
     """
 
 @_typing.type_check_only
@@ -66,8 +66,8 @@ class AdviceServiceAsyncStub(AdviceServiceStub):
     ApplyFundingAdvice: _aio.UnaryUnaryMultiCallable[_advice_pb2.ApplyFundingAdviceRequest, _advice_pb2.ApplyFundingAdviceResponse]  # type: ignore[assignment]
     """Sets auto-recharge as it was advised: one audited change, with the etag of the settings it was advised for.
 
-    Refused as UpdateFunding of the CreditService is. ABORTED `FUNDING_CHANGED` where the settings, or how far a
-    recharge got, have changed since: ask for advice again. Asked again after it was done it is ABORTED as well.
+    Refused as UpdateFunding of the CreditService is. FAILED_PRECONDITION `FUNDING_CHANGED` where the settings, or how
+    far a recharge got, have changed since: ask for advice again. Asked again after it was done it is that as well.
     """
 
 class AdviceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -96,8 +96,8 @@ class AdviceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_advice_pb2.ApplyFundingAdviceResponse, _abc.Awaitable[_advice_pb2.ApplyFundingAdviceResponse]]:
         """Sets auto-recharge as it was advised: one audited change, with the etag of the settings it was advised for.
 
-        Refused as UpdateFunding of the CreditService is. ABORTED `FUNDING_CHANGED` where the settings, or how far a
-        recharge got, have changed since: ask for advice again. Asked again after it was done it is ABORTED as well.
+        Refused as UpdateFunding of the CreditService is. FAILED_PRECONDITION `FUNDING_CHANGED` where the settings, or how
+        far a recharge got, have changed since: ask for advice again. Asked again after it was done it is that as well.
         """
 
 def add_AdviceServiceServicer_to_server(servicer: AdviceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

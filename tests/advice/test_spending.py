@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -117,7 +118,7 @@ def test_days_begin_at_midnight() -> None:
     days = day_starts(NOW_MS, ROME, 60)
 
     assert days[-1] == at(2026, 11, 30)
-    assert {after - before for before, after in zip(days, days[1:], strict=False)} == {
+    assert {after - before for before, after in pairwise(days)} == {
         DAY_MS,
         DAY_MS + HOUR_MS,
     }
