@@ -153,8 +153,9 @@ class Authorizer:
             return await ask(Facts(self.facts.current.catalogue, tenant))
         except FactsStale as stale:
             self.metrics.facts_stale += 1
-            opened = await self.opening.hurry(tenant.tenant_id)
-            wanted_digest = tenant.digest if opened else stale.wanted_digest
+            hurried = await self.opening.hurry(tenant.tenant_id)
+            told = hurried or await self.opening.describe_lost(tenant.tenant_id)
+            wanted_digest = tenant.digest if told else stale.wanted_digest
         except AccountUnknown:
             await self.opening.hurry(tenant.tenant_id)
             wanted_digest = tenant.digest

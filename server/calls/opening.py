@@ -54,13 +54,15 @@ class Opening:
     # What is wrong, with a tenant or a whole partition.
     _troubles: dict[str | int, str] = field(default_factory=dict)
     _rest_until: dict[int, float] = field(default_factory=dict)
+    # By tenant the version of the facts that its account was described by here.
+    _described: dict[str, int] = field(default_factory=dict)
     _hurried: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _wanted: asyncio.Event = field(default_factory=asyncio.Event)
     _pause_seconds: float = FIRST_PAUSE_SECONDS
 
     async def open(self, tenant: Tenant) -> None:
         """Open an account or describe it anew; never changes money. Raises what the ledger does."""
-        await self.ledger.open_account(
+        self._described[tenant.tenant_id] = await self.ledger.open_account(
             OpenAccount(
                 tenant_id=tenant.tenant_id,
                 currency=tenant.currency,
@@ -127,6 +129,18 @@ class Opening:
             task.result()
         except (LedgerUnavailable, StoreUnavailable) as error:
             raise self.missing(tenant_id) from error
+        return True
+
+    async def describe_lost(self, tenant_id: str) -> bool:
+        """Describe an account anew whose store went back to older facts; say whether it had.
+
+        Newer ones, which others told it, stay. Raises what the ledger does.
+        """
+        tenant, described = self._tenant(tenant_id), self._described.get(tenant_id, 0)
+        if tenant is None or (await self.ledger.read_balance(tenant_id)).version >= described:
+            return False
+        _log.warning("The account of %s had lost its newest facts and is told them.", tenant_id)
+        await self.open(tenant)
         return True
 
     async def run(self) -> None:

@@ -169,12 +169,22 @@ class Reversing:
         missing = wanted - gone - held
         number = 1 + count_of_reference(connection, charge.tenant_id, _reference(charge))
         plan = _Plan(charge, rows, wanted, max(0, missing), held == 0, number)
-        lot_id = self._lot_with_more(connection, charge, given) if takings else charge.lot_id
+        lot_id: str | None = charge.lot_id
+        if takings or self._is_over(connection, charge):
+            lot_id = self._lot_with_more(connection, charge, given)
         if missing > 0 and lot_id is not None:
             return replace(plan, kind=Kind.REVERSAL, micros=missing, lot_id=lot_id)
         if missing < 0 < gone:
             return replace(plan, kind=Kind.RESTORATION, micros=min(-missing, gone))
         return plan
+
+    def _is_over(self, connection: Connection, charge: ChargeRow) -> bool:
+        lots = tables.LOTS.c
+        query = select(lots.expire_ms).where(
+            lots.tenant_id == charge.tenant_id, lots.lot_id == charge.lot_id
+        )
+        expire_ms = connection.scalar(query)
+        return expire_ms is not None and expire_ms <= self.now_ms()
 
     def _lot_with_more(
         self, connection: Connection, charge: ChargeRow, given: list[FundingRequest]

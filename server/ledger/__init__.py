@@ -53,8 +53,11 @@ from server.ledger.requests import (
 class Ledger(Protocol):
     """What every ledger does. Each verb is one atomic step; all raise `LedgerUnavailable`."""
 
-    async def open_account(self, account: OpenAccount) -> None:
-        """Open or re-describe one account. Safe to repeat. Raises `CurrencyChanged`."""
+    async def open_account(self, account: OpenAccount) -> int:
+        """Open or re-describe one account; say which version of what describes it that is.
+
+        Each that differs has a higher one. Safe to repeat. Raises `CurrencyChanged`.
+        """
 
     async def reserve(self, request: ReserveRequest) -> Answer:
         """Take from the purses in order, once per (call, sequence).

@@ -81,6 +81,8 @@ class Balance:
     post_paid_micros: int = 0
     # Debited beyond every lot; the next one pays it first.
     owed_micros: int = 0
+    # Of what describes the account.
+    version: int = 0
 
     @property
     def balance_micros(self) -> int | None:

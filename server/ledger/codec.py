@@ -214,7 +214,7 @@ def read_balance(tenant_id: str, reply: Sequence[bytes]) -> Balance:
         about, money, totals, *_ = (part.decode() for part in reply)
         available, reserved, post_paid = money.split(" ")
         funded, debited, refunded, expired, voided, owed = map(int, totals.split(" "))
-        currency = about.split(" ")[0]
+        currency, _, version = about.split(" ")
     except ValueError as error:
         raise LedgerDamaged(f"the account of {tenant_id}") from error
     return Balance(
@@ -229,6 +229,7 @@ def read_balance(tenant_id: str, reply: Sequence[bytes]) -> Balance:
         voided_micros=voided,
         post_paid_micros=int(post_paid),
         owed_micros=owed,
+        version=int(version),
     )
 
 

@@ -52,12 +52,14 @@ local function bury(keys, args)
   return buried
 end
 
--- look: read fields of a partition and its index of reservations as they are at one moment.
---   KEYS   accounts, expiry
+-- look: read fields of a partition, its index of reservations and the end of its journal as they are
+-- at one moment.
+--   KEYS   accounts, expiry, journal
 --   ARGV   the fields
---   reply  how many reservations the index names, then the fields' values
+--   reply  how many reservations the index names, place of the last entry, then the fields' values
 local function look(keys, args)
-  local reply = { redis.call('ZCARD', keys[2]) }
+  local last = last_entry(keys[3])
+  local reply = { redis.call('ZCARD', keys[2]), last and tonumber(last.n) or 0 }
   for start = 1, #args, BATCH do
     local values = redis.call('HMGET', keys[1], unpack(args, start, math.min(start + BATCH - 1, #args)))
     for i = 1, #values do reply[#reply + 1] = values[i] end
@@ -80,13 +82,25 @@ local function close(keys, args)
   return 1
 end
 
--- Say whether a partition lost nothing but its journal: its line goes on from where the archive
--- stands, but the entry at that place is gone, though nothing after it was ever archived.
+-- Say whether a journal that begins with `first` lacks entries on the way to where the partition
+-- stands, `n`, though the one at which the archive stands is there.
+local function is_cut(journal, at, first, n, nonce)
+  local there = redis.call('XRANGE', journal, at.n .. '-0', at.n .. '-0')[1]
+  if not there or string.match(there[2][2], '^%d+ (%S+) ') ~= at.nonce then return false end
+  local last = last_entry(journal)
+  if last.n + 0 > n or (last.n + 0 == n and last.nonce ~= nonce) then return false end
+  return redis.call('XLEN', journal) ~= n - first + 1
+end
+
+-- Say whether a partition lost nothing but its journal, or some of it: its line goes on from where
+-- the archive stands, but the entry at that place is gone, though nothing after it was ever archived,
+-- or some after it are.
 local function lost_its_journal(accounts, journal, at)
   local epoch, n, nonce = string.match(redis.call('HGET', accounts, 'meta') or '', '^(%d+) (%d+) (%S+) ')
   if not epoch or n + 0 < at.n or (n + 0 == at.n and nonce ~= at.nonce) then return false end
   local first = redis.call('XRANGE', journal, '-', '+', 'COUNT', 1)[1]
-  if first and string.match(first[1], '^%d+') + 0 <= at.n then return false end
+  local from = first and string.match(first[1], '^%d+') + 0
+  if from and from <= at.n then return is_cut(journal, at, from, n + 0, nonce) end
   local of_epoch, of_n, of_nonce =
     string.match(redis.call('HGET', accounts, 'archived') or '', '^(%d+) (%d+) (%S+)$')
   -- Nobody wrote it down before this version: then a journal that is there may have been trimmed.
@@ -170,7 +184,7 @@ local function let_go(keys, args)
   return redis.call('DEL', keys[1])
 end
 
--- sweep: forget tallies of past periods that hold nothing, and debits and refunds of long ago.
+-- sweep: forget tallies of past periods that hold nothing, and lots, debits and refunds of long ago.
 --   KEYS   accounts
 --   ARGV   the fields
 --   reply  how many were forgotten
@@ -178,8 +192,9 @@ local function sweep(keys, args)
   local gone = {}
   for _, field in ipairs(args) do
     local text = redis.call('HGET', keys[1], field)
-    if text and (string.find(text, '^%d+ 0$') or string.find(text, '^debit ')
-      or string.find(text, '^refund ')) then table.insert(gone, field) end
+    local kind = string.match(text or '', '^%l[%l_]+')
+    local is_known = kind == 'debit' or kind == 'refund' or kind == 'ruled_out' or kind == 'lot'
+    if text and (string.find(text, '^%d+ 0$') or is_known) then table.insert(gone, field) end
   end
   return #gone > 0 and redis.call('HDEL', keys[1], unpack(gone)) or 0
 end

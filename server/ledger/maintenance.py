@@ -64,6 +64,18 @@ class ArchivedPlace(NamedTuple):
     nonce: str
 
 
+class Looked(NamedTuple):
+    """A partition at one moment.
+
+    How many reservations its index names, the place of the last entry of its journal (0 where there
+    is none), and fields of its accounts.
+    """
+
+    reservations: int
+    last_n: int
+    fields: Mapping[str, str | None]
+
+
 NOTHING_ARCHIVED = ArchivedPlace(0, 0, "-")
 
 
@@ -75,10 +87,12 @@ class AsideState:
     records: Mapping[str, bytes]
 
 
-# A debit or a refund is known by its id for this long after it was made. Requests for it are
-# answered by the archive, and one that was left behind longer than this is looked up there first.
+# A debit or a refund is known by its id for this long after it was made, a lot so long after it
+# expired: until then it cannot come in again. Requests are answered by the archive.
 KNOWN_MS = 30 * 24 * 60 * 60 * 1_000
 _MADE = re.compile(r"(?:debit \d+|refund \d+ \S*|ruled_out 0) (\d{13})")
+# What was taken back, and voided at once, has no such time.
+_EXPIRED = re.compile(r"lot \d+ (\d{13})(?: voided)?")
 # Of what begins so the ledger notes when it was, at the end.
 TIMED = ("debit ", "refund ", "ruled_out ")
 
@@ -105,15 +119,13 @@ class Keeping:
             accounts = keys.partition_keys(partition).accounts
             return bool(await self._store.command("HEXISTS", accounts, keys.META_FIELD))
 
-    async def look(
-        self, partition: int, fields: Sequence[str]
-    ) -> tuple[int, dict[str, str | None]]:
-        """Read how many reservations the index names, and fields of accounts, at one moment."""
+    async def look(self, partition: int, fields: Sequence[str]) -> Looked:
+        """Read what an inspection goes by, at one moment."""
         of_partition = keys.partition_keys(partition)
-        function_keys = (of_partition.accounts, of_partition.expiry)
-        count, *values = await self._call("look", function_keys, fields)
+        function_keys = (of_partition.accounts, of_partition.expiry, of_partition.journal)
+        count, last_n, *values = await self._call("look", function_keys, fields)
         texts = (None if value is None else value.decode() for value in values)
-        return int(count), dict(zip(fields, texts, strict=True))
+        return Looked(int(count), int(last_n), dict(zip(fields, texts, strict=True)))
 
     async def close(self, partition: int, *, epoch: int, last: JournalEnd | None) -> bool:
         """Empty a partition if its journal ends with `last`; False where it does not."""
@@ -196,7 +208,8 @@ class Keeping:
     async def sweep(self, partition: int, oldest_period: str, known_since_ms: int) -> int:
         """Forget tallies of periods before `oldest_period` that hold nothing; say how many.
 
-        Also which debits and refunds were made before `known_since_ms`: nobody asks for them again.
+        Also which debits and refunds were made, and lots over, before `known_since_ms`: nobody asks
+        for them again.
         """
         accounts = keys.partition_keys(partition).accounts
         swept, cursor = 0, b"0"
@@ -208,7 +221,7 @@ class Keeping:
                 name
                 for name, text in fields
                 if is_past(name, oldest_period)
-                or (name.startswith("known/") and is_long_known(text, known_since_ms))
+                or is_long_known(*_known_of(name), text, since_ms=known_since_ms)
             ]
             if past:
                 swept += int(await self._call("sweep", (accounts,), past))
@@ -237,10 +250,21 @@ def is_past(field: str, oldest_period: str) -> bool:
     return kind in _TALLIES and rest.partition("/")[0] < oldest_period
 
 
-def is_long_known(text: str, since_ms: int) -> bool:
-    """Tell whether this is what was written of a debit or refund that was made before a time."""
-    made = _MADE.fullmatch(text)
-    return made is not None and int(made[1]) < since_ms
+def is_long_known(tenant_id: str, known_id: str, text: str, *, since_ms: int) -> bool:
+    """Tell whether this is what was written of what was made, or of a lot that was over, before.
+
+    By an opening lot it is known for good that the balance was given.
+    """
+    made = _MADE.fullmatch(text) or _EXPIRED.fullmatch(text)
+    is_past = made is not None and int(made[1]) < since_ms
+    return is_past and known_id != keys.opening_lot(tenant_id)
+
+
+def _known_of(field: str) -> tuple[str, str]:
+    """Say of which account, and of which id, a field tells; no such id stands for none."""
+    kind, _, rest = field.partition("/")
+    tenant, _, known_id = rest.partition("/")
+    return (keys.tenant_of(tenant), known_id) if kind == "known" else ("", "")
 
 
 def _account_values(account: RestoredAccount) -> list[str]:

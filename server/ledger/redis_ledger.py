@@ -96,8 +96,8 @@ class RedisLedger:
         except StoreUnavailable as error:
             raise LedgerUnavailable(str(error)) from error
 
-    async def open_account(self, account: OpenAccount) -> None:
-        """Open or re-describe one account."""
+    async def open_account(self, account: OpenAccount) -> int:
+        """Open or re-describe one account; say which version of what describes it that is."""
         opening = account.opening_balance_micros
         if opening is not None:
             wire.require_whole(opening_balance_micros=opening)
@@ -112,6 +112,7 @@ class RedisLedger:
             raise LedgerDamaged("an account")
         if status == b"CURRENCY":
             raise CurrencyChanged(account.tenant_id, rest[0].decode(), account.currency)
+        return int(rest[3])
 
     async def _open_known(self, account: OpenAccount, recovery: Recovering) -> list[bytes]:
         """Open one account; nothing begins of which archive or journal say that it did before."""
@@ -140,7 +141,7 @@ class RedisLedger:
         if reply[0] == b"NEW":
             raise LedgerUnavailable("others are opened faster than it can be seen what is new")
         if reply[0] == b"OK":
-            before, after, given = (part.decode() for part in reply[1:])
+            before, after, given, _ = (part.decode() for part in reply[1:])
             begun = [(tenant_id, ""), *([(tenant_id, given)] if given else [])]
             recovery.note_begun(partition, begun, before=before, after=after)
         return reply

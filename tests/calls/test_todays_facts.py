@@ -10,7 +10,17 @@ from google.protobuf.duration_pb2 import Duration
 import number_facts
 from callgate.v1 import authorization_pb2 as pb
 from facts import DESTINATIONS, a_catalogue, a_tenant, a_user
-from switchboards import FixedFacts, Served, Switchboard, authorize, extend, settle, switchboard
+from snapshots import copy_of, go_back_to
+from switchboards import (
+    FixedFacts,
+    Served,
+    Switchboard,
+    authorize,
+    extend,
+    failure,
+    settle,
+    switchboard,
+)
 
 MINUTE = 100_000
 AT_HOME = "+14255550123"
@@ -116,3 +126,33 @@ async def test_a_call_asked_anew_after_it_lapsed_is_charged_once(
 
     assert [one.debited.micros for one in settled.usages] == [5 * MINUTE]
     assert await board.money() == (6_000_000 - 5 * MINUTE, 0, 5 * MINUTE)
+
+
+async def test_a_store_that_lost_the_newest_facts_is_told_them_again(
+    board: Switchboard, engine: Served
+) -> None:
+    """It fell back to where the account was described by older ones."""
+    opening = engine.verbs.authorizer.opening
+    older = await copy_of(board.store)
+    await board.change(frozen=True)
+    await opening.open(board.facts.current.directory.tenants["contoso"])
+    await go_back_to(board.store, older)
+
+    answers = [await engine.stub.AuthorizeCall(authorize(user_id="bob")) for _ in range(2)]
+
+    assert {answer.refusal.reason for answer in answers} == {pb.REASON_ACCOUNT_FROZEN}
+
+
+async def test_newer_facts_that_others_told_are_not_replaced_by_older_ones(
+    board: Switchboard, engine: Served
+) -> None:
+    tenant = board.facts.current.directory.tenants["contoso"]
+    await engine.verbs.authorizer.opening.open(tenant)
+    await board.change(frozen=True)
+    newest = await board.balance()
+    board.facts.current.directory.put(tenant)
+
+    code, reason, _ = await failure(engine.stub.AuthorizeCall(authorize(user_id="bob")))
+
+    assert (code, reason) == ("UNAVAILABLE", "FACTS_BEHIND")
+    assert await board.balance() == newest

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from keepers import PARTITION, Gate, drained
+from ledgers import START_MS, an_account
 from server.funding.applying import Kind
-from server.ledger import DirectDebit, Refund
-from server.ledger.keys import partition_keys
+from server.ledger import DirectDebit, LotDue, Refund, TopUp
+from server.ledger.keys import opening_lot, partition_keys
 from till_victims import Victim
 from tills import DAY_MS, TENANT, UNIT, Till, a_top_up
 
@@ -41,6 +44,35 @@ async def test_debits_and_refunds_leave_nothing_in_the_account_for_good(till: Ti
     assert len(at_first) == 5
     assert await known_to(till) == ["contoso/first"]
     assert await till.balance() == 48 * UNIT
+
+
+async def test_lots_that_are_over_leave_nothing_in_the_account_for_good(till: Till) -> None:
+    """But for the opening lot: by that it is known that the balance was given."""
+    await till.house.ledger.open_account(an_account(9 * UNIT))
+    await till.fund(50 * UNIT)
+    await till.house.ledger.top_up(TopUp(TENANT, "later", UNIT, START_MS + 500 * DAY_MS))
+    await till.house.ledger.rule_out(TENANT, "never")
+    await till.house.ledger.void_lot(TENANT, "first")
+    keeper = await drained(till.house)
+    at_first = await known_to(till)
+    opening = f"contoso/{opening_lot(TENANT)}"
+
+    till.house.clock.pass_seconds((365 + 29) * DAY_MS // 1_000)
+    await keeper.sweep()
+    a_day_before = await known_to(till)
+    till.house.clock.pass_seconds(2 * DAY_MS // 1_000)
+    await keeper.sweep()
+    swept = await known_to(till)
+    await drained(till.house)
+    await till.house.rebuild.rebuild(PARTITION, (await till.house.archive.positions())[PARTITION])
+
+    assert at_first == ["contoso/first", "contoso/later", "contoso/never", opening]
+    assert a_day_before == ["contoso/first", "contoso/later", opening]
+    assert swept == await known_to(till) == ["contoso/later", opening]
+    with pytest.raises(LotDue):
+        await till.house.ledger.top_up(TopUp(TENANT, "first", 50 * UNIT, START_MS + 365 * DAY_MS))
+    await till.house.ledger.open_account(an_account(9 * UNIT))
+    assert await till.balance() == UNIT
 
 
 async def test_a_partition_that_is_filled_anew_knows_no_more_than_it_would_have(

@@ -24,7 +24,7 @@ from server.funding.providers import Charged
 from server.funding.providers.stripe_payments import StripePayments
 from server.storage.sql.audit import AUDIT_TRAIL
 from server.transport.http import Posted
-from tills import UNIT, Till
+from tills import DAY_MS, UNIT, Till
 
 _ids = (f"evt_{number}" for number in itertools.count())
 
@@ -178,6 +178,16 @@ async def test_a_lost_dispute_stays_and_one_that_is_won_gives_the_credits_back(s
     assert lost[1:] == (20, 12)
     kinds = [kind for kind, _ in await shop.till.notices()]
     assert kinds.count("payment_restored") == 1
+
+
+async def test_what_is_taken_back_when_its_lot_is_long_over_is_short_at_once(shop: Shop) -> None:
+    """The ledger has forgotten the lot; nothing of it can be there."""
+    shop.till.house.clock.pass_seconds(500 * DAY_MS // 1_000)
+    await (await drained(shop.till.house)).sweep()
+
+    await shop.post(shop.refunded(2_000))
+
+    assert (await shop.standing())[1:] == (20, 20)
 
 
 async def test_what_a_won_dispute_gives_back_waits_until_the_account_has_room(shop: Shop) -> None:

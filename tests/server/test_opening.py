@@ -34,13 +34,13 @@ class SickLedger(MemoryLedger):
         self.asked: list[str] = []
 
     @override
-    async def open_account(self, account: OpenAccount) -> None:
+    async def open_account(self, account: OpenAccount) -> int:
         self.asked.append(account.tenant_id)
         await asyncio.sleep(0)
         trouble = self.trouble_of(account.tenant_id)
         if trouble is not None:
             raise trouble
-        await super().open_account(account)
+        return await super().open_account(account)
 
 
 class Scene:

@@ -20,8 +20,21 @@ BATCH = 1_000
 BURIED_AFTER_MS = 15 * 60 * 1_000
 
 
+def named_places(first: int, last: int) -> str:
+    """Name entries of which something is told."""
+    return f"entry {first} is" if first == last else f"entries {first} to {last} are"
+
+
 class PartitionLost(Exception):
     """The store lost this partition or its tail: it is to be filled anew from the archive."""
+
+
+class JournalCut(PartitionLost):
+    """Entries are gone from the middle of a journal; `before` are the fresh ones before those."""
+
+    def __init__(self, before: list[JournalEntry], first: int, last: int) -> None:
+        super().__init__(f"{named_places(first, last)} gone from the middle of its journal")
+        self.before = before
 
 
 class ArchiveBehind(Exception):
@@ -78,7 +91,10 @@ class Drain:
         """Give the entries that follow `position`, if they do."""
         try:
             return await read_following(self._journal, partition, position, found=found)
-        except (PartitionLost, ArchiveBehind):
+        except (PartitionLost, ArchiveBehind) as trouble:
+            if isinstance(trouble, JournalCut) and trouble.before:
+                # What stands before the gap is archived as ever; the next round tells of it.
+                return trouble.before
             # Perhaps only this reading is old: somebody else may have worked meanwhile.
             current = (await self._archive.positions()).get(partition)
             if current != position:
@@ -145,19 +161,21 @@ def following(
         raise ArchiveBehind(f"archived is {position.n}, the journal begins at {found[0].n}")
     if found[0].nonce != position.nonce:
         raise PartitionLost(f"entry {position.n} is another one than was archived")
-    _require_chain(found)
+    _require_chain(found, fresh_from=1)
     return found[1:]
 
 
 def _from_the_beginning(found: list[JournalEntry]) -> list[JournalEntry]:
     if found and (found[0].n, found[0].previous_nonce) != (1, "-"):
         raise ArchiveBehind(f"nothing is archived, the journal begins at {found[0].n}")
-    _require_chain(found)
+    _require_chain(found, fresh_from=0)
     return found
 
 
-def _require_chain(found: Sequence[JournalEntry]) -> None:
-    for before, entry in pairwise(found):
+def _require_chain(found: list[JournalEntry], *, fresh_from: int) -> None:
+    for index, (before, entry) in enumerate(pairwise(found), start=1):
+        if entry.epoch == before.epoch and entry.n > before.n + 1:
+            raise JournalCut(found[fresh_from:index], before.n + 1, entry.n - 1)
         joins = (entry.epoch, entry.n) == (before.epoch, before.n + 1)
         if not joins or entry.previous_nonce != before.nonce:
             raise PartitionLost(f"entry {entry.n} does not follow entry {before.n}")

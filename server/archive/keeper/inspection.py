@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from server.archive import Archive, ArchivedAccount
+from server.archive.keeper.drain import named_places
 from server.ledger.codec import PURSE
 from server.ledger.keys import META_FIELD, opening_lot, tenant_name
-from server.ledger.maintenance import Keeping, is_past
+from server.ledger.maintenance import Keeping, Looked, is_past
 
 _KINDS = ("about", "flags", "money", "totals", "lots")
 _NEVER_EMPTY = ("about", "flags", "money", "totals")
@@ -34,8 +35,8 @@ class Inspection:
         fields = [META_FIELD]
         for account in accounts:
             fields += _fields_of(account, oldest_period)
-        reservations, found = await self._keeping.look(partition, fields)
-        return _lost(accounts, found, reservations), len(accounts)
+        looked = await self._keeping.look(partition, fields)
+        return _lost(accounts, looked), len(accounts)
 
 
 def _fields_of(account: ArchivedAccount, oldest_period: str) -> Iterator[str]:
@@ -46,9 +47,13 @@ def _fields_of(account: ArchivedAccount, oldest_period: str) -> Iterator[str]:
     yield from (field for field in account.tallies if not is_past(field, oldest_period))
 
 
-def _lost(accounts: Sequence[ArchivedAccount], found: Fields, reservations: int) -> str:
-    if found[META_FIELD] is None:
+def _lost(accounts: Sequence[ArchivedAccount], looked: Looked) -> str:
+    found, meta = looked.fields, looked.fields[META_FIELD]
+    if meta is None:
         return "its accounts are gone"
+    stands_at = int(meta.split(" ")[1])
+    if 0 < looked.last_n < stands_at:
+        return f"{named_places(looked.last_n + 1, stands_at)} gone from the end of its journal"
     may_be_missing = {f"lots/{tenant_name(account.tenant_id)}" for account in accounts}
     for field, value in found.items():
         if value is None and field not in may_be_missing:
@@ -60,7 +65,7 @@ def _lost(accounts: Sequence[ArchivedAccount], found: Fields, reservations: int)
         if trouble:
             return trouble
         reserved += held
-    if reserved and not reservations:
+    if reserved and not looked.reservations:
         return f"its index of reservations is gone, though {reserved} micros are held"
     return ""
 

@@ -114,8 +114,8 @@ class Rebuild:
         await self._archive.append(partition, position, [reopening], epoch=position.epoch)
         await self._reopen(partition, position, reopening, small_ms=0)
         _log.warning(
-            "Partition %d had lost its journal and begins epoch %d with what it holds, of which "
-            "the archive had not heard %d things.",
+            "Partition %d had lost entries of its journal and begins epoch %d with all that it "
+            "holds; the archive had not heard %d things of it.",
             partition,
             position.epoch,
             len(entries),
@@ -249,9 +249,10 @@ def restored(image: AccountImage, known_since_ms: int = 0) -> RestoredAccount:
         tallies=image.tallies,
         frozen=account.frozen,
         credit_limit_micros=account.credit_limit_micros,
-        known=(
-            *map(_known_lot, image.lots),
-            *(made for made in image.movements if not is_long_known(made[1], known_since_ms)),
+        known=tuple(
+            made
+            for made in (*map(_known_lot, image.lots), *image.movements)
+            if not is_long_known(account.tenant_id, *made, since_ms=known_since_ms)
         ),
     )
 

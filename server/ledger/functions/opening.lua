@@ -56,8 +56,8 @@ end
 --          partition
 --          or '', opening_micros or '', id of the opening lot, its expire_ms, the place of the
 --          journal up to which an archive knows neither this account nor this lot, or ''
---   reply  OK, the places before and after it, the opening lot if it was given | CURRENCY, the
---          account's | NO_PARTITION | NEW, account or lot: nothing begins before it is known to be
+--   reply  OK, the places before and after it, the opening lot if it was given, the version of what
+--          describes it now | CURRENCY, the account's | NO_PARTITION | NEW, account or lot: nothing begins before it is known to be
 --          new up to here | LOST where only a part of the account is there
 local function open(keys, args)
   if not call then bind() end
@@ -80,8 +80,10 @@ local function open(keys, args)
   if acct and currency ~= args[4] then return { 'CURRENCY', currency } end
   local plan = new_plan(owner, part)
   local about
+  version = whole(version, 'about')
   if not acct or acct.digest ~= args[5] or prepaid ~= args[6] then
-    about = args[4] .. ' ' .. args[6] .. ' ' .. digits(whole(version, 'about') + 1)
+    version = version + 1
+    about = args[4] .. ' ' .. args[6] .. ' ' .. digits(version)
     plan.acct.digest = args[5]
     note_described(part, acct and 'described' or 'opened', args)
   end
@@ -95,7 +97,7 @@ local function open(keys, args)
     plan.known[#plan.known + 1], plan.known[#plan.known + 2] = 'about/' .. tenant, about
   end
   if #part.entries > 0 then commit(keys, plan) end
-  return { 'OK', place, place_of(part), gives and lot_id or '' }
+  return { 'OK', place, place_of(part), gives and lot_id or '', digits(version) }
 end
 
 -- balance: read an account's sums, after taking from lots that are due.

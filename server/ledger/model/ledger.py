@@ -62,8 +62,8 @@ class MemoryLedger:
         # (kind, tenant) of each change, the oldest first.
         self.journal: list[tuple[str, str]] = []
 
-    async def open_account(self, account: OpenAccount) -> None:
-        """Open or re-describe one account. Safe to repeat. Raises `CurrencyChanged`."""
+    async def open_account(self, account: OpenAccount) -> int:
+        """Open or re-describe one account; say which version of what describes it that is."""
         tenant_id, opening = account.tenant_id, account.opening_balance_micros
         known = self._accounts.get(tenant_id)
         if known is not None and known.currency != account.currency:
@@ -85,6 +85,7 @@ class MemoryLedger:
             wire.require_whole(opening_balance_micros=opening)
             step.top_up(Lot(lot_id, account.opening_expire_ms, step.now_ms, opening))
         self._commit(step)
+        return draft.version
 
     async def reserve(self, request: ReserveRequest) -> Answer:
         """Take from the purses in order, once per (call, sequence)."""
@@ -345,6 +346,7 @@ class MemoryLedger:
             voided_micros=account.voided_micros,
             post_paid_micros=account.post_paid_micros,
             owed_micros=account.owed_micros,
+            version=account.version,
         )
 
     def _reserve(
