@@ -16,7 +16,6 @@ from policy.facts import Call, CallKind, Catalogue, Facts, Tenant, User
 from server.calls.cached_record import CachedDecisionRecord
 from server.calls.messages.advice import Advice
 from server.calls.messages.cached_answer import KeptAnswer
-from server.facts import FactsInUse
 from server.ledger.decision_context import KeptContext, call_context
 from server.ledger.prepared_reserve import PreparedReserve
 
@@ -95,8 +94,7 @@ class DecisionCache:
     What is kept hangs on the catalogue and on each tenant's facts: others begin anew.
     """
 
-    def __init__(self, facts: FactsInUse, advice: Advice) -> None:
-        self._facts = facts
+    def __init__(self, advice: Advice) -> None:
         self._advice = advice
         self._catalogue: Catalogue | None = None
         self._listed: tuple[str, ...] = ()
@@ -109,13 +107,13 @@ class DecisionCache:
         self._count = 0
 
     def find(
-        self, tenant: Tenant, user: User, *, kind: CallKind, e164: str, now_ms: int
+        self, facts: Facts, user: User, *, kind: CallKind, e164: str, now_ms: int
     ) -> Verdict | None:
-        """Find what the rules say of a call to a number that a user of the tenant places.
+        """Find what the rules say of a call to a number that a user of the facts' tenant places.
 
         None where the number leads nowhere: that is not kept.
         """
-        catalogue = self._facts.current.catalogue
+        catalogue, tenant = facts.catalogue, facts.tenant
         if catalogue is not self._catalogue:
             self._begin(catalogue)
         destination = find_destination(catalogue.destinations, catalogue.longest_prefix, e164)
@@ -130,7 +128,7 @@ class DecisionCache:
         verdict = known[1].get(key)
         if verdict is None:
             call = Call(kind, tenant.tenant_id, e164, account_ids=(user.user_id,))
-            verdict = Verdict(call, Facts(catalogue, tenant), now_ms=now_ms, advice=self._advice)
+            verdict = Verdict(call, facts, now_ms=now_ms, advice=self._advice)
             known[1][key] = verdict
             self._count += 1
         return verdict

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from callgate.v1.authorization_pb2 import AuthorizeCallRequest
 from policy.emergency import is_beyond_emergency
-from policy.facts import Call, CallKind, Tenant, User
+from policy.facts import Call, CallKind, Facts, Tenant, User
 from policy.numbering import read_number
 from server.access import may_touch
 from server.calls.announced import FIRST_SEQUENCE
@@ -124,7 +124,7 @@ class FastPath:
         self._decider = authorizer
         self._ledger = ledger
         self._advice = advice
-        self._verdicts = DecisionCache(authorizer.facts, advice)
+        self._verdicts = DecisionCache(advice)
         self.pending: dict[int, PendingReserve] = {}
         self._count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -134,7 +134,8 @@ class FastPath:
         """Ask the ledger, if that can be done at once; else the question goes the long way."""
         asking.started_ns = perf_counter_ns()
         tenant_id = request.tenant_id
-        tenant = self._decider.facts.current.directory.tenants.get(tenant_id)
+        current = self._decider.facts.current
+        tenant = current.directory.tenants.get(tenant_id)
         kind = _KINDS.get(request.WhichOneof("kind") or "")
         if tenant is None or kind is None or not may_touch(tenant_id):
             return False
@@ -145,7 +146,7 @@ class FastPath:
         except InvalidRequest:
             return False
         asking.tenant_id, asking.user_id, asking.kind = tenant_id, user.user_id, kind.name
-        return self._decide(asking, tenant, user, kind=kind)
+        return self._decide(asking, Facts(current.catalogue, tenant), user, kind=kind)
 
     def finish(self, asking: PendingReserve, reply: Any) -> None:
         """Answer what the ledger answered afresh; leave all else to the long way."""
@@ -162,14 +163,14 @@ class FastPath:
         else:
             asking.answer(self._unusual(asking, reply))
 
-    def _decide(self, asking: PendingReserve, tenant: Tenant, user: User, *, kind: Kind) -> bool:
+    def _decide(self, asking: PendingReserve, facts: Facts, user: User, *, kind: Kind) -> bool:
         """Find the verdict and ask the ledger by it."""
-        authorizer = self._decider
+        authorizer, tenant = self._decider, facts.tenant
         if not authorizer.ledger_is_up():
             return False
         now_ms = authorizer.now_ms()
         verdict = self._verdicts.find(
-            tenant, user, kind=kind.kind, e164=asking.called_number, now_ms=now_ms
+            facts, user, kind=kind.kind, e164=asking.called_number, now_ms=now_ms
         )
         if verdict is None or (verdict.is_metered and authorizer.journal_is_full(tenant.tenant_id)):
             return False

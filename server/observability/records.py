@@ -90,7 +90,8 @@ class Records:
 
     def keep(self, decided: Recorded) -> None:
         """Keep one decision or report; never waits, never fails."""
-        self._make_room()
+        if len(self._grants) + len(self._others) >= self._most:
+            self._make_room()
         (self._grants if decided.is_grant else self._others).append(decided)
 
     def reopen(self) -> None:
@@ -108,8 +109,6 @@ class Records:
         return len(self._grants) + len(self._others)
 
     def _make_room(self) -> None:
-        if len(self._grants) + len(self._others) < self._most:
-            return
         # The thread may empty either in between.
         try:
             self._grants.popleft()

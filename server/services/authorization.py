@@ -83,7 +83,7 @@ class Authorization:
             emergency = self.verbs.door.grant(request)
             if emergency is not None:
                 offered.answer(serialize_answer(emergency))
-                return True
+            return emergency is not None
         asking = UnaryAsking(offered, self.count_failure)
         if self.verbs.load.sheds(request):
             asking.fail(Overloaded())

@@ -89,7 +89,6 @@ class Connection(asyncio.Protocol):
             sender,
             self._live,
             peer=peer.describe(transport),
-            on_events=self._on_sent,
             on_caught_up=self._on_caught_up,
         )
         self._intake = Intake(
@@ -121,7 +120,7 @@ class Connection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         """Act on what the client sent, or let it wait for a turn."""
-        if self._wire.is_closing():
+        if self._wire.is_closing:
             return
         self._keepalive.heard()
         self._intake.arrived(data)
@@ -154,7 +153,7 @@ class Connection(asyncio.Protocol):
         The first GOAWAY promises to serve whatever is on its way; the last one, which names the
         last call that was served, follows when the client has seen the first.
         """
-        if self._wire.moving or self._wire.is_closing():
+        if self._wire.moving or self._wire.is_closing:
             return
         self._wire.moving = True
         with contextlib.suppress(nghttp2.NGH2Error):  # The engine may be ending by itself.
@@ -273,9 +272,6 @@ class Connection(asyncio.Protocol):
 
     def _on_connection_closed(self, _event: nghttp2.ConnectionClosed) -> None:
         self._close()
-
-    def _on_sent(self, events: list[nghttp2.Event]) -> None:
-        self._intake.take_events(events)
 
     def _on_caught_up(self) -> None:
         self._servicers.begin_waiting()

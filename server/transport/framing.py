@@ -40,28 +40,14 @@ class MessageReader:
         """What has arrived of a message that is not complete."""
         return len(self._rest)
 
-    def forget(self) -> None:
-        """Drop the unfinished message."""
-        self._rest.clear()
-
     def feed(self, data: bytes) -> list[Frame]:
         """Take *data* and return the messages that are complete now, still compressed.
 
         Raises CallFailure as soon as a prefix promises more than the limit.
         """
-        if self._rest:
-            self._rest += data
-            return self._cut()
-        if len(data) >= PREFIX_BYTES:
-            flag, length_bytes = self._prefix(data, 0)
-            if len(data) == PREFIX_BYTES + length_bytes:
-                return [(flag, data[PREFIX_BYTES:])]  # Nearly always: one frame, one message.
-        self._rest += data
-        return self._cut()
-
-    def _cut(self) -> list[Frame]:
         frames: list[Frame] = []
         rest, start = self._rest, 0
+        rest += data
         while len(rest) - start >= PREFIX_BYTES:
             flag, length_bytes = self._prefix(rest, start)
             end = start + PREFIX_BYTES + length_bytes
@@ -72,13 +58,23 @@ class MessageReader:
         del rest[:start]
         return frames
 
-    def _prefix(self, data: bytes | bytearray, start: int) -> tuple[int, int]:
+    def _prefix(self, data: bytearray, start: int) -> tuple[int, int]:
         flag, length_bytes = _PREFIX.unpack_from(data, start)
         if flag > _COMPRESSED:
             raise CallFailure(grpc.StatusCode.INTERNAL, "a message has an unknown flag")
         if length_bytes > self._max_message_bytes:
             raise _too_large(self._max_message_bytes)
         return flag, length_bytes
+
+
+def whole_frame(data: bytes, max_message_bytes: int) -> Frame | None:
+    """Read *data* that is one message, neither more nor less, as it nearly always is; else None."""
+    if len(data) >= PREFIX_BYTES:
+        flag, length_bytes = _PREFIX.unpack_from(data)
+        is_whole = len(data) == PREFIX_BYTES + length_bytes
+        if is_whole and flag <= _COMPRESSED and length_bytes <= max_message_bytes:
+            return flag, data[PREFIX_BYTES:]
+    return None
 
 
 def decompress(payload: bytes, encoding: bytes, max_message_bytes: int) -> bytes:

@@ -49,6 +49,7 @@ class Intake:
         self._reactions = reactions
         self._on_broken = on_broken
         self._on_ended = on_ended
+        wire.on_events = self.take_events
         self._pieces: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._events: deque[Event] = deque()
@@ -76,7 +77,10 @@ class Intake:
             events, self._events = self._events, deque()
             self._react(events)
         while self._pieces and self.calls_left > 0 and bytes_left > 0 and events_left > 0:
-            piece = self._next_piece()
+            piece = self._pieces.popleft()
+            if len(piece) > _PIECE_BYTES:
+                piece = self._cut(piece)
+            self._waiting_bytes -= len(piece)
             bytes_left -= len(piece)
             events_left -= self._feed(piece)
         units = TURN_EVENTS - events_left + CALL_UNITS * (calls - self.calls_left)
@@ -91,7 +95,7 @@ class Intake:
         """React to what came of sending, behind what waits. No call begins by that."""
         if self._events:
             self._events.extend(events)
-        elif events:
+        else:
             self.calls_left += 1
             self._react(events)
             self.calls_left -= 1
@@ -110,14 +114,11 @@ class Intake:
             self._is_in_line = False
             self._turns.leave(self)
 
-    def _next_piece(self) -> bytes:
-        piece = self._pieces.popleft()
-        if len(piece) > _PIECE_BYTES:
-            starts = reversed(range(0, len(piece), _PIECE_BYTES))
-            self._pieces.extendleft([piece[at : at + _PIECE_BYTES] for at in starts])
-            piece = self._pieces.popleft()
-        self._waiting_bytes -= len(piece)
-        return piece
+    def _cut(self, piece: bytes) -> bytes:
+        """Put back all of a piece but its begin."""
+        starts = reversed(range(_PIECE_BYTES, len(piece), _PIECE_BYTES))
+        self._pieces.extendleft([piece[at : at + _PIECE_BYTES] for at in starts])
+        return piece[:_PIECE_BYTES]
 
     def _feed(self, piece: bytes) -> int:
         """Let the engine read a piece, and react; return how many events came of it."""
@@ -132,7 +133,9 @@ class Intake:
             return 0
         events = engine.events()
         self._react(events)
-        self._wire.flush_soon()
+        # Where nothing is to be sent, what was sent before may still have left room by a reset.
+        if engine.want_write or self._wire.is_behind:
+            self._wire.flush_soon()
         return len(events)
 
     def _react(self, events: Iterable[Event]) -> None:

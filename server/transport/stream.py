@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import grpc
 
-from server.transport.framing import PREFIX_BYTES, Frame, MessageReader, decompress
+from server.transport.framing import PREFIX_BYTES, Frame, MessageReader, decompress, whole_frame
 from server.transport.metadata import Fields
 from server.transport.methods import Method
 from server.transport.nghttp2 import NGH2Error
@@ -66,7 +66,8 @@ class Stream:
         self.code: grpc.StatusCode | None = None
         self.abandoned = False
         self._takes_one = not method.request_streaming
-        self._reader = MessageReader(wire.options.max_receive_message_bytes)
+        # There while a message is unfinished.
+        self._reader: MessageReader | None = None
         self._frames: deque[Frame] = deque()
         self._reading: asyncio.Future[None] | None = None
         self._buffered_bytes = 0
@@ -96,10 +97,13 @@ class Stream:
             raise CallFailure(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "the connection has too much waiting"
             )
-        whole = self._reader.feed(data)
-        if whole:
+        limit_bytes = wire.options.max_receive_message_bytes
+        frame = whole_frame(data, limit_bytes) if self._reader is None else None
+        if frame is None:
+            self._gather(data, limit_bytes)
+        else:
             self.looks = 0
-            self._frames += whole
+            self._frames.append(frame)
         if not self._frames:
             self._credit()
         elif self._takes_one and len(self._frames) > 1:
@@ -117,14 +121,14 @@ class Stream:
         """Whether the client has yet to send what it began: a unary request, or a message."""
         if self.code is not None or self._half_closed:
             return False
-        return self._takes_one or self._reader.unfinished_bytes > 0
+        return self._takes_one or self._reader is not None
 
     def half_close(self) -> None:
         """Note that the request is complete; raises CallFailure if it is not whole."""
         self._half_closed = True
         if self.code is not None:
             return
-        if self._reader.unfinished_bytes:
+        if self._reader is not None:
             raise CallFailure(grpc.StatusCode.INTERNAL, "the request ends inside a message")
         if self._takes_one and not self._frames:
             raise CallFailure(grpc.StatusCode.UNIMPLEMENTED, "the method takes one message")
@@ -169,7 +173,7 @@ class Stream:
         except NGH2Error:
             self.abandon(grpc.StatusCode.UNAVAILABLE)
             return
-        self._flush_soon()
+        self.wire.answered()
 
     async def write(self, sealed: bytes) -> None:
         """Send one message; waits while the client does not take what was sent before."""
@@ -179,7 +183,7 @@ class Stream:
         except NGH2Error:
             self.abandon(grpc.StatusCode.UNAVAILABLE)
             self.check_open()
-        self._flush_soon()
+        self.wire.answered()
         if wire.engine.queued_body_size(self.stream_id) > wire.options.max_unsent_bytes:
             await self._drained()
         self.check_open()
@@ -281,7 +285,7 @@ class Stream:
         self._over(code)
         if not self._half_closed:
             self.wire.reset_when_sent(self.stream_id)
-        self._flush_soon()
+        self.wire.answered()
 
     def _over(self, code: grpc.StatusCode) -> None:
         """Let go of all that the call holds; nothing is read or written from here on."""
@@ -293,9 +297,10 @@ class Stream:
             self.wire.pool.buffered_bytes -= self._buffered_bytes
             self._buffered_bytes = 0
             self._frames.clear()
-            self._reader.forget()
+            self._reader = None
         if self._uncredited_bytes:
-            self._credit()
+            self.wire.credit(self.stream_id, self._uncredited_bytes)
+            self._uncredited_bytes = 0
         if self._reading is not None:
             self._wake_reader()
         if self._writing:
@@ -308,10 +313,14 @@ class Stream:
 
     # Helpers ---------------------------------------------------------------------------------
 
-    def _flush_soon(self) -> None:
-        self.wire.has_answered = True
-        self.wire.answers += 1
-        self.wire.flush_soon()
+    def _gather(self, data: bytes, limit_bytes: int) -> None:
+        """Take a part of a message, or more than one."""
+        reader = self._reader or MessageReader(limit_bytes)
+        whole = reader.feed(data)
+        self._reader = reader if reader.unfinished_bytes else None
+        if whole:
+            self.looks = 0
+            self._frames += whole
 
     def _credit(self) -> None:
         """Let the client send as much again as has been taken from it."""

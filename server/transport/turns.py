@@ -18,6 +18,7 @@ TURN_BYTES = 16 * KIBIBYTE
 TURN_EVENTS = 512
 TURN_CALLS = 64
 # What is done in one turn of the loop, for all connections, before all that arrives has to wait.
+# Counting begins anew in the turn after half of it was done, not in each: that costs a callback.
 UNITS_AT_ONCE = 2_048
 CALL_UNITS = 16
 # How long the line is served in one turn of the loop; at least one turn is given.
@@ -49,26 +50,24 @@ class Turns:
 
     Attributes:
         calls: How many calls one connection may begin in one turn, as things are.
+        has_room: Whether what arrives now may be acted on at once.
     """
 
     def __init__(self) -> None:
         self.calls = TURN_CALLS
+        self.has_room = True
         self._loop = asyncio.get_running_loop()
         self._line: list[InLine] = []
         self._is_round_due = False
         self._spent = 0
         self._round_at: float | None = None
 
-    @property
-    def has_room(self) -> bool:
-        """Tell whether what arrives now may be acted on at once."""
-        return self._spent < UNITS_AT_ONCE
-
     def spend(self, one: InLine, units: int) -> None:
         """Note what was done for a connection."""
-        if not self._spent:
+        before, self._spent = self._spent, self._spent + units
+        if before < UNITS_AT_ONCE // 2 <= self._spent:
             self._loop.call_soon(self._begin_anew)
-        self._spent += units
+        self.has_room = self._spent < UNITS_AT_ONCE
         now = self._loop.time()
         if now - one.units_since > MEMORY_SECONDS:
             one.units_since, one.units = now, 0
@@ -86,6 +85,7 @@ class Turns:
 
     def _begin_anew(self) -> None:
         self._spent = 0
+        self.has_room = True
 
     def _round(self) -> None:
         """Serve the line for a while."""

@@ -40,6 +40,8 @@ class Wire:
         answers: How often a call was given something to send.
         sent_bytes: What was sent in all.
         is_behind: Whether the client has much to read before anything new would reach it.
+        is_closing: Whether the connection is closed, or about to be.
+        on_events: Is told what came of sending.
         moving: Whether the client has been asked to open a new connection for new calls.
     """
 
@@ -49,7 +51,6 @@ class Wire:
         pool: Pool,
         *,
         peer: Peer,
-        on_events: Callable[[list[nghttp2.Event]], None],
         on_caught_up: Callable[[], None],
     ) -> None:
         self.engine = nghttp2.open_connection(pool.options)
@@ -62,21 +63,17 @@ class Wire:
         self.answers = 0
         self.sent_bytes = 0
         self.is_behind = False
+        self.is_closing = False
         self._unsent_bytes = 0
         self.moving = False
         self._transport = transport
-        self._on_events = on_events
+        self.on_events: Callable[[list[nghttp2.Event]], None] = _nothing
         self._on_caught_up = on_caught_up
         self._flush_scheduled = False
         self._paused = False
-        self._lost = False
         self._answered_early: set[int] = set()
         self._waiting_writers: dict[int, asyncio.Future[None]] = {}
         self._lingering: asyncio.TimerHandle | None = None
-
-    def is_closing(self) -> bool:
-        """Whether the connection is closed, or about to be."""
-        return self._lost or self._lingering is not None
 
     def flush_soon(self) -> None:
         """Send what is queued after the callbacks that are ready now have queued theirs."""
@@ -87,19 +84,27 @@ class Wire:
     def flush(self) -> None:
         """Send what the windows of the client and the buffer of the socket allow."""
         self._flush_scheduled = False
-        was_behind = self.is_behind
-        if self.is_closing() or not self._pump():
+        was_behind, was_closing = self.is_behind, self.is_closing
+        if was_closing or not self._pump():
             return
-        # Calls end by what was sent, too.
-        self._on_events(self.engine.events())
-        if self.is_closing():
-            return
+        events = self.engine.events()
+        if events:  # Calls end by what was sent, too.
+            self.on_events(events)
+            if self.is_closing:
+                return
         if self._answered_early:
             self._reset_answered_early()
         if self._waiting_writers:
             self._wake_writers()
         if was_behind and not self.is_behind:
             self._on_caught_up()
+
+    def answered(self) -> None:
+        """Send what a call has just been given, and count that it was."""
+        self.has_answered = True
+        self.answers += 1
+        if not self._flush_scheduled:
+            self.flush_soon()
 
     def pause(self) -> None:
         """Stop sending: the socket's buffer is full."""
@@ -158,7 +163,8 @@ class Wire:
             self.engine.acknowledge_received_data(received_bytes, stream_id)
         except nghttp2.NGH2Error:
             return  # The connection is ending; there is no window left to give back to.
-        self.flush_soon()
+        if not self._flush_scheduled:
+            self.flush_soon()
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes past the engine, which can say no more."""
@@ -166,7 +172,8 @@ class Wire:
 
     def close(self) -> None:
         """Close once the last bytes are out, or a moment later even if they are not."""
-        if not self.is_closing():
+        if not self.is_closing:
+            self.is_closing = True
             self._transport.close()
             self._lingering = self.loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
@@ -176,9 +183,9 @@ class Wire:
 
     def lost(self) -> None:
         """Send nothing more: the connection is gone."""
-        self._lost = True
+        self.is_closing = True
         # So that the connection, and all that it kept, is free at once: no cycle leads back to it.
-        self._on_events = self._on_caught_up = _nothing
+        self.on_events = self._on_caught_up = _nothing
         if self._lingering is not None:
             self._lingering.cancel()
 
@@ -205,7 +212,7 @@ class Wire:
                 self._answered_early.discard(stream_id)
                 self.engine.reset_stream(stream_id, NO_ERROR)
         self._pump()
-        self._on_events(self.engine.events())
+        self.on_events(self.engine.events())
 
     def _wake_writers(self) -> None:
         for stream_id, waiter in self._waiting_writers.items():

@@ -37,7 +37,7 @@ def transport() -> RecordingTransport:
 
 @pytest.fixture
 async def lane(transport: RecordingTransport) -> Lane:
-    return Lane(cast("Any", SimpleNamespace(transport=transport)), LATE_SECONDS)
+    return Lane(cast("Any", SimpleNamespace(transport=transport)), LATE_SECONDS, lambda _lane: None)
 
 
 async def test_what_is_asked_in_one_turn_is_written_at_once(

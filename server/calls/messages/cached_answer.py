@@ -86,7 +86,7 @@ class KeptAnswer:
     def refused(self, of_call: OfCall, decided_ms: int) -> bytes:
         """Write what a call is told that the rules refuse; `of_call` is by the method below."""
         part, number = of_call
-        time = _time(decided_ms)
+        (time,) = _times(decided_ms)
         # fmt: off
         return b"".join((
             self._refusal, part, self._middle, _DECIDE_TIME, time, self._refused_end,
@@ -100,19 +100,20 @@ class KeptAnswer:
         """Write a grant; `figures` are the ledger's, as it writes them."""
         left = b""
         if figures[_POOL_LEFT] != _NEITHER:
-            left = _sized(_POOL_DURATION, _whole(_FIRST, int(figures[_POOL_LEFT])))
+            seconds = _whole(_FIRST, int(figures[_POOL_LEFT]))
+            left = _POOL_DURATION + _VARINTS[len(seconds)] + seconds
         if figures[_MONEY_LEFT] != _NEITHER:
-            micros = _whole(_FIRST, int(figures[_MONEY_LEFT]))
-            left += _sized(_AVAILABLE, micros + self._currency)
-        report_by = _time(decided_ms + int(figures[_REPORT_IN]))
-        expire = _time(decided_ms + int(figures[_LAPSES_IN]))
+            money = _whole(_FIRST, int(figures[_MONEY_LEFT])) + self._currency
+            left += _AVAILABLE + _VARINTS[len(money)] + money
+        time, report_by, expire = _times(
+            decided_ms, decided_ms + int(figures[_REPORT_IN]), decided_ms + int(figures[_LAPSES_IN])
+        )
         grant = b"".join(
             (hold.part, _REPORT_BY, report_by, _EXPIRE, expire, self._price, _REMAINING)
         )
-        grant += varint(len(left)) + left
+        grant += _VARINTS[len(left)] + left
         head = _GRANT + varint(len(grant))
         part, number = of_call
-        time = _time(decided_ms)
         # fmt: off
         return b"".join((
             head, grant, part, self._middle, _DECIDE_TIME, time, self._granted_end,
@@ -123,14 +124,15 @@ class KeptAnswer:
     def of_call(self, decision_id: str, account_id: str, called_number: str) -> OfCall:
         """Write what is each call's own: its decision, who pays, the number as it was read.
 
-        None of them is longer than an id may be, so that each length is one byte.
+        None of them is longer than an id may be, so that each length is one byte, and that of the
+        payer at most two.
         """
         decision, account = decision_id.encode(), account_id.encode()
         digits, size = called_number.encode(), self._payer_bytes + len(account)
         number = b"%c%b" % (len(digits), digits)
         # fmt: off
         part = _OF_CALL % (
-            len(decision), decision, varint(size), self._payer, len(account), account, number,
+            len(decision), decision, _VARINTS[size], self._payer, len(account), account, number,
         )
         # fmt: on
         return OfCall(part, number)
@@ -174,14 +176,21 @@ def _sized(tag: bytes, content: bytes) -> bytes:
 
 def _whole(tag: bytes, number: int) -> bytes:
     # Zero is not written. What is below zero is written as if it had 64 bits.
-    return tag + varint(number & _64_BITS) if number else b""
+    if not number:
+        return b""
+    return tag + (
+        _VARINTS[number] if 0 < number < len(_VARINTS) else _write_varint(number & _64_BITS)
+    )
 
 
-def _time(time_ms: int) -> bytes:
-    """Write a time with its length."""
-    seconds, milliseconds = divmod(time_ms, _MS)
-    first, second = _seconds(seconds), _NANOS[milliseconds]
-    return _VARINTS[len(first) + len(second)] + first + second
+def _times(*times_ms: int) -> list[bytes]:
+    """Write times, each with its length."""
+    written = []
+    for time_ms in times_ms:
+        seconds, milliseconds = divmod(time_ms, _MS)
+        first, second = _seconds(seconds), _NANOS[milliseconds]
+        written.append(_VARINTS[len(first) + len(second)] + first + second)
+    return written
 
 
 # Those of a second, and those of a grant's ends: they come again and again.

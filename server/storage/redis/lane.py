@@ -87,19 +87,24 @@ class Lane(asyncio.Protocol):
     """A connection that is ready for commands, taken over from `writer`.
 
     It ends when the server closes it, when a reply is more than `reply_seconds` late, or by
-    `close`; whoever waits then is told by `StoreUnavailable`.
+    `close`; whoever waits then is told by `StoreUnavailable`, after `on_end`.
+
+    Attributes:
+        waiting: Who is told each reply, and since when it is waited for. A cancelled future keeps
+            its place: its reply is read, and dropped.
     """
 
-    def __init__(self, writer: asyncio.StreamWriter, reply_seconds: float) -> None:
+    def __init__(
+        self, writer: asyncio.StreamWriter, reply_seconds: float, on_end: Callable[[Lane], None]
+    ) -> None:
         # A writer closes its socket when it is forgotten, so it is kept.
         self._writer = writer
         self._transport = writer.transport
         self._loop = asyncio.get_running_loop()
         self._reply_seconds = reply_seconds
         self._replies = Replies()
-        # Who is told each reply, and since when it is waited for. A cancelled future keeps its
-        # place: its reply is read, and dropped.
-        self._waiting: deque[tuple[asyncio.Future[Reply] | Listener, float]] = deque()
+        self._on_end = on_end
+        self.waiting: deque[tuple[asyncio.Future[Reply] | Listener, float]] = deque()
         self._unsent: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
         self._watch_due = 0.0
@@ -115,21 +120,25 @@ class Lane(asyncio.Protocol):
         Raises `StoreUnavailable` where the lane has ended or is full.
         """
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._send(command, reply)
+        self.tell(command, reply)
         return reply
 
-    def tell(self, command: bytes, told: Listener) -> None:
-        """Send a packed command; `told` is called with its reply, at once when that is there.
+    def tell(self, command: bytes, whom: asyncio.Future[Reply] | Listener) -> None:
+        """Send a packed command; a listener is called with its reply, at once when that is there.
 
         Or with a `StoreUnavailable`, where there will be none. It must not raise. Raises
         `StoreUnavailable` as `send` does.
         """
-        self._send(command, told)
-
-    @property
-    def waiting(self) -> int:
-        """How many commands wait for their replies."""
-        return len(self._waiting)
+        if not self.is_open:
+            raise StoreUnavailable("the connection was closed")
+        if len(self.waiting) >= IN_FLIGHT_LIMIT:
+            raise StoreUnavailable(FULL)
+        self.waiting.append((whom, self._loop.time()))
+        if not self._unsent:
+            self._loop.call_soon(self._write)
+        self._unsent.append(command)
+        if self._watch is None:
+            self._watch_until(self._loop.time() + self._reply_seconds)
 
     def silent_seconds(self) -> float:
         """Say for how long nothing was heard of the server."""
@@ -137,11 +146,11 @@ class Lane(asyncio.Protocol):
 
     def oldest_seconds(self) -> float:
         """Say how long the oldest of them has waited; 0 where none does."""
-        return self._loop.time() - self._waiting[0][1] if self._waiting else 0.0
+        return self._loop.time() - self.waiting[0][1] if self.waiting else 0.0
 
     def send_asking(self, command: bytes) -> asyncio.Future[Reply]:
         """Send a command to a node that is about to be given its slot."""
-        if len(self._waiting) + 1 >= IN_FLIGHT_LIMIT:
+        if len(self.waiting) + 1 >= IN_FLIGHT_LIMIT:
             # Without its command the word would speak for somebody else's.
             raise StoreUnavailable(FULL)
         self.send(_ASKING).cancel()
@@ -150,7 +159,7 @@ class Lane(asyncio.Protocol):
     def retire(self) -> None:
         """End when what was sent is answered; nothing more may be sent."""
         self._is_retired = True
-        if not self._waiting:
+        if not self.waiting:
             self.close("the connection was replaced")
 
     def close(self, why: str) -> None:
@@ -167,32 +176,20 @@ class Lane(asyncio.Protocol):
             self.close(str(trouble))
             return
         for reply in replies:
-            if not self._waiting:
+            if not self.waiting:
                 self.close("the store answered what nobody asked")
                 return
-            whom, _ = self._waiting.popleft()
+            whom, _ = self.waiting.popleft()
             if not isinstance(whom, asyncio.Future):
                 whom(reply)
             elif not whom.done():
                 whom.set_result(reply)
-        if self._is_retired and not self._waiting:
+        if self._is_retired and not self.waiting:
             self.close("the connection was replaced")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all who wait."""
         self._end(str(exc) if exc else "the store closed the connection")
-
-    def _send(self, command: bytes, whom: asyncio.Future[Reply] | Listener) -> None:
-        if not self.is_open:
-            raise StoreUnavailable("the connection was closed")
-        if len(self._waiting) >= IN_FLIGHT_LIMIT:
-            raise StoreUnavailable(FULL)
-        self._waiting.append((whom, self._loop.time()))
-        if not self._unsent:
-            self._loop.call_soon(self._write)
-        self._unsent.append(command)
-        if self._watch is None:
-            self._watch_until(self._loop.time() + self._reply_seconds)
 
     def _write(self) -> None:
         # What the socket does not take waits in memory; the limit on the queue limits that too.
@@ -202,9 +199,9 @@ class Lane(asyncio.Protocol):
 
     def _look_at_oldest(self) -> None:
         self._watch = None
-        if not self._waiting:
+        if not self.waiting:
             return
-        due, now = self._waiting[0][1] + self._reply_seconds, self._loop.time()
+        due, now = self.waiting[0][1] + self._reply_seconds, self._loop.time()
         if due <= now and now - self._watch_due > _LATE_SECONDS:
             # This process was held up; what the store answered meanwhile is yet to be read.
             self._watch_until(now + _LATE_SECONDS)
@@ -220,11 +217,12 @@ class Lane(asyncio.Protocol):
 
     def _end(self, why: str) -> None:
         self.is_open = False
+        self._on_end(self)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        while self._waiting:
-            whom, _ = self._waiting.popleft()
+        while self.waiting:
+            whom, _ = self.waiting.popleft()
             if not isinstance(whom, asyncio.Future):
                 whom(StoreUnavailable(why))
             elif not whom.done():

@@ -37,6 +37,9 @@ class Node:
 
     Who asks while there is none begins an attempt to open one, or waits for the one under way;
     between two attempts it is told at once why there is none.
+
+    Attributes:
+        lane: The lane, if one is open.
     """
 
     def __init__(
@@ -46,18 +49,13 @@ class Node:
         self._connect = connect
         self._reply_seconds = reply_seconds
         self._events = events
-        self._lane: Lane | None = None
+        self.lane: Lane | None = None
+        self._was_lost = False
         self._attempt: asyncio.Task[None] | None = None
         self._waiting = 0
         self._trouble = "the connection was closed"
         self._failures = 0
         self._not_before = 0.0
-
-    @property
-    def lane(self) -> Lane | None:
-        """The lane, if one is open."""
-        lane = self._lane
-        return lane if lane is not None and lane.is_open else None
 
     @property
     def is_idle(self) -> bool:
@@ -74,9 +72,9 @@ class Node:
 
     def refuse(self, lane: Lane, why: str) -> None:
         """Send no more commands on a lane: who answers there says that it is no primary now."""
-        if lane is self._lane:
+        if lane is self.lane:
+            self.lane = None
             lane.retire()
-            self._lane = None
             self._note_failure(why)
 
     async def close(self) -> None:
@@ -84,8 +82,8 @@ class Node:
         if self._attempt is not None:
             self._attempt.cancel()
             await asyncio.wait([self._attempt])
-        if self._lane is not None:
-            self._lane.close("the store was closed")
+        if self.lane is not None:
+            self.lane.close("the store was closed")
             # The socket is given back in the next turn.
             await asyncio.sleep(0)
 
@@ -95,8 +93,8 @@ class Node:
         if self._attempt is None:
             if asyncio.get_running_loop().time() < self._not_before:
                 raise StoreUnavailable(self._trouble)
-            if self._lane is not None:
-                # It was lost, and what was here may be somewhere else already.
+            if self._was_lost:
+                # And what was here may be somewhere else already.
                 self._events.doubted()
             self._attempt = asyncio.create_task(self._open_lane())
         self._waiting += 1
@@ -108,7 +106,7 @@ class Node:
 
     async def _open_lane(self) -> None:
         try:
-            lane = Lane(await self._connect(), self._reply_seconds)
+            lane = Lane(await self._connect(), self._reply_seconds, self._lose)
             try:
                 await self._events.before_use()
             except StoreUnavailable as error:
@@ -117,11 +115,17 @@ class Node:
         except StoreUnavailable as error:
             self._note_failure(str(error))
         else:
-            self._lane = lane
+            self.lane = lane if lane.is_open else None
+            self._was_lost = not lane.is_open
             self._failures = 0
             self._events.opened()
         finally:
             self._attempt = None
+
+    def _lose(self, lane: Lane) -> None:
+        if lane is self.lane:
+            self.lane = None
+            self._was_lost = True
 
     def _note_failure(self, why: str) -> None:
         pause = min(FIRST_PAUSE_SECONDS * 2**self._failures, LONGEST_PAUSE_SECONDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import lru_cache, partial
 from typing import Protocol
 
@@ -23,7 +23,13 @@ BeforeUse = Callable[[], Awaitable[None]]
 
 
 class Routes(Protocol):
-    """Knows the nodes. What waits raises `StoreUnavailable`."""
+    """Knows the nodes. What waits raises `StoreUnavailable`.
+
+    Attributes:
+        nodes: Those that are known now, in any order.
+    """
+
+    nodes: Collection[Node]
 
     def node_of(self, key: Key) -> Node | None:
         """Name the node of a key, if it is known already."""
@@ -33,9 +39,6 @@ class Routes(Protocol):
 
     async def every_node(self) -> Sequence[Node]:
         """List the nodes, in the order of their slots."""
-
-    def nodes(self) -> Iterable[Node]:
-        """List the nodes that are known now, in any order."""
 
     def moved(self, slot: int, address: Address) -> Node:
         """Take note that a slot has moved; the result is where it is."""
@@ -71,6 +74,7 @@ class OneNode:
         self._entrance = entrance
         events = NodeEvents(opened, doubted=lambda: None, before_use=before_use)
         self._node = Node(None, self._connect, reply_seconds=reply_seconds, events=events)
+        self.nodes: Collection[Node] = (self._node,)
 
     def node_of(self, key: Key) -> Node:  # noqa: ARG002 -- Keys decide in a cluster only.
         """Name the node."""
@@ -83,10 +87,6 @@ class OneNode:
     async def every_node(self) -> Sequence[Node]:
         """Name the node."""
         return [self._node]
-
-    def nodes(self) -> Iterable[Node]:
-        """Name the node."""
-        return (self._node,)
 
     def moved(self, slot: int, address: Address) -> Node:
         """Refuse: only the URL of a cluster is followed from node to node."""
@@ -120,6 +120,7 @@ class ClusterRoutes:
         self._events = NodeEvents(opened, doubted=self.doubt, before_use=before_use)
         self._by_slot: list[Node | None] = [None] * SLOTS
         self._nodes: dict[Address, Node] = {}
+        self.nodes: Collection[Node] = self._nodes.values()
         self._in_doubt = False
         self._looking: asyncio.Task[None] | None = None
         self._looked = asyncio.Event()
@@ -146,10 +147,6 @@ class ClusterRoutes:
         if not nodes:
             raise StoreUnavailable(self._trouble)
         return nodes
-
-    def nodes(self) -> Iterable[Node]:
-        """List the nodes that are known now, in any order."""
-        return self._nodes.values()
 
     def moved(self, slot: int, address: Address) -> Node:
         """Take note that a slot has moved; whether others have is looked at beside the calls."""

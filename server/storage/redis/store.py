@@ -89,14 +89,14 @@ class Store:
     def waiting(self) -> int:
         """Say how many commands wait for their replies."""
         count = 0
-        for node in self._routes.nodes():
+        for node in self._routes.nodes:
             lane = node.lane
-            count += 0 if lane is None else lane.waiting
+            count += 0 if lane is None else len(lane.waiting)
         return count
 
     def oldest_seconds(self) -> float:
         """Say how long the oldest of them has waited; 0 where none does."""
-        lanes = [node.lane for node in self._routes.nodes()]
+        lanes = [node.lane for node in self._routes.nodes]
         return max([lane.oldest_seconds() for lane in lanes if lane is not None], default=0.0)
 
     async def every_node(self, *parts: Argument) -> list[Reply]:
