@@ -31,9 +31,6 @@ from server.storage.redis.references import call_reference
 FUNCTION = "callgate_v1_reserve_first"
 _DEADLINE_SECONDS = 10.0
 _RECEIVE_BYTES = 65_536
-# The last argument: the context of the answer in pieces of 64 bytes.
-_UNIT = "\x1f"
-_PIECE_BYTES = 64
 # What MONITOR prints of a command: words in double quotes, other bytes escaped.
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(x[0-9a-f]{2}|.)")
@@ -79,8 +76,8 @@ class Learned:
             *keys.keys_of(tenant).all(),
             keys.call_key(tenant, reference),
         )
-        *filled, context = [_fill(text, places) for text in self.templates[asked.kind].arguments]
-        return ("FCALL", FUNCTION, str(len(names)), *names, *filled, _cut(context))
+        filled = [_fill(text, places) for text in self.templates[asked.kind].arguments]
+        return ("FCALL", FUNCTION, str(len(names)), *names, *filled)
 
     def as_json(self) -> str:
         """Write all of it for the reference in another language."""
@@ -152,7 +149,7 @@ def _unescaped(found: re.Match[str]) -> str:
 
 def _template(asked: Asked, words: Sequence[str], answer: pb.AuthorizeCallResponse) -> Template:
     first = _KEY_COUNT_AT + 1 + int(words[_KEY_COUNT_AT])
-    now_ms, *others, context = words[first:]
+    now_ms, *others = words[first:]
     assert now_ms.isdecimal(), words
     places = {
         asked.tenant_id: "{tenant}",
@@ -163,8 +160,7 @@ def _template(asked: Asked, words: Sequence[str], answer: pb.AuthorizeCallRespon
         answer.decision_id: "{decision}",
     }
     arguments = ["{now_ms}"]
-    # Put together, so that places in it are found.
-    for word in (*others, context.replace(_UNIT, "")):
+    for word in others:
         text = "1 {fingerprint}" if _ASKED.fullmatch(word) else word
         for value, place in places.items():
             text = text.replace(value, place)
@@ -188,8 +184,3 @@ def _fill(text: str, places: dict[str, str]) -> str:
     for place, value in places.items():
         text = text.replace(place, value)
     return text
-
-
-def _cut(context: str) -> str:
-    pieces = (context[at : at + _PIECE_BYTES] for at in range(0, len(context), _PIECE_BYTES))
-    return _UNIT.join(pieces)

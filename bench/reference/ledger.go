@@ -19,8 +19,6 @@ import (
 const (
 	function    = "callgate_v1_reserve_first"
 	partitions  = 256
-	pieceBytes  = 64
-	unit        = "\x1f"
 	file        = "\x1c"
 	batch       = 64
 	pipelines   = 2
@@ -107,9 +105,6 @@ func words(asked *question) []any {
 	for _, argument := range asked.kind.arguments {
 		written = append(written, asked.fill(argument))
 	}
-	// The last one is the context.
-	last := len(written) - 1
-	written[last] = cut(written[last].(string))
 	return written
 }
 
@@ -145,17 +140,6 @@ func (q *question) value(place string) string {
 		return q.decisionID
 	}
 	panic("no such place: " + place)
-}
-
-// cut puts a separator after every 64 bytes, as the ledger keeps a context.
-func cut(context string) string {
-	var text strings.Builder
-	for ; len(context) > pieceBytes; context = context[pieceBytes:] {
-		text.WriteString(context[:pieceBytes])
-		text.WriteString(unit)
-	}
-	text.WriteString(context)
-	return text.String()
 }
 
 func readReply(reply string) (*decided, error) {

@@ -237,7 +237,7 @@ class Authorizer:
         asked: Question,
         verdict: Admission | Refusal,
         *,
-        context: tuple[str, ...],
+        context: str,
     ) -> ReserveRequest:
         explain = question.explain
         want_seconds = min(

@@ -73,11 +73,11 @@ class Verdict:
             self.answer.keep_refusal(self.reason, advice=advice)
 
     @property
-    def paying(self) -> tuple[str, ...]:
+    def paying(self) -> str:
         """The end of the context, which is the same for all of them."""
         return self._context.paying
 
-    def context_of(self, call: CachedDecisionRecord, user: User) -> tuple[str, ...] | None:
+    def context_of(self, call: CachedDecisionRecord, user: User) -> str | None:
         """Pack the context of a call, less what the reserve has of it; None as `of_call` says."""
         if self.is_callers:
             own_number, accounts = user.number, ""

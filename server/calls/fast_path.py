@@ -80,7 +80,7 @@ class PendingReserve(CachedDecisionRecord, ABC):
     verdict: Verdict
     started_ns: int
     number: int
-    packed: tuple[str, ...]
+    packed: str
     deadline: float | None
 
     @abstractmethod
@@ -239,7 +239,7 @@ class FastPath:
             asking.location,
             asking.requested_seconds,
         )
-        context = (*asking.packed, *asking.verdict.paying)
+        context = asking.packed + asking.verdict.paying
         told = read_fresh(reply, context), unpack(context), False
         question = CallQuestion(
             call, asking.gateway_id, asking.call_id, asking.sequence, dry_run=False, explain=False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.archive import ArchivedCall
 from server.ledger import Answer, CallOver, Question, RequestReused
-from server.ledger.codec import GROUP, UNIT, read_report, read_segments, read_uses
+from server.ledger.codec import GROUP, read_report, read_segments, read_uses
 from server.ledger.journal.entries import fields_of
 
 
@@ -38,7 +38,7 @@ def told_before(found: ArchivedCall, question: Question) -> Answer:
         pool_left_seconds=None,
         report_by_ms=0,
         expire_time_ms=0,
-        context=tuple(context.split(UNIT)),
+        context=context,
         superseded=superseded,
         state=ending.kind,
         used_seconds=used,

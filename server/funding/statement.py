@@ -38,7 +38,7 @@ class Line:
     balance_micros: int | None
     call_id: str = ""
     decision_id: str = ""
-    context: tuple[str, ...] = ()
+    context: str = ""
     lot_id: str = ""
     reference_id: str = ""
     # Of a lot that went: it was voided, and did not expire.
@@ -157,7 +157,7 @@ def _line(movement: Movement, amount: int, after: int | None) -> Line:
         balance_micros=after,
         call_id=movement.call_id if of_call else "",
         decision_id=movement.fields.get("opened", ""),
-        context=movement.context if of_call else (),
+        context=movement.context if of_call else "",
         lot_id=_lot_of(movement),
         reference_id=movement.reference_id,
         voided=movement.fields.get("lots", "").endswith("\x1fvoided"),

@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     pool_left_seconds: int | None
     report_by_ms: int
     expire_time_ms: int
-    context: tuple[str, ...]
+    context: str
     explanation: bytes = b""
     superseded: bool = False
     # The state of the call after this answer: live, settled, released, refused or ended.

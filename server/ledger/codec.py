@@ -12,7 +12,7 @@ from policy.rating import MAX_WHOLE_NUMBER
 from server.ledger.answers import Answer, Balance, Segment
 from server.ledger.errors import LedgerDamaged
 from server.ledger.keys import pool_field, running_field, spend_field, tenant_name
-from server.ledger.requests import ExtendRequest, ReserveRequest, Use
+from server.ledger.requests import PAYING, ExtendRequest, ReserveRequest, Use
 
 # ASCII's own separators: no identifier may hold a control character.
 UNIT, PURSE, GROUP = "\x1f", "\x1e", "\x1d"
@@ -42,15 +42,20 @@ def terms_text(request: ExtendRequest) -> str:
     """Write what may pay a call today, as facts; empty where nothing is said of it."""
     if not request.purses:
         return ""
-    refuse_control_characters(*request.context)
+    _check_context(request.context)
     purses = purses_text(request.purses, request.question.call.tenant_id)
-    return GROUP.join(("", purses, UNIT.join(request.context)))
+    return GROUP.join(("", purses, request.context))
 
 
 def context_text(request: ReserveRequest) -> str:
     """Write the context of an answer. Raises `ValueError` as `facts_text` does."""
-    refuse_control_characters(request.question.call.call_id, *request.context)
-    return UNIT.join(request.context)
+    refuse_control_characters(request.question.call.call_id)
+    _check_context(request.context)
+    return request.context
+
+
+def _check_context(context: str) -> None:
+    refuse_control_characters(*context.split(PAYING, 1))
 
 
 def alike_text(request: ReserveRequest) -> str:
@@ -274,9 +279,8 @@ def _rows(text: str) -> list[list[int]]:
     return [[int(number) for number in row.split(" ")] for row in text.split(",")] if text else []
 
 
-def _context(facts: str) -> tuple[str, ...]:
-    text = facts.split(GROUP, 2)[2]
-    return tuple(text.split(UNIT)) if text else ()
+def _context(facts: str) -> str:
+    return facts.split(GROUP, 2)[2]
 
 
 def refuse_control_characters(*texts: str) -> None:

@@ -1,9 +1,8 @@
 """What an answer is rendered from besides the ledger's figures, as it is kept with that answer.
 
 Packed when a question is decided, unpacked when it is answered, at once or asked again: an answer
-never looks at today's facts. The ledger keeps it as short strings and does not read them, but for
-an empty one: what follows it tells of rate and purses, and stays with a call that is paid as it
-began.
+never looks at today's facts. The ledger keeps it as a text and does not read it, but for `PAYING`:
+what follows it tells of rate and purses, and stays with a call that is paid as it began.
 """
 
 from __future__ import annotations
@@ -13,20 +12,18 @@ from typing import NamedTuple
 
 from policy.decision import Admission, CreditsPurse, Payer, PayerKind, PoolPurse, Purse, Refusal
 from policy.facts import Call, CallKind, Facts, Rate, Tenant
-from server.ledger import PAYING
+from server.ledger.codec import UNIT
+from server.ledger.requests import PAYING, paying_part
 
 # The ledger keeps no control characters, and an id may hold any other: so it is escaped.
 _SEPARATOR, _ESCAPE = "|", "%"
-# Of the ledger: a field of more than 64 bytes costs three times the memory.
-_MAX_BYTES = 64
-_MAX_UTF8_BYTES = 4
 _LAYOUT = "2"
 # Calls that began before have the rate in front of what tells of the person.
 _FORMER_LAYOUT = "1"
 _FORMER_PERSON_AT = 16
 _PERSON_AT, _ASKED_AT, _RATE_AT, _FIXED_FIELDS = 11, 13, 18, 23
 _PURSE_FIELDS = 5
-# Before the purses, from `PAYING` on.
+# Behind `PAYING`, before the purses: one for the separator, and those of the rate.
 _PAYING_FIELDS = 1 + _FIXED_FIELDS - _RATE_AT
 _CALLBACK = "!"
 
@@ -100,8 +97,8 @@ def call_context(call: Call, verdict: Admission | Refusal, facts: Facts) -> Deci
     )
 
 
-def pack(context: DecisionContext) -> tuple[str, ...]:
-    """Pack a context into short strings without control characters."""
+def pack(context: DecisionContext) -> str:
+    """Pack a context into a text without control characters but those of `PAYING`."""
     fields = [
         _LAYOUT,
         context.payer_kind or "",
@@ -114,7 +111,7 @@ def pack(context: DecisionContext) -> tuple[str, ...]:
     paying = ["", *_rate(context.rate)]
     for purse in context.purses:
         paying += purse
-    return (*_cut(_join(fields)), PAYING, *_cut(_join(paying)))
+    return f"{_join(fields)}{PAYING}{_join(paying)}"
 
 
 class KeptContext:
@@ -128,12 +125,11 @@ class KeptContext:
         self._middle = _join(["", *between, ""])
         # Of a text without any in its fields.
         self._separators = _RATE_AT - 1
-        packed = pack(context)
-        self.paying = packed[packed.index(PAYING, 1) :]
+        self.paying = paying_part(pack(context))
 
     def of_call(
         self, account_id: str, called_number: str, own_number: str, *, asked: tuple[str, ...]
-    ) -> tuple[str, ...] | None:
+    ) -> str | None:
         """Pack the context of one call, less `paying`; `asked` is an `AskedCall`, or like one.
 
         None where anything has to be escaped, or may not be kept: `pack` deals with it.
@@ -142,12 +138,12 @@ class KeptContext:
         text = f"{person}|{_SEPARATOR.join(asked)}"
         if text.count(_SEPARATOR) != self._separators or _ESCAPE in text:
             return None
-        return _cut(text) if text.isprintable() else None
+        return text if text.isprintable() else None
 
 
-def unpack(strings: tuple[str, ...]) -> DecisionContext:
+def unpack(text: str) -> DecisionContext:
     """Read what `pack` made."""
-    fields = _split("".join(strings))
+    fields = _split(text.replace(UNIT, ""))
     if fields[0] == _FORMER_LAYOUT:
         rate = fields[_PERSON_AT:_FORMER_PERSON_AT]
         fields[_PERSON_AT:_FIXED_FIELDS] = [*fields[_FORMER_PERSON_AT:_FIXED_FIELDS], *rate]
@@ -210,15 +206,10 @@ def _asked(call: Call, verdict: Admission | Refusal) -> AskedCall:
     )
 
 
-def purses_part(strings: tuple[str, ...]) -> str:
-    """Return the part of a context that tells purses: the same for calls that are alike.
-
-    `strings` may begin with `PAYING`, where what is before it does not matter.
-    """
-    before = _FIXED_FIELDS
-    if strings and strings[0] == PAYING:
-        before = _PAYING_FIELDS
-    return "".join(strings).split(_SEPARATOR, before)[-1]
+def purses_part(paying: str) -> str:
+    """Return what a context tells of purses alone; `paying` is its `paying_part`."""
+    before = _PAYING_FIELDS if paying.startswith(PAYING) else _FIXED_FIELDS
+    return paying.replace(UNIT, "").split(_SEPARATOR, before)[-1]
 
 
 def with_capability(part: str, index: int, purse: ToldPurse) -> ToldPurse:
@@ -290,9 +281,3 @@ def _told(purse: Purse) -> ToldPurse:
 @lru_cache(maxsize=64)
 def _told_other(kind: str, capability: str) -> ToldPurse:
     return ToldPurse(kind, capability)
-
-
-def _cut(text: str) -> tuple[str, ...]:
-    """Cut into strings of at most 64 bytes each, never inside a character."""
-    step = _MAX_BYTES if text.isascii() else _MAX_BYTES // _MAX_UTF8_BYTES
-    return tuple([text[at : at + step] for at in range(0, len(text), step)])

@@ -16,13 +16,12 @@ from server.ledger import codec as wire
 from server.ledger import keys
 from server.ledger.answers import Answer
 from server.ledger.library import LIBRARY, RESERVE_FIRST
-from server.ledger.requests import CallKey, Question, ReserveRequest
+from server.ledger.requests import PAYING, CallKey, Question, ReserveRequest
 from server.storage.redis import Store, StoreUnavailable, Template
 from server.storage.redis.references import reference_bytes_of
 
 # The status of a fresh answer; nothing is told of facts, for they are those just sent.
 _FRESH = b"OK"
-_UNIT = wire.UNIT
 _GATEWAYS_KEPT = 4_096
 
 Listener = Callable[[Any], None]
@@ -53,7 +52,7 @@ class PreparedReserve:
         facts_digest: str,
         said: Admission | Refusal,
         *,
-        context_end: tuple[str, ...],
+        context_end: str,
     ) -> None:
         """Write what follows from what the rules said; `context_end` is the end of the context."""
         if isinstance(said, Admission):
@@ -63,18 +62,18 @@ class PreparedReserve:
         of_partition = keys.keys_of(tenant_id).all()
         self._named = f"{len(tenant_id)}:{tenant_id}"
         self._accounts_key = of_partition[0]
-        self._context_end = wire.UNIT.join(("", *context_end))
-        wire.refuse_control_characters(*context_end)
+        self._context_end = context_end
+        wire.refuse_control_characters(context_end.removeprefix(PAYING))
         self._call_stem = keys.call_key_stem(tenant_id).encode()
         nothing = Question(CallKey(tenant_id, "", ""), 0, "", "", facts_digest)
-        alike = wire.alike_text(ReserveRequest(nothing, purses, refusal, 0, (), concurrency))
+        alike = wire.alike_text(ReserveRequest(nothing, purses, refusal, 0, "", concurrency))
         self._template = Template(
             *("FCALL", f"{LIBRARY}_{RESERVE_FIRST}", len(of_partition) + 1, *of_partition, None),
             *(None, alike, None, None, None, None, None, None),
         )
 
     def command(
-        self, call: Named, now_ms: int, *, asked: str, want_seconds: int, context: tuple[str, ...]
+        self, call: Named, now_ms: int, *, asked: str, want_seconds: int, context: str
     ) -> bytes:
         """Write the reserve for one call; `asked` is its sequence and fingerprint.
 
@@ -86,7 +85,7 @@ class PreparedReserve:
         gateway = _gateway(call.gateway_id)
         now, want, asked_bytes = b"%d" % now_ms, b"%d" % want_seconds, asked.encode()
         decision, id_bytes = call.decision_id.encode(), call_id.encode()
-        told = f"{_UNIT.join(context)}{self._context_end}".encode()
+        told = f"{context}{self._context_end}".encode()
         # Each by its place, without a list of its own: this is for every call.
         # fmt: off
         return self._template.fill(
@@ -129,7 +128,7 @@ def fresh_answer(reply: Any) -> FreshAnswer | None:
     return FreshAnswer(figures, held, state) if status == _FRESH and not told else None
 
 
-def read_fresh(reply: bytes, context: tuple[str, ...]) -> Answer:
+def read_fresh(reply: bytes, context: str) -> Answer:
     """Read the whole of an answer that is fresh; `context` is what was sent with the question."""
     nothing = Question(CallKey("", "", ""), 0, "", "", "")
     return wire.read_answer(reply, ReserveRequest(nothing, (), None, 0, context))

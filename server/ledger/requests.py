@@ -12,7 +12,7 @@ from policy.decision import ConcurrencyLimit, Purse, Reason
 
 FINGERPRINT_VERSION = "callgate-1"
 # In a context: what follows it tells of the purses, and stays with a call paid as it began.
-PAYING = ""
+PAYING = "\x1f\x1f"
 # Stands for the decision that began a call while nobody asked the archive for it.
 NOT_ASKED = "?"
 # No grant is sliced below this, however contended its purses are.
@@ -42,11 +42,16 @@ class Question(NamedTuple):
     facts_digest: str
 
 
-def paid_as_it_began(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:
+def paying_part(context: str) -> str:
+    """Return a context from `PAYING` on; all of it where it has no such part of its own."""
+    return context[max(0, context.find(PAYING)) :]
+
+
+def paid_as_it_began(before: str, now: str) -> str:
     """Put together the context of a call asked about anew whose purses are those it began with."""
     if PAYING not in before or PAYING not in now:
         return now
-    return (*now[: now.index(PAYING)], *before[before.index(PAYING) :])
+    return now[: now.index(PAYING)] + paying_part(before)
 
 
 def looking(call: CallKey) -> Question:
@@ -66,11 +71,10 @@ class ReserveRequest(NamedTuple):
     """A question for a reservation: what the rules said of it.
 
     `refusal` is set where they said no; then there are no purses and only the answer is kept.
-    `context` is what the answer is rendered from besides the outcome: short strings without control
-    characters that the ledger keeps and journals without reading them; from an empty one on, the
-    first string apart, they tell of the purses: a call that is paid as it began keeps those that
-    it began with. `explanation` is longer,
-    kept only for a question that asked for it.
+    `context` is what the answer is rendered from besides the outcome: a text that the ledger keeps
+    and journals without reading it, with no control characters but one `PAYING`. From there on it
+    tells of the purses, and a call that is paid as it began keeps what it began with. `explanation`
+    is longer, kept only for a question that asked for it.
 
     `used_seconds` announces a call that already runs. Where the ledger has forgotten it, `uses` is
     what the archive says was debited for it, and `opened_id` the decision that it says began it, so
@@ -83,7 +87,7 @@ class ReserveRequest(NamedTuple):
     purses: tuple[Purse, ...]
     refusal: Reason | None
     want_seconds: int
-    context: tuple[str, ...]
+    context: str
     concurrency: ConcurrencyLimit | None = None
     explanation: bytes = b""
     dry_run: bool = False
@@ -113,7 +117,7 @@ class ExtendRequest(NamedTuple):
     floor_seconds: int = FLOOR_SECONDS
     concurrency_limit: int | None = None
     purses: tuple[Purse, ...] = ()
-    context: tuple[str, ...] = ()
+    context: str = ""
     last: bool = False
 
 

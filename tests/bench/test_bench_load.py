@@ -125,7 +125,7 @@ def test_one_decision_told_twice_is_a_wrong_answer() -> None:
 
 def test_what_was_learned_of_one_call_is_filled_in_for_another() -> None:
     question = a_question_that_minutes_pay()
-    context = "{user}|{number}|" + "x" * 60
+    context = "{user}|{number}\x1f\x1f|rate"
     template = Template(
         ("{now_ms}", "{tenant}\x1d{digest}\x1dF", "{call}", context), granted(question)
     )
@@ -133,12 +133,10 @@ def test_what_was_learned_of_one_call_is_filled_in_for_another() -> None:
     learned = Learned({question.kind: template}, {question.tenant_id: "digest-1"})
     words = learned.command(question, 1_795_000_000_000)
 
-    pieces = words[-1].split("\x1f")
     assert words[:3] == ("FCALL", "callgate_v1_reserve_first", "4")
     assert words[7:9] == ("1795000000000", f"{question.tenant_id}\x1ddigest-1\x1dF")
     assert words[9] == question.call_id
-    assert [len(piece) for piece in pieces[:-1]] == [64] * (len(pieces) - 1)
-    assert "".join(pieces) == f"{question.user_id}|{question.called_number}|{'x' * 60}"
+    assert words[10] == f"{question.user_id}|{question.called_number}\x1f\x1f|rate"
 
 
 def test_results_have_every_key_and_say_why_one_is_null() -> None:

@@ -10,7 +10,9 @@ from keepers import House, context_of, drained, sought
 from ledgers import a_rate, credits_, extend, pool
 from policy.decision import Purse
 from server.ledger import CallOver, CallUnknown, ExtendRequest
-from server.ledger.keys import partition_of
+from server.ledger.decision_context import unpack
+from server.ledger.keys import call_key, partition_of
+from server.storage.redis.references import call_reference
 
 MINUTE = 100_000
 
@@ -91,3 +93,21 @@ async def test_calls_asked_anew_by_other_facts_add_up_in_the_archive(
     name = "pool/2027-01/domestic/contoso/plan-1"
     tally = await house.store.command("HGET", f"{{p{partition_of('contoso')}}}:accounts", name)
     assert dict(image.tallies).get(name, 0) == int((tally or b"0 0").split(b" ")[0])
+
+
+async def test_a_call_whose_record_is_of_the_past_goes_on_by_todays_purses(house: House) -> None:
+    await house.open()
+    await house.reserve("call-1", 1, pool(600), credits_(), want=300)
+    key = call_key("contoso", call_reference("contoso", "call-1"))
+    record = (await house.store.command("GET", key)).decode()
+    # What was decided was kept in pieces.
+    former = record.replace("user_out|IT", "user_out\x1f|IT").replace("|facts-1", "|fac\x1fts-1")
+    await house.store.command("SET", key, former)
+
+    gone_on = await house.ledger.extend(extend_by("call-1", 2, 250, credits_()))
+    await house.settle("call-1", 3, 310)
+
+    await drained(house)
+    assert record != former
+    assert [purse.kind for purse in unpack(gone_on.context).purses] == ["credits", "pool"]
+    assert sorted(await records(house)) == [("credits", 60, MINUTE), ("pool", 250, 0)]

@@ -40,7 +40,7 @@ async def test_a_repeated_question_gets_the_first_answer_whole(ledger: Ledger) -
     first = await ledger.reserve(request)
     other = request.question._replace(decision_id="another0000000000")
     again = await ledger.reserve(
-        request._replace(question=other, context=("other",), explanation=b"", want_seconds=5)
+        request._replace(question=other, context="other", explanation=b"", want_seconds=5)
     )
 
     assert first.granted_seconds == 60
@@ -191,7 +191,7 @@ async def test_a_released_call_repeats_its_release(ledger: Ledger) -> None:
 
     assert again == first
     assert first.state == "released"
-    assert first.context == ("adele", "IT", "")
+    assert first.context == "adele|IT"
 
 
 async def test_a_dry_run_changes_and_stores_nothing(ledger: Ledger) -> None:

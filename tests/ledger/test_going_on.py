@@ -11,12 +11,12 @@ from server.ledger.keys import partition_of
 
 MINUTE = 100_000
 DEARER = credits_(a_rate(per_minute=2 * MINUTE))
-TO_ROME = ("2|user|adele|+3906", "|user_out|IT", PAYING)
-TO_BERLIN = ("2|user|adele|+4930", "|user_out|DE", PAYING)
+TO_ROME = f"2|user|adele|+3906|user_out|IT{PAYING}"
+TO_BERLIN = f"2|user|adele|+4930|user_out|DE{PAYING}"
 
 
 def extend_by(sequence: int, used: int, *purses: Purse, want: int = 60) -> ExtendRequest:
-    return extend("call", sequence, used, want=want)._replace(purses=purses, context=("", PAYING))
+    return extend("call", sequence, used, want=want)._replace(purses=purses, context=PAYING)
 
 
 async def debited(ledger: Ledger) -> int:

@@ -71,14 +71,14 @@ async def test_what_is_told_of_the_purses_stays_that_of_those_which_pay(
 ) -> None:
     ledger = under_test.ledger
     await ledger.open_account(an_account(10 * MINUTE_MICROS))
-    await ledger.reserve(ask("call")._replace(context=("granted", PAYING, "its purses")))
-    refused = refused._replace(context=("refused", "twice", PAYING, "none"))
+    await ledger.reserve(ask("call")._replace(context=f"granted{PAYING}its purses"))
+    refused = refused._replace(context=f"refused twice{PAYING}none")
 
     first, again = await ledger.reserve(refused), await ledger.reserve(refused)
     settled = await ledger.settle(a_question("call", 4), 90)
 
     assert first == again
-    assert first.context == settled.context == ("refused", "twice", PAYING, "its purses")
+    assert first.context == settled.context == f"refused twice{PAYING}its purses"
 
 
 async def test_a_call_announced_anew_is_told_by_the_purses_it_began_with(
@@ -86,10 +86,10 @@ async def test_a_call_announced_anew_is_told_by_the_purses_it_began_with(
 ) -> None:
     ledger = under_test.ledger
     await ledger.open_account(an_account(10 * MINUTE_MICROS))
-    await ledger.reserve(ask("call")._replace(context=("granted", PAYING, "its purses")))
-    anew = ask("call", 2, pool(600))._replace(used_seconds=30, context=("anew", PAYING, "a pool"))
+    await ledger.reserve(ask("call")._replace(context=f"granted{PAYING}its purses"))
+    anew = ask("call", 2, pool(600))._replace(used_seconds=30, context=f"anew{PAYING}a pool")
 
     first, again = await ledger.reserve(anew), await ledger.reserve(anew)
 
     assert first == again
-    assert first.context == ("anew", PAYING, "its purses")
+    assert first.context == f"anew{PAYING}its purses"

@@ -13,8 +13,10 @@ from policy.facts import CallKind
 from server.app.calls import advice_of
 from server.calls.messages.advice import Advice
 from server.calls.messages.answer import authorize_response, explanation_bytes
-from server.ledger import Answer, Segment
-from server.ledger.decision_context import call_context, pack, unpack
+from server.ledger import PAYING, Answer, Segment
+from server.ledger.codec import UNIT
+from server.ledger.decision_context import call_context, pack, purses_part, unpack
+from server.ledger.requests import paid_as_it_began, paying_part
 from server.settings import FailureAction, FinalAction, Settings
 from server.settings.kinds import SuggestedEnding
 
@@ -72,22 +74,35 @@ def test_a_context_survives_its_packing() -> None:
 
 def test_a_context_of_a_call_that_began_under_the_former_layout_is_read() -> None:
     context = call_context(a_call(), admit(a_call(), FACTS, NOW_MS), FACTS)
-    fields = "".join(pack(context)).split("|")
+    fields = pack(context).replace(PAYING, "").split("|")
     former = ["1", *fields[1:11], *fields[18:23], *fields[11:18], *fields[23:]]
 
     assert context.rate is not None
-    assert unpack(("|".join(former),)) == context
+    assert unpack("|".join(former)) == context
 
 
-def test_a_context_is_kept_in_short_strings_whatever_its_letters() -> None:
+def test_a_context_that_was_kept_in_pieces_is_read() -> None:
+    context = call_context(a_call(), admit(a_call(), FACTS, NOW_MS), FACTS)
+    head, paying = pack(context).split(PAYING)
+    former = UNIT.join([*_pieces(head), "", *_pieces(paying)])
+
+    assert unpack(former) == context
+    assert purses_part(paying_part(former)) == purses_part(paying_part(pack(context)))
+    assert paid_as_it_began(former, pack(context)).replace(UNIT, "") == head + paying
+
+
+def _pieces(text: str) -> list[str]:
+    return [text[at : at + 64] for at in range(0, len(text), 64)]
+
+
+def test_a_context_is_kept_whatever_its_letters() -> None:
     long = Destination("225", "CI", NumberClass.ORDINARY, "C\u00f4te d\u2019Ivoire \U0001f4de" * 9)
     verdict = Refusal(Reason.DESTINATION_RESTRICTED, None, "+2251234", "user_out", long)
 
-    strings = pack(call_context(a_call(), verdict, FACTS))
+    packed = pack(call_context(a_call(), verdict, FACTS))
 
-    assert max(len(one.encode()) for one in strings) <= 64
-    assert unpack(strings).label == long.label
-    assert unpack(strings).payer_kind is None
+    assert unpack(packed).label == long.label
+    assert unpack(packed).payer_kind is None
 
 
 def test_a_context_keeps_apart_what_it_was_packed_from() -> None:

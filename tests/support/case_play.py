@@ -152,7 +152,7 @@ async def _use_up(
     purse = PoolPurse(pool_id, period, counter, counters, "", Reason.ALLOWANCE_EXHAUSTED)
     digest = world.tenant.digest
     question = Question(key, 1, FINGERPRINT, DECISION_ID, digest)
-    await ledger.reserve(ReserveRequest(question, (purse,), None, seconds, ()))
+    await ledger.reserve(ReserveRequest(question, (purse,), None, seconds, ""))
     await ledger.settle(Question(key, 2, FINGERPRINT, DECISION_ID, digest), seconds)
 
 
@@ -173,7 +173,7 @@ async def _ask(
             purses=() if isinstance(decision, Refusal) else decision.purses,
             refusal=decision.reason if isinstance(decision, Refusal) else None,
             want_seconds=call.requested_seconds,
-            context=(),
+            context="",
             concurrency=None if isinstance(decision, Refusal) else decision.concurrency,
         )
     )

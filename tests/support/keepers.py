@@ -35,7 +35,7 @@ SMALL_MS = 300_000
 JOURNAL_MAX_ENTRIES = 1_000
 
 
-def context_of(*purses: Purse) -> tuple[str, ...]:
+def context_of(*purses: Purse) -> str:
     """Describe a call of adele to Rome as an answer's context does."""
     described = DecisionContext(
         payer_kind=PayerKind.USER,

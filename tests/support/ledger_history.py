@@ -183,7 +183,7 @@ class History:
             purses=call.purses,
             refusal=None,
             want_seconds=1 + self._seconds(),
-            context=("adele", str(self.made), PAYING, f"paid {self.made}"),
+            context=f"adele|{self.made}{PAYING}paid {self.made}",
             used_seconds=call.used_seconds,
             uses=tuple(call.uses.values()),
             opened_id=call.opened,
@@ -324,13 +324,13 @@ class History:
             opened_id=NOT_ASKED if self.random.random() < 0.1 else "",
         )
 
-    def _context(self, purses: Sequence[Purse]) -> tuple[str, ...]:
+    def _context(self, purses: Sequence[Purse]) -> str:
         """Tell of a call to one of two numbers and of its purses, as answers do, or of neither."""
         if self.random.random() < 0.2:
-            return ("adele", str(self.made), PAYING, f"paid {self.made}")
+            return f"adele|{self.made}{PAYING}paid {self.made}"
         number = self.random.choice(("+1", "+1", "+1", "+2"))
-        told = [f"|{type(purse).__name__}|{self.made}|||" for purse in purses]
-        return (f"2|user|adele|{number}", f"|{self.made}", PAYING, "|rate", "||||", *told)
+        told = "".join([f"|{type(purse).__name__}|{self.made}|||" for purse in purses])
+        return f"2|user|adele|{number}|{self.made}{PAYING}|rate||||{told}"
 
     def _purses(self, tenant: str) -> tuple[Purse, ...]:
         post_paid = tenant == "postpaid"

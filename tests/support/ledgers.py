@@ -117,7 +117,7 @@ def ask(
         purses=purses or (() if refusal else (credits_(),)),
         refusal=refusal,
         want_seconds=want,
-        context=("adele", "IT", ""),
+        context="adele|IT",
         concurrency=None if running_limit is None else ConcurrencyLimit("adele", running_limit),
     )
 

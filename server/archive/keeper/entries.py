@@ -83,7 +83,7 @@ def _read_change(entry: JournalEntry, fields: Mapping[str, str]) -> Change:
 
 def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
     call_id, purses_text, context_text = fields["facts"].split(GROUP, 2)
-    context = unpack(tuple(context_text.split(UNIT)))
+    context = unpack(context_text)
     used, overrun, unpaid_seconds, unpaid_micros, _, implausible = read_report(fields["report"])
     return CallChange(
         opened_id=fields["opened"],

@@ -75,12 +75,12 @@ local function go_on(c, leg)
 end
 
 -- Give facts whose answer is rendered from what is known today, of a call that is paid as it began:
--- what its context tells of purses, from the empty string on, stays with them.
+-- what its context tells of purses, from two separators on, stays with them.
 local function paid_as_it_began(before, facts)
   local call_id, context = match(facts, '^([^\29]*\29)[^\29]*(\29.*)$')
-  local today = match(context .. '\31', '^(.-)\31\31')
-  local paying = match(before.facts .. '\31', '^[^\29]*\29[^\29]*\29.-(\31\31.*)$')
-  if today and paying then context = today .. sub(paying, 1, -2) end
+  local today = match(context, '^(.-)\31\31')
+  local paying = match(before.facts, '^[^\29]*\29[^\29]*\29.-(\31\31.*)$')
+  if today and paying then context = today .. paying end
   return call_id .. before.list .. context
 end
 
@@ -91,7 +91,7 @@ end
 
 -- Read which number a call leads to out of its facts; nil where their context does not tell.
 local function far_end(facts)
-  local context = match(facts .. '\31', '^[^\29]*\29[^\29]*\29(.-)\31\31')
+  local context = match(facts, '^[^\29]*\29[^\29]*\29(.-)\31\31')
   return context and match(gsub(context, '\31', ''), '^[^|]*|[^|]*|[^|]*|([^|]*)|')
 end
 

@@ -4,7 +4,7 @@
 -- counter, credits by being credits. It has today's size and limits; the month is the one in which
 -- the call began, and the rate stays. What may pay no more is written behind a `G`.
 
-local RATE_FIELDS, PURSE_FIELDS = 6, 5 -- Of what a context tells after its empty string.
+local RATE_FIELDS, PURSE_FIELDS = 6, 5 -- Of what a context tells of rate and purses.
 
 -- Find the place of a purse among those of a call.
 local function place_of(purses, what)
@@ -27,7 +27,7 @@ end
 
 -- Split what a context tells of rate and purses; nil where it is not told for each of them.
 local function told_fields(facts, count)
-  local text = match(facts .. '\31', '^[^\29]*\29[^\29]*\29.-\31\31(.*)\31$')
+  local text = match(facts, '^[^\29]*\29[^\29]*\29.-\31\31(.*)$')
   local fields = {}
   for field in gmatch(gsub(text or '', '\31', '') .. '|', '([^|]*)|') do
     fields[#fields + 1] = field
@@ -49,10 +49,10 @@ local function told_by(c, terms)
   return concat(told, '|')
 end
 
--- Put the terms into facts: their list, and what their context tells from its empty string on.
+-- Put the terms into facts: their list, and what their context tells of rate and purses.
 local function write_terms(c, terms, facts)
   local call_id, context = match(facts, '^([^\29]*\29)[^\29]*(\29.*)$')
-  local head, told = match(context .. '\31', '^(.-)\31\31'), told_by(c, terms)
+  local head, told = match(context, '^(.-)\31\31'), told_by(c, terms)
   if head and told then context = head .. '\31\31' .. told end
   return call_id .. terms.list .. context
 end

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from server.ledger import PAYING
 from server.ledger.codec import GONE, GROUP, PURSE, UNIT
+from server.ledger.requests import paying_part
 
 _REMEMBERED_PURSES = 4_096
 _REMEMBERED_CALLS = 16_384
@@ -22,8 +22,6 @@ _USUAL_CALL = re.compile(
     r"report=.*\nunfunded=.*\nlots=.*\navailable=(.*)\nreserved=(.*)\nfacts=(.*)"
 )
 _SUMS = ("segments", "uses", "before", "held_before", "other_purses")
-# In a context: before what tells of rate and purses.
-_BEFORE_PAYING = f"{UNIT}{PAYING}{UNIT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +74,11 @@ class CallLines(NamedTuple):
 class CallMoves:
     """What an entry about a call moved; one object for all calls whose entries say the same.
 
-    `told` are the strings of their contexts that tell of rate and purses, all of them where those
-    are not apart.
+    `paying` is the `paying_part` of their contexts.
     """
 
     moves: tuple[PurseMove, ...]
-    told: tuple[str, ...]
+    paying: str
     debited_micros: int
     pays: bool
 
@@ -108,8 +105,7 @@ def call_of(fields: Mapping[str, str]) -> CallLines:
 
 def call_moves(call: CallLines) -> CallMoves:
     """Compare what a call held and paid before with what it does now."""
-    context = call.context
-    return _worked_out(call.sums, call.purses, context[context.find(_BEFORE_PAYING) + 1 :])
+    return _worked_out(call.sums, call.purses, paying_part(call.context))
 
 
 @lru_cache(_REMEMBERED_PURSES)
@@ -144,7 +140,7 @@ class _Sums(NamedTuple):
 
 
 @lru_cache(_REMEMBERED_CALLS)
-def _worked_out(sums: str, purses: str, told: str) -> CallMoves:
+def _worked_out(sums: str, purses: str, paying: str) -> CallMoves:
     lines = dict([line.split("=", 1) for line in sums.split("\n")])
     moves: list[PurseMove] = []
     before = _Sums(_held(lines["held_before"]), paid(lines["before"]))
@@ -156,7 +152,7 @@ def _worked_out(sums: str, purses: str, told: str) -> CallMoves:
     moves += _moves(purses_of(purses), before, after)
     return CallMoves(
         tuple(moves),
-        tuple(told.split(UNIT)) if told else (),
+        paying,
         sum(max(0, move.debited_micros) for move in moves),
         any(move.debited_seconds or move.debited_micros for move in moves),
     )

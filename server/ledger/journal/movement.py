@@ -102,10 +102,9 @@ class Movement:
         return self.call.call_id
 
     @property
-    def context(self) -> tuple[str, ...]:
-        """What was decided about the call, in the strings that are kept with its answer."""
-        text = self.call.context
-        return tuple(text.split(UNIT)) if text else ()
+    def context(self) -> str:
+        """What was decided about the call, as it is kept with its answer."""
+        return self.call.context
 
     @property
     def purses_text(self) -> str:

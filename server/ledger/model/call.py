@@ -23,7 +23,7 @@ class ModelCall:
 
     key: CallKey
     purses: tuple[Purse, ...]
-    context: tuple[str, ...]
+    context: str
     opened: str
     # The places of purses that pay nothing more.
     gone: frozenset[int] = frozenset()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from policy.decision import CreditsPurse, PoolPurse, Purse
 from server.ledger import codec as wire
 from server.ledger.model.call import ModelCall
-from server.ledger.requests import PAYING, Use
+from server.ledger.requests import PAYING, Use, paying_part
 
 _RATE_FIELDS, _PURSE_FIELDS = 6, 5
 _FAR_END_AT = 3
@@ -24,7 +24,7 @@ class Terms:
     purses: tuple[Purse, ...]
     gone: frozenset[int]
     places: tuple[int | None, ...]
-    context: tuple[str, ...]
+    context: str
 
     def take(self, call: ModelCall) -> None:
         """Let a call that holds nothing go on by these; what was paid stays with who paid it."""
@@ -48,9 +48,9 @@ class Terms:
 def terms_of(
     call: ModelCall,
     purses: Sequence[Purse],
-    context: tuple[str, ...],
+    context: str,
     *,
-    contexts: tuple[tuple[str, ...], tuple[str, ...]],
+    contexts: tuple[str, str],
     keeps_rate: bool,
 ) -> Terms | None:
     """Compare the purses of a call with those of today; None where these may pay as they did.
@@ -90,14 +90,14 @@ def terms_of(
         start = _RATE_FIELDS + _PURSE_FIELDS * at
         fields += source[start : start + _PURSE_FIELDS]
     head = told[: told.index(PAYING)]
-    return Terms(terms.purses, terms.gone, terms.places, (*head, PAYING, "|".join(fields)))
+    return Terms(terms.purses, terms.gone, terms.places, f"{head}{PAYING}{'|'.join(fields)}")
 
 
-def far_end(context: tuple[str, ...]) -> str | None:
+def far_end(context: str) -> str | None:
     """Read which number a call leads to; None where its context does not tell."""
     if PAYING not in context:
         return None
-    fields = "".join(context[: context.index(PAYING)]).split("|")
+    fields = context[: context.index(PAYING)].replace(wire.UNIT, "").split("|")
     return fields[_FAR_END_AT] if len(fields) > _FAR_END_AT + 1 else None
 
 
@@ -118,8 +118,8 @@ def _as_it_began(purse: Purse, before: Purse, *, keeps_rate: bool) -> Purse:
     return purse
 
 
-def _fields(context: tuple[str, ...], count: int) -> list[str] | None:
+def _fields(context: str, count: int) -> list[str] | None:
     if PAYING not in context:
         return None
-    fields = "".join(context[context.index(PAYING) + 1 :]).split("|")
+    fields = paying_part(context).replace(wire.UNIT, "").split("|")
     return fields if len(fields) == _RATE_FIELDS + _PURSE_FIELDS * count else None

@@ -34,7 +34,7 @@ class RunningCall:
     granted_seconds: int
     granted: dict[int, int]
     purses_text: str
-    context: tuple[str, ...]
+    context: str
     n: int
     # Its own grant changed what remains: that is told by the answer.
     is_fresh: bool

@@ -112,7 +112,7 @@ class Debit(NamedTuple):
     tenant_id: str
     call_id: str
     uses: tuple[Use, ...]
-    context: tuple[str, ...]
+    context: str
     available_micros: int | None
     cursor: str
 

@@ -144,7 +144,7 @@ def _gateway_part(gateway_id: str) -> bytes:
 
 @lru_cache(_REMEMBERED_CALLS)
 def _moved_part(moved: CallMoves, currency: str) -> bytes:
-    entry, told = pb.JournalEntry(), purses_part(moved.told)
+    entry, told = pb.JournalEntry(), purses_part(moved.paying)
     for move in moved.moves:
         _set_move(entry.movements.add(), move, told, currency=currency)
     return entry.SerializeToString()

@@ -186,7 +186,7 @@ class World:
         purse = PoolPurse(pool_id, period, counter, counters, "", Reason.ALLOWANCE_EXHAUSTED)
         call = CallKey(tenant.tenant_id, "rehearsal", key)
         asked = Question(call, 1, _NOTHING_USED, f"{key}-1", tenant.digest)
-        await self._ledger.reserve(ReserveRequest(asked, (purse,), None, seconds, ()))
+        await self._ledger.reserve(ReserveRequest(asked, (purse,), None, seconds, ""))
         ended = Question(call, 2, _NOTHING_USED, f"{key}-2", tenant.digest)
         await self._ledger.settle(ended, seconds)
 
