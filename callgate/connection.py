@@ -26,6 +26,8 @@ from callgate.v1 import (
     directory_pb2_grpc,
     notices_pb2,
     notices_pb2_grpc,
+    rates_pb2,
+    rates_pb2_grpc,
 )
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -91,6 +93,7 @@ class Connection:
         self._decisions = decisions_pb2_grpc.DecisionServiceStub(self._channel)
         self._directory = directory_pb2_grpc.DirectoryServiceStub(self._channel)
         self._notices = notices_pb2_grpc.NoticeServiceStub(self._channel)
+        self._rates = rates_pb2_grpc.RateServiceStub(self._channel)
 
     def authorize_call(
         self, question: authorization_pb2.AuthorizeCallRequest
@@ -197,6 +200,22 @@ class Connection:
     def ask_directory(self, method: str, question: Message) -> Any:
         """Ask the DirectoryService by the name of a method."""
         return self._ask(getattr(self._directory, method), question)
+
+    def ask_rates(self, method: str, question: Message) -> Any:
+        """Ask the RateService by the name of a method."""
+        return self._ask(getattr(self._rates, method), question)
+
+    def import_rates(
+        self, messages: Iterator[rates_pb2.ImportRatesRequest]
+    ) -> Iterator[rates_pb2.ImportRatesResponse]:
+        """Import a deck, and hear how it goes, for as long as it takes."""
+        return self._stream(self._rates.ImportRates(messages, metadata=self._metadata))
+
+    def back_test_usage(
+        self, messages: Iterator[rates_pb2.BackTestUsageRequest]
+    ) -> Iterator[rates_pb2.BackTestUsageResponse]:
+        """Play usage with a tenant's file, and hear how it goes, for as long as it takes."""
+        return self._stream(self._rates.BackTestUsage(messages, metadata=self._metadata))
 
     def import_directory(
         self, messages: Iterator[directory_pb2.ImportDirectoryRequest]

@@ -356,7 +356,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class DatedRate:
-    """A rate and the instant it comes into force (milliseconds since 1970, UTC)."""
+    """A rate and the instant it comes into force (milliseconds since 1970, UTC).
+
+    None ends the rate before it; a shorter prefix then speaks for its destination.
+    """
 
     valid_from_ms: int
-    rate: Rate
+    rate: Rate | None

@@ -27,6 +27,7 @@ from callgate.command.funding import implausible, lots, recharge, resolve_charge
 from callgate.command.money import credit_limit, debit, freeze, refund, top_up, transfer
 from callgate.command.notices import notices
 from callgate.command.question import DEFAULT_GATEWAY, KIND_NAMES, Given, question_of
+from callgate.command.rates import back_test, rates
 from callgate.command.route import route
 from callgate.command.terminal import echo
 from callgate.command.tokens import tokens
@@ -160,6 +161,7 @@ for _command in (
 ):
     callgate.add_command(_command)
 for _command in (
-    *(*COMMANDS, export, import_, audit, call, calls, decisions, notices, route, tokens, watch),
+    *(*COMMANDS, export, import_, audit, back_test, call, calls, decisions, notices, rates),
+    *(route, tokens, watch),
 ):
     callgate.add_command(_command)

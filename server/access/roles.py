@@ -128,6 +128,13 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "FindDecisions": OVERSEEING,
         "GetDecision": OVERSEEING,
     },
+    # A tenant's own usage is played for its administrators; decks are of all tenants.
+    "callgate.v1.RateService": {
+        "ListRates": OVERSEEING,
+        "LookUpRate": OVERSEEING,
+        "ImportRates": OPERATING,
+        "BackTestUsage": OVERSEEING,
+    },
     "callgate.v1.ServerInfoService": {
         "GetServerInfo": KNOWN,
         "ReloadFacts": OPERATING,

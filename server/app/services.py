@@ -18,6 +18,7 @@ from callgate.v1 import (
     decisions_pb2_grpc,
     directory_pb2_grpc,
     notices_pb2_grpc,
+    rates_pb2_grpc,
     server_info_pb2_grpc,
 )
 from callgate.v1 import server_info_pb2 as pb
@@ -47,6 +48,7 @@ from server.services.decisions.service import Decisions
 from server.services.directory import DirectoryService
 from server.services.directory.transfer import Transfer
 from server.services.notices.service import Notices
+from server.services.rates import RateDecks, RateLooks
 from server.services.reflection import register_reflection
 from server.services.registration import serve
 from server.services.server_info import ServerInfo
@@ -162,6 +164,15 @@ def register_notices(engine: Engine, transport: TransportServer) -> None:
     serve(notices_pb2_grpc.add_NoticeServiceServicer_to_server, transport, notices)
 
 
+def register_rates(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
+    settings = engine.settings
+    url = archive_url(settings.archive_url, settings.data_folder)
+    looks = RateLooks(engine.facts, engine.now_ms)
+    decks = RateDecks(url, settings.catalogue_folder, engine.reloads.store, engine.now_ms)
+    serve(rates_pb2_grpc.add_RateServiceServicer_to_server, transport, looks, decks)
+
+
 def register_server_info(engine: Engine, transport: TransportServer) -> None:
     """Register it."""
     told = server_info(
@@ -182,6 +193,7 @@ _SERVICES: tuple[Callable[[Engine, TransportServer], None], ...] = (
     register_debits,
     register_decisions,
     register_directory,
+    register_rates,
     register_server_info,
     register_access,
     register_notices,

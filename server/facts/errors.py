@@ -90,6 +90,25 @@ class ImportRunning(DirectoryTrouble):
         super().__init__("This process is importing a file already: try again when it is done.")
 
 
+class CatalogueChanged(Exception):
+    """The catalogue is another one than was looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The catalogue changed since it was looked at, or somebody is changing it: look again."
+        )
+
+
+class CatalogueReadOnly(Exception):
+    """The engine may not write the folder of the catalogue."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            f"The engine may not write {folder}: ask for the tables and put them there yourself "
+            "(`callgate rates import --output FOLDER`), or let it."
+        )
+
+
 class FactsBehind(Exception):
     """The ledger decides by newer facts of this tenant than this process can read."""
 

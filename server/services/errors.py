@@ -295,6 +295,10 @@ TABLE: Mapping[type[Exception], Failure] = {
     directory.ResourceInUse: Failure(grpc.StatusCode.FAILED_PRECONDITION, "RESOURCE_IN_USE"),
     directory.TenantInUse: Failure(grpc.StatusCode.FAILED_PRECONDITION, "TENANT_IN_USE"),
     directory.FileInvalid: Failure(grpc.StatusCode.INVALID_ARGUMENT, "FILE_INVALID"),
+    directory.CatalogueChanged: Failure(grpc.StatusCode.ABORTED, "CATALOGUE_CHANGED"),
+    directory.CatalogueReadOnly: Failure(
+        grpc.StatusCode.FAILED_PRECONDITION, "CATALOGUE_READ_ONLY"
+    ),
     directory.DirectoryChanged: Failure(grpc.StatusCode.ABORTED, "DIRECTORY_CHANGED"),
     directory.ImportRunning: Failure(
         grpc.StatusCode.RESOURCE_EXHAUSTED, "IMPORT_RUNNING", retry_ms=_LEDGER_RETRY_MS

@@ -63,6 +63,8 @@ def test_an_example_is_run_as_it_stands(
     Path("numbers.csv").write_text("number\n+18005550100\n")
     Path("users.csv").write_text("user_id,usage_location\nadele,US\n")
     Path("contoso.toml").write_text('id = "contoso"\n')
+    for deck in ("deck.csv", "deck.xlsx"):
+        Path(deck).write_text("Dial Code,Rate\n44,0.01\n")
     _, *words = shlex.split(example, comments=True)
     words = words[: next((at for at, word in enumerate(words) if word in SHELL), len(words))]
 

@@ -171,7 +171,7 @@ def test_rome_costs_ten_cents_a_minute_until_the_next_row_comes_into_force(
 ) -> None:
     rows = catalogue.catalogue.rates["USD"]["3906"]
 
-    assert [row.rate.micros_per_minute for row in rows] == [100_000, 110_000]
+    assert [row.rate and row.rate.micros_per_minute for row in rows] == [100_000, 110_000]
     assert rows[0].valid_from_ms < NOW_MS < rows[1].valid_from_ms
 
 

@@ -47,23 +47,60 @@ def read_rates(
     """Read the rates of one currency by prefix.
 
     A row of a country stands for each of its prefixes of the class, or of ordinary and mobile
-    numbers where it names none; a row that names the class, or the very prefix, comes before it.
-    A destination may be without any: credits do not pay calls there.
+    numbers where it names none; a row that names the class, or a prefix, comes before it from its
+    own instant on. A destination may be without any: credits do not pay calls there.
     """
     file = f"{RATES}/{currency}.csv"
     named = _read_dated(
         source, file, RateRow, key_of=lambda row: (row.destination, row.number_class)
     )
     _check_destinations(source, file, set(named))
-    found: Dated[str] = {}
+    found: Dated[str] = {target: rows for (target, _), rows in named.items() if target.isdigit()}
+    own = _OwnRows(found.copy(), destinations)
     for prefix, destination in destinations.items():
         country, number_class = destination.country, destination.number_class
-        rows = named.get((country, number_class.value))
+        rows, is_of_class = named.get((country, number_class.value)), True
         if rows is None and number_class in CLASSES_OF_NO_NAME:
-            rows = named.get((country, ""))
+            rows, is_of_class = named.get((country, "")), False
         if rows is not None:
-            found[prefix] = rows
-    return found | {target: rows for (target, _), rows in named.items() if target.isdigit()}
+            after = own.rows_for(prefix, destination, of_class_alone=is_of_class)
+            until_ms = after[0].valid_from_ms if after else None
+            before = (row for row in rows if until_ms is None or row.valid_from_ms < until_ms)
+            found[prefix] = (*before, *after)
+    return found
+
+
+class _OwnRows:
+    """The rows of prefixes, and which of them speak for the destinations of a country's row."""
+
+    def __init__(
+        self, rows: Mapping[str, tuple[DatedRate, ...]], destinations: Mapping[str, Destination]
+    ) -> None:
+        self._rows = rows
+        self._destinations = destinations
+        self._longest = max((len(each) for each in destinations if each.isdecimal()), default=0)
+
+    def rows_for(
+        self, prefix: str, destination: Destination, *, of_class_alone: bool
+    ) -> tuple[DatedRate, ...]:
+        """Find the rows of the longest prefix that is meant for a destination; or none."""
+        digits = prefix.partition("/")[0]
+        for end in range(len(digits), 0, -1):
+            rows = self._rows.get(digits[:end])
+            if rows is not None and (
+                digits[:end] == prefix
+                or self._is_meant(digits[:end], destination, of_class_alone=of_class_alone)
+            ):
+                return rows
+        return ()
+
+    def _is_meant(self, prefix: str, destination: Destination, *, of_class_alone: bool) -> bool:
+        meant = find_destination(self._destinations, self._longest, f"+{prefix}")
+        if meant is None or meant.country != destination.country:
+            return False
+        if meant.number_class is destination.number_class:
+            return True
+        return not of_class_alone and meant.number_class is NumberClass.ORDINARY
 
 
 def warn_of_unrated(catalogue: Catalogue) -> tuple[str, ...]:
@@ -133,7 +170,7 @@ def _read_dated(
             continue
         rows = dated.setdefault(key, {})
         if rate.valid_from_ms in rows:
-            text = f"{rate.rate.rate_id} stands here twice; remove one or change valid_from"
+            text = f"{_name(row, key, currency)} stands here twice; remove one or change valid_from"
             source.add(file, line, text)
         rows[rate.valid_from_ms] = rate
     return {key: tuple(rows[at] for at in sorted(rows)) for key, rows in dated.items()}
@@ -148,10 +185,11 @@ def _rows_of(source: Source, file: str, kind: type[Row]) -> Iterator[tuple[Line,
 
 def _to_rate(row: PricedRow, key: object, *, currency: str) -> DatedRate:
     """Turn a row into a rate. Raises ValueError, which names the field."""
-    parts = key if isinstance(key, tuple) else (key,)
+    if not row.per_minute:
+        return DatedRate(to_milliseconds(row.valid_from), None)
     first, following = to_increments(row.increments)
     rate = Rate(
-        rate_id=":".join([currency, *(str(part) for part in parts if part), row.valid_from]),
+        rate_id=_name(row, key, currency),
         currency=currency,
         micros_per_minute=to_micros(row.per_minute),
         connection_fee_micros=to_micros(row.connection_fee),
@@ -160,3 +198,8 @@ def _to_rate(row: PricedRow, key: object, *, currency: str) -> DatedRate:
     )
     check_rate(rate)
     return DatedRate(to_milliseconds(row.valid_from), rate)
+
+
+def _name(row: PricedRow, key: object, currency: str) -> str:
+    parts = key if isinstance(key, tuple) else (key,)
+    return ":".join([currency, *(str(part) for part in parts if part), row.valid_from])

@@ -48,6 +48,14 @@ NameOrNone = Annotated[
 Minutes = Annotated[
     int, msgspec.Meta(ge=0, le=1_000_000, description="minutes a month, 0 to 1000000")
 ]
+MoneyOrNone = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A([0-9]{1,8}(\.[0-9]{1,6})?)?\Z",
+        description='an amount in units, at most 99999999 with six decimals, such as "50.00", or '
+        "nothing where the rate ends",
+    ),
+]
 # A text, for a cell may be empty.
 Length = Annotated[
     str,
@@ -177,9 +185,9 @@ class ReachRow(Row, frozen=True):
 
 
 class PricedRow(Row, frozen=True):
-    """The price that every kind of rate row ends with."""
+    """The price that every kind of rate row ends with; without one, the rate before it ends."""
 
-    per_minute: Money
+    per_minute: MoneyOrNone
     connection_fee: Money
     increments: Increments
     valid_from: Text

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,19 +37,15 @@ from server.facts.directory.sections import UserSection
 from server.facts.directory.users_csv import write_users
 from server.facts.directory.writing import write_tenant
 from server.facts.errors import DirectoryChanged, DirectoryInFiles, FileInvalid, ImportRunning
-from server.facts.files.table import MAX_FILE_BYTES
 from server.services.directory.source import Source
+from server.services.file_work import MAX_CHUNK_BYTES, FileWork, work_on_file
 from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.contract import Context
 
-MAX_CHUNK_BYTES = 32 * 1024
 MAX_FILE_NAME = 255
-# A message of the child is a line; the longest tells 32 licences that somebody loses.
-_MAX_LINE_BYTES = 1024 * 1024
 _PAGE_ROWS = 5_000
 _ID_BYTES = 16
-_MAX_SHOWN = 2_000
-TREE = Path(__file__).parents[3]
+IMPORT_PROCESS = "server.facts.directory.import_process"
 FORMATS = (pb.DIRECTORY_FORMAT_CSV, pb.DIRECTORY_FORMAT_TOML)
 
 _DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
@@ -85,17 +80,10 @@ class Transfer:
         if self._importing.locked():
             raise ImportRunning
         async with self._importing:
-            child = await _start()
-            feeding = asyncio.create_task(_feed(child, work, context))
-            try:
-                async for message in _messages(child, feeding):
+            asked = FileWork(IMPORT_PROCESS, msgspec.json.encode(work), _DECODER.decode)
+            async with aclosing(work_on_file(asked, context)) as messages:
+                async for message in messages:
                     await context.write(_response(message, work))
-            finally:
-                feeding.cancel()
-                await asyncio.gather(feeding, return_exceptions=True)
-                if child.returncode is None:
-                    child.kill()
-                await child.wait()
         if not work.dry_run:
             self.source.take_up()
 
@@ -139,65 +127,6 @@ class Transfer:
 
         for chunk in await self.source.read(write):
             await context.write(pb.ExportDirectoryResponse(chunk=chunk))
-
-
-async def _start() -> Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server.facts.directory.import_process"),
-        cwd=TREE,
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-        limit=_MAX_LINE_BYTES,
-    )
-
-
-async def _feed(child: Process, work: Work, context: Context) -> None:
-    """Hand the work and the file over. Raises `InvalidRequest`."""
-    assert child.stdin is not None
-    child.stdin.write(msgspec.json.encode(work) + b"\n")
-    total = 0
-    while True:
-        message: Any = await context.read()
-        if message is grpc.aio.EOF:
-            break
-        if not message.HasField("chunk") or len(message.chunk) > MAX_CHUNK_BYTES:
-            raise InvalidRequest("chunk", f"at most {MAX_CHUNK_BYTES} bytes in each later message")
-        total += len(message.chunk)
-        if total > MAX_FILE_BYTES:
-            raise InvalidRequest("chunk", f"no more: a file has at most {MAX_FILE_BYTES} bytes")
-        child.stdin.write(message.chunk)
-        await child.stdin.drain()
-    child.stdin.close()
-
-
-async def _messages(child: Process, feeding: asyncio.Task[None]) -> AsyncIterator[Message]:
-    """Yield what the child tells. Raises why it could not do its work, or was not fed."""
-    assert child.stdout is not None
-    assert child.stderr is not None
-    ended = False
-    while True:
-        reading = asyncio.create_task(child.stdout.readline())
-        if not feeding.done():
-            await asyncio.wait({reading, feeding}, return_when=asyncio.FIRST_COMPLETED)
-        if feeding.done() and not reading.done():
-            _raise_failure(feeding, reading)
-        line = await reading
-        if not line:
-            break
-        message = _DECODER.decode(line)
-        ended = ended or isinstance(message, Finished)
-        yield message
-    if not ended:
-        told = (await child.stderr.read()).decode("utf-8", "replace").strip()
-        raise RuntimeError(f"the importing process broke: {told[-_MAX_SHOWN:]}")
-
-
-def _raise_failure(feeding: asyncio.Task[None], reading: asyncio.Task[bytes]) -> None:
-    error = feeding.exception()
-    if error is not None and not isinstance(error, ConnectionError):
-        reading.cancel()
-        raise error
 
 
 def _response(message: Message, work: Work) -> pb.ImportDirectoryResponse:
