@@ -94,8 +94,11 @@ class Archive:
         def work(connection: Connection) -> tuple[AccountImage, ...]:
             _require_position(connection, partition, expected)
             book = load_partition(connection, partition)
-            settle_lost(book, Origin(partition, expected.epoch, reopening.n))
+            lost = settle_lost(book, Origin(partition, expected.epoch, reopening.n))
             store_book(connection, book)
+            for watch in [watcher(connection, []) for watcher in self._watchers]:
+                watch.see_lost(lost, reopening.time_ms)
+                watch.finish()
             _write_journal(connection, partition, [reopening], epoch=expected.epoch)
             position = Position(expected.epoch, reopening.n, reopening.nonce)
             _move(connection, partition, expected, to=position)
@@ -292,6 +295,9 @@ class BatchWatch(Protocol):
 
     def see(self, book: Book, entry: Entry, origin: Origin) -> None:
         """Look at the rows as they are after this entry; change nothing of them."""
+
+    def see_lost(self, calls: Sequence[CallRow], time_ms: int) -> None:
+        """Look at calls that ended because their store was lost."""
 
     def finish(self) -> None:
         """Write what followed from the batch."""

@@ -40,6 +40,8 @@ class ArchivedPurse:
     rate: Rate | None = None
     post_paid: bool = False
     size_seconds: int = 0
+    # How far below zero it may pay.
+    overdraft_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,18 +61,20 @@ def fold_entry(book: Book, entry: Entry, origin: Origin) -> None:
             fold_money(book, entry)
 
 
-def settle_lost(book: Book, origin: Origin) -> None:
+def settle_lost(book: Book, origin: Origin) -> list[CallRow]:
     """Close the books of a partition whose store is lost: nothing runs, nothing is held there.
 
-    Calls that were running get their usage records; when they are announced again it is as new
-    ones that count on from here. Lots are made to hold exactly what the sums say is left.
+    Calls that were running get their usage records, and are returned; when they are announced again
+    it is as new ones that count on from here. Lots are made to hold exactly what the sums say is
+    left.
     """
-    for call in book.calls.values():
-        if call.state is CallState.LIVE:
-            call.state = CallState.LOST
-            record_usage(book, call, origin)
+    lost = [call for call in book.calls.values() if call.state is CallState.LIVE]
+    for call in lost:
+        call.state = CallState.LOST
+        record_usage(book, call, origin)
     for account in book.accounts.values():
         level_lots(book, account)
+    return lost
 
 
 def _describe_account(

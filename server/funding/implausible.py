@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from policy.rating import price_micros
+from policy.rating import MAX_WHOLE_NUMBER, price_micros
 from server.archive import tables
 from server.archive.book import CallRow, read_call
 from server.archive.changes import CallState
@@ -40,6 +40,7 @@ class HeldUse:
     """What was reported of a call and not believed, until somebody settles it.
 
     `micros` is what credits would still cost for it at the rate of the call; 0 where none paid.
+    `overdraft_micros` is how far below zero the call itself might have gone.
     """
 
     tenant_id: str
@@ -48,6 +49,7 @@ class HeldUse:
     call_id: str
     seconds: int
     micros: int
+    overdraft_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def held_use(connection: Connection, held: Held = _ALL) -> Iterator[HeldUse]:
             call.call_id,
             call.implausible_seconds,
             max(0, _price_micros(connection, call) - charged),
+            _overdraft_micros(call),
         )
 
 
@@ -134,7 +137,11 @@ def _debit(held: HeldUse, settling: Settling) -> Asked:
     def body(connection: Connection, _: Any) -> Mapping[str, Any]:
         if _find(connection, settling) != held:
             raise FundingBusy
-        return {"debit_id": f"debit:{request_id}", "micros": held.micros, "overdraft_micros": 0}
+        return {
+            "debit_id": f"debit:{request_id}",
+            "micros": held.micros,
+            "overdraft_micros": held.overdraft_micros,
+        }
 
     return Asked(
         tenant_id=held.tenant_id,
@@ -211,6 +218,13 @@ def _price_micros(connection: Connection, call: CallRow) -> int:
         micros = price_micros(purse.rate, had + call.implausible_seconds)
         micros -= price_micros(purse.rate, had)
     return micros
+
+
+def _overdraft_micros(call: CallRow) -> int:
+    credits_purses = [purse for purse in call.facts.purses if purse.kind == "credits"]
+    if any(purse.post_paid for purse in credits_purses):
+        return MAX_WHOLE_NUMBER
+    return max((purse.overdraft_micros for purse in credits_purses), default=0)
 
 
 def _path(settling: Settling) -> str:

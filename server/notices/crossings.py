@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from server.archive import CallChange, Entry, LotsTaken
-from server.archive.book import AccountRow, Book
+from server.archive.book import AccountRow, Book, CallRow
 from server.archive.changes import ArchivedPurse
 from server.archive.usage_records import Origin
 from server.notices import outbox
@@ -59,6 +59,11 @@ class CrossingWatch:
         if account.has_balance:
             self._see_low(account, entry, origin)
             self._see_zero(account, entry, origin)
+
+    def see_lost(self, calls: Sequence[CallRow], time_ms: int) -> None:
+        """Look at calls that ended because their store was lost."""
+        for call in calls:
+            self._tell_implausible(call, time_ms)
 
     def finish(self) -> None:
         """Write the notices, and how far each tenant is now from the next."""
@@ -120,7 +125,11 @@ class CrossingWatch:
     def _see_implausible(self, book: Book, entry: Entry, change: CallChange) -> None:
         # Of a call that runs the next report may say less.
         call = book.calls[entry.tenant_id, change.opened_id]
-        if not call.state.is_over or not call.implausible_seconds:
+        if call.state.is_over:
+            self._tell_implausible(call, entry.time_ms)
+
+    def _tell_implausible(self, call: CallRow, time_ms: int) -> None:
+        if not call.implausible_seconds:
             return
         facts = {
             "call_id": call.call_id,
@@ -130,7 +139,7 @@ class CrossingWatch:
             "implausible_seconds": call.implausible_seconds,
         }
         kind = NoticeKind.IMPLAUSIBLE_USE
-        self._notices.append(Notice(kind, entry.tenant_id, call.opened_id, entry.time_ms, facts))
+        self._notices.append(Notice(kind, call.tenant_id, call.opened_id, time_ms, facts))
 
     def _see_expired(
         self, account: AccountRow, entry: Entry, change: LotsTaken, *, origin: Origin

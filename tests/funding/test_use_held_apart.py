@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from keepers import House, context_of, drained
+from keepers import Gate, House, context_of, drained
 from ledgers import a_question, ask, by_the_second
 from server.funding import implausible
-from server.funding.errors import FundingBusy, FundingRefused, UseUnknown
+from server.funding.errors import FundingBusy, FundingRefused, UseUnknown, Why
 from server.funding.implausible import Fate, HeldUse, Settling, held_use, settle
 from server.funding.requests import FundingRequests
 from server.ledger import TopUp
 from server.ledger.redis_ledger import RedisLedger
 from server.storage.sql.audit import AuditTrail, read_trail
-from tills import TENANT
+from till_victims import Victim
+from tills import TENANT, Till
 
 
-async def a_call_that_claims_too_much(house: House, seconds: int = 1_000) -> HeldUse:
-    await house.open()
+async def a_call_that_claims_too_much(
+    house: House,
+    seconds: int = 1_000,
+    *,
+    balance: int = 6_000_000,
+    call_id: str = "call-1",
+    **may: Any,
+) -> HeldUse:
+    await house.open(balance=balance)
     ledger = RedisLedger(house.store, house.clock, tolerance_seconds=60)
-    purse = by_the_second()
-    await ledger.reserve(ask("call-1", 1, purse)._replace(context=context_of(purse)))
-    await ledger.settle(a_question("call-1", 2), seconds)
+    purse = by_the_second()._replace(**may)
+    await ledger.reserve(ask(call_id, 1, purse)._replace(context=context_of(purse)))
+    await ledger.settle(a_question(call_id, 2), seconds)
     await drained(house)
     (held,) = await found(house)
     return held
@@ -150,3 +160,50 @@ async def test_many_who_charge_and_waive_at_once_settle_it_once(house: House) ->
     assert len(charged) == 1
     assert (await house.balance()).debited_micros == 60 + charged.pop()
     assert await found(house) == []
+
+
+@pytest.mark.parametrize(
+    "may", [{"overdraft_micros": 700}, {"post_paid": True}], ids=["an overdraft", "afterwards"]
+)
+async def test_it_is_charged_as_far_below_zero_as_the_call_might_have_gone(
+    house: House, may: dict[str, Any]
+) -> None:
+    held = await a_call_that_claims_too_much(house, balance=300, **may)
+
+    assert await charge(house, held) == 940
+    assert (await house.balance()).balance_micros == 300 - 60 - 940
+
+
+async def test_what_would_go_further_below_zero_stays_held_apart(house: House) -> None:
+    held = await a_call_that_claims_too_much(house, balance=300, overdraft_micros=699)
+
+    with pytest.raises(FundingRefused) as refused:
+        await charge(house, held)
+
+    assert refused.value.why is Why.FUNDS_MISSING
+    assert await found(house) == [held]
+
+
+@pytest.mark.parametrize("fate", [Fate.CHARGED, Fate.WAIVED])
+async def test_who_dies_at_any_step_of_it_and_comes_again_settles_it_once(
+    till: Till, doomed: Callable[[Gate], Till], fate: Fate
+) -> None:
+    for step in range(1, 20):
+        house = till.house
+        before = (await house.balance()).debited_micros
+        held = await a_call_that_claims_too_much(house, call_id=f"call-{step}")
+        gate = Gate(step)
+        victim = Victim(settle(doomed(gate).funding_requests, decided(held, fate)), gate)
+        stopped = await victim.reached()
+        await victim.die()
+        house.clock.pass_seconds(60)
+        await till.work()
+
+        told = await settle(till.funding_requests, decided(held, fate))
+
+        assert told == (940 if fate is Fate.CHARGED else 0)
+        assert (await house.balance()).debited_micros == before + 60 + told
+        assert await found(house) == []
+        if not stopped:
+            break
+    assert step > 2

@@ -61,3 +61,17 @@ async def test_what_a_later_report_takes_back_is_not_told(house: House) -> None:
     await drained(house)
 
     assert await told_of(house.archive.database) == []
+
+
+async def test_a_call_that_a_lost_store_ended_is_told_as_well_and_once(house: House) -> None:
+    """It was reported too long while it ran; nobody can say less of it any more."""
+    ledger = await begun(house)
+    await ledger.extend(extend("call-1", 2, 500))
+    await drained(house)
+
+    for _ in range(2):
+        await house.store.every_node("FLUSHALL")
+        await drained(house)
+
+    ((kind, facts),) = await told_of(house.archive.database)
+    assert (kind, facts["implausible_seconds"]) == ("implausible_use", 440)

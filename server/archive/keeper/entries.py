@@ -139,7 +139,12 @@ def _read_purse(
             rate_id = context.rate.rate_id if context.rate else ""
             rate = Rate(rate_id, context.currency, per_minute, fee, first, following)
             return ArchivedPurse(
-                "credits", parts[10], capability=capability, rate=rate, post_paid=parts[6] == "1"
+                "credits",
+                parts[10],
+                capability=capability,
+                rate=rate,
+                post_paid=parts[6] == "1",
+                overdraft_micros=int(parts[5]),
             )
         case _:
             return ArchivedPurse("free", capability=capability)
