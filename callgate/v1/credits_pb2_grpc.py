@@ -217,7 +217,8 @@ class CreditServiceServicer:
 
     def Transfer(self, request, context):
         """Moves money that no running call holds to another tenant of the same currency: a debit there and a
-        top-up here, joined by one record. What was begun is finished, whatever crashes.
+        top-up here, joined by one record. What was begun is finished, whatever crashes; where it cannot arrive
+        (`MAX_BALANCE`, `LOT_DUE`) it comes back, as a lot of 30 days, and is never carried out after that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -77,7 +77,8 @@ class CreditServiceStub:
     """
     Transfer: _grpc.UnaryUnaryMultiCallable[_credits_pb2.TransferRequest, _credits_pb2.TransferResponse]
     """Moves money that no running call holds to another tenant of the same currency: a debit there and a
-    top-up here, joined by one record. What was begun is finished, whatever crashes.
+    top-up here, joined by one record. What was begun is finished, whatever crashes; where it cannot arrive
+    (`MAX_BALANCE`, `LOT_DUE`) it comes back, as a lot of 30 days, and is never carried out after that.
     """
     FreezeAccount: _grpc.UnaryUnaryMultiCallable[_credits_pb2.FreezeAccountRequest, _credits_pb2.FreezeAccountResponse]
     """Grants nothing more of an account, until it is unfrozen. Gateways with a stream are told to end its
@@ -169,7 +170,8 @@ class CreditServiceAsyncStub(CreditServiceStub):
     """
     Transfer: _aio.UnaryUnaryMultiCallable[_credits_pb2.TransferRequest, _credits_pb2.TransferResponse]  # type: ignore[assignment]
     """Moves money that no running call holds to another tenant of the same currency: a debit there and a
-    top-up here, joined by one record. What was begun is finished, whatever crashes.
+    top-up here, joined by one record. What was begun is finished, whatever crashes; where it cannot arrive
+    (`MAX_BALANCE`, `LOT_DUE`) it comes back, as a lot of 30 days, and is never carried out after that.
     """
     FreezeAccount: _aio.UnaryUnaryMultiCallable[_credits_pb2.FreezeAccountRequest, _credits_pb2.FreezeAccountResponse]  # type: ignore[assignment]
     """Grants nothing more of an account, until it is unfrozen. Gateways with a stream are told to end its
@@ -300,7 +302,8 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_credits_pb2.TransferResponse, _abc.Awaitable[_credits_pb2.TransferResponse]]:
         """Moves money that no running call holds to another tenant of the same currency: a debit there and a
-        top-up here, joined by one record. What was begun is finished, whatever crashes.
+        top-up here, joined by one record. What was begun is finished, whatever crashes; where it cannot arrive
+        (`MAX_BALANCE`, `LOT_DUE`) it comes back, as a lot of 30 days, and is never carried out after that.
         """
 
     @_abc_1.abstractmethod
