@@ -28,6 +28,7 @@ from callgate.v1 import (
     notices_pb2_grpc,
     rates_pb2,
     rates_pb2_grpc,
+    usage_pb2_grpc,
 )
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -94,6 +95,7 @@ class Connection:
         self._directory = directory_pb2_grpc.DirectoryServiceStub(self._channel)
         self._notices = notices_pb2_grpc.NoticeServiceStub(self._channel)
         self._rates = rates_pb2_grpc.RateServiceStub(self._channel)
+        self._usage = usage_pb2_grpc.UsageServiceStub(self._channel)
 
     def authorize_call(
         self, question: authorization_pb2.AuthorizeCallRequest
@@ -196,6 +198,10 @@ class Connection:
     def ask_decisions(self, method: str, question: Message) -> Any:
         """Ask the DecisionService by the name of a method."""
         return self._ask(getattr(self._decisions, method), question)
+
+    def ask_usage(self, method: str, question: Message) -> Any:
+        """Ask the UsageService by the name of a method."""
+        return self._ask(getattr(self._usage, method), question)
 
     def ask_directory(self, method: str, question: Message) -> Any:
         """Ask the DirectoryService by the name of a method."""

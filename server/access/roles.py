@@ -135,6 +135,13 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "ImportRates": OPERATING,
         "BackTestUsage": OVERSEEING,
     },
+    "callgate.v1.UsageService": {
+        "ListUsage": OVERSEEING,
+        "SummarizeUsage": OVERSEEING,
+        "ExportUsage": OVERSEEING,
+        "ListAttempts": OVERSEEING,
+        "GetPools": OVERSEEING,
+    },
     "callgate.v1.ServerInfoService": {
         "GetServerInfo": KNOWN,
         "ReloadFacts": OPERATING,

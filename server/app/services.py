@@ -20,6 +20,7 @@ from callgate.v1 import (
     notices_pb2_grpc,
     rates_pb2_grpc,
     server_info_pb2_grpc,
+    usage_pb2_grpc,
 )
 from callgate.v1 import server_info_pb2 as pb
 from server.app.access import guard
@@ -52,6 +53,7 @@ from server.services.rates import RateDecks, RateLooks
 from server.services.reflection import register_reflection
 from server.services.registration import serve
 from server.services.server_info import ServerInfo
+from server.services.usage.service import UsageReports
 from server.settings import Settings
 from server.storage.sql.audit import AuditTrail
 from server.storage.sql.database import archive_url
@@ -173,6 +175,20 @@ def register_rates(engine: Engine, transport: TransportServer) -> None:
     serve(rates_pb2_grpc.add_RateServiceServicer_to_server, transport, looks, decks)
 
 
+def register_usage(engine: Engine, transport: TransportServer) -> None:
+    """Register it."""
+    settings = engine.settings
+    usage = UsageReports(
+        database=engine.archive.database,
+        facts=engine.facts,
+        journal=engine.watching.source,
+        advice=advice_of(settings),
+        days=settings.decision_days,
+        now_ms=engine.now_ms,
+    )
+    serve(usage_pb2_grpc.add_UsageServiceServicer_to_server, transport, usage)
+
+
 def register_server_info(engine: Engine, transport: TransportServer) -> None:
     """Register it."""
     told = server_info(
@@ -197,6 +213,7 @@ _SERVICES: tuple[Callable[[Engine, TransportServer], None], ...] = (
     register_server_info,
     register_access,
     register_notices,
+    register_usage,
 )
 
 

@@ -94,7 +94,8 @@ class Archive:
         def work(connection: Connection) -> tuple[AccountImage, ...]:
             _require_position(connection, partition, expected)
             book = load_partition(connection, partition)
-            lost = settle_lost(book, Origin(partition, expected.epoch, reopening.n))
+            origin = Origin(partition, expected.epoch, reopening.n, reopening.time_ms)
+            lost = settle_lost(book, origin)
             store_book(connection, book)
             for watch in [watcher(connection, []) for watcher in self._watchers]:
                 watch.see_lost(lost, reopening.time_ms)
@@ -262,7 +263,7 @@ def _fold(
 ) -> Iterator[tuple[Entry, Origin]]:
     """Apply one entry after the other, and yield each once it is applied."""
     for entry in entries:
-        origin = Origin(partition, epoch, entry.n)
+        origin = Origin(partition, epoch, entry.n, entry.time_ms)
         try:
             fold_entry(book, entry, origin)
         except (KeyError, IndexError) as error:

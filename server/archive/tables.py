@@ -196,6 +196,11 @@ USAGE_RECORDS = Table(
     Column("period", String(16), nullable=False),
     # Whether an earlier line of the same call and purse is corrected by this one.
     Column("correction", Boolean, nullable=False),
+    # When it was written, by the ledger's clock, which never runs back in a partition: the record
+    # counts in the day and month of this time, and nothing is booked later into one that is over.
+    Column("book_ms", BigInteger, nullable=False, server_default="0"),
     Index("ix_usage_records_tenant_id", "tenant_id", "end_ms"),
+    Index("ix_usage_records_book", "tenant_id", "book_ms", "usage_id"),
+    Index("ix_usage_records_account", "tenant_id", "account_id", "book_ms"),
     Index("ix_usage_records_opened_id", "tenant_id", "opened_id"),
 )

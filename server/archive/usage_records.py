@@ -29,6 +29,7 @@ class Origin:
     partition: int
     epoch: int
     n: int
+    time_ms: int
 
 
 def record_usage(book: Book, call: CallRow, origin: Origin) -> None:
@@ -63,6 +64,7 @@ def _record(call: CallRow, use: UseRow, origin: Origin) -> dict[str, Any]:
         "pool_id": purse.pool_id,
         "period": purse.period,
         "correction": correction,
+        "book_ms": origin.time_ms,
     }
 
 

@@ -28,6 +28,8 @@ MAY_BE_EMPTY = {
     ("ControlCalls", "gateway_id"),
     ("AuthorizeCall", "conference_id"),
     ("GetStatement", "call_id"),
+    ("ListAttempts", "account_id"),
+    *((name, "call_id") for name in ("ListUsage", "SummarizeUsage", "ExportUsage")),
     *(("FindDecisions", name) for name in ("account_id", "call_id", "gateway_id", "decision_id")),
 }
 KINDS = [field.name for field in pb.AuthorizeCallRequest.DESCRIPTOR.oneofs_by_name["kind"].fields]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archives import TENANT, Journal, a_change, a_lot, credits_purse, pool_purse
+from archives import TENANT, TIME_MS, Journal, a_change, a_lot, credits_purse, pool_purse
 from policy.facts import Rate
 from server.archive import CallState, Entry, LotsTaken, PurseUse
 from server.archive.book import AccountRow, Book
@@ -14,7 +14,7 @@ from server.archive.usage_records import Origin
 def fold(entries: list[Entry], book: Book | None = None) -> Book:
     book = book or Book()
     for entry in entries:
-        fold_entry(book, entry, Origin(17, 1, entry.n))
+        fold_entry(book, entry, Origin(17, 1, entry.n, entry.time_ms))
     return book
 
 
@@ -105,7 +105,7 @@ def test_a_call_announced_again_counts_on_from_what_was_debited() -> None:
     journal = Journal()
     book = fold(journal.opened(funded=6_000_000))
     fold([journal.add("extended", a_change((0, 120, 120_000)))], book)
-    settle_lost(book, Origin(17, 2, 9))
+    settle_lost(book, Origin(17, 2, 9, TIME_MS + 9_000))
 
     announced = a_change(
         (0, 150, 180_000),
@@ -175,7 +175,7 @@ def test_lots_hold_what_the_sums_say_when_a_lost_store_is_closed() -> None:
     fold([journal.add("extended", a_change((0, 60, 300), lots=(("lot-1", 300),)))], book)
     fold([journal.add("extended", a_change((0, 90, 400), lots=(("lot-1", 200),)))], book)
 
-    settle_lost(book, Origin(17, 2, 9))
+    settle_lost(book, Origin(17, 2, 9, TIME_MS + 9_000))
 
     assert [lot.left_micros for lot in book.lots_of(TENANT)] == [100, 500]
     assert lines(book) == [("credits", 90, 400, False)]

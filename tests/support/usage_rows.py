@@ -35,5 +35,6 @@ def a_usage(end_ms: int, charge_micros: int, **changes: Any) -> dict[str, Any]:
         "capability": "MCOPSTNPP",
         "purse": "credits",
         "correction": False,
+        "book_ms": end_ms,
     }
     return {**dict.fromkeys(_TEXTS, ""), **usual, **changes}

@@ -30,7 +30,7 @@ class Sought:
     """Which records of a tenant: all that is said has to hold; what is empty is not looked at.
 
     `hashes` are those of one number, in each way it may have been dialled; `accounts` are names and
-    hashes of one account. From a time on and before another.
+    hashes of one account; `outcomes` are any of several. From a time on and before another.
     """
 
     tenant_id: str
@@ -43,6 +43,7 @@ class Sought:
     decision_id: str = ""
     reason: str = ""
     outcome: str = ""
+    outcomes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +118,5 @@ def _conditions(table: Table, sought: Sought) -> Iterator[ColumnElement[bool]]:
     for name in ("call_id", "gateway_id", "decision_id", "reason", "outcome"):
         if wanted := getattr(sought, name):
             yield columns[name] == wanted
+    if sought.outcomes:
+        yield columns.outcome.in_(sought.outcomes)

@@ -1,0 +1,1 @@
+"""UsageService: what was called, who paid, and what is left."""
