@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
 
 from server.ledger import codec as wire
@@ -25,8 +25,8 @@ from server.ledger.requests import (
     TopUp,
     looking,
 )
-from server.ledger.store_calls import named_trouble
-from server.storage.redis import Clock, FunctionMissing, Store, StoreUnavailable
+from server.ledger.store_calls import trouble_of
+from server.storage.redis import Clock, FunctionMissing, Store, StoreRefused, StoreUnavailable
 from server.storage.redis.references import call_reference
 
 FIRST_EPOCH = 1
@@ -321,10 +321,10 @@ class RedisLedger:
     ) -> bytes:
         tenant_id = question.call.tenant_id
         of_partition = keys.keys_of(tenant_id).all()
-        call_key, aside_key = _leg_keys(question.call)
+        call_key = _call_key(question.call)
 
-        async def ask(second: str, *of_call: str) -> Any:
-            return await self._call(
+        def ask(second: str, *of_call: str) -> Awaitable[Any]:
+            return self._call(
                 function,
                 (*of_partition, *of_call),
                 (
@@ -340,7 +340,7 @@ class RedisLedger:
         reply = await ask("", *of_call)
         if reply[0] == b"NO_CALL":
             # It may be over, and its id another gateway's since.
-            of_call = (aside_key, call_key)
+            of_call = (keys.other_gateway_key(question.call), call_key)
             reply = await ask("", *of_call)
         if reply[0] == b"EXPIRE_FIRST":
             await self._expire_all(keys.partition_of(tenant_id))
@@ -366,13 +366,16 @@ class RedisLedger:
         self, function: str, function_keys: Sequence[str], arguments: Iterable[Argument]
     ) -> Any:
         name, arguments = f"{LIBRARY}_{function}", tuple(arguments)
-        async with named_trouble():
+        # By hand: a context manager costs more than the rest of this.
+        try:
             try:
                 return await self._store.call(name, function_keys, arguments)
             except FunctionMissing:
                 # A server that was emptied, or a new primary: it did nothing yet.
                 await self._store.load_library(library_code())
                 return await self._store.call(name, function_keys, arguments)
+        except (StoreUnavailable, StoreRefused) as error:
+            raise trouble_of(error) from error
 
     def _now_ms(self) -> int:
         try:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from policy.decision import ConcurrencyLimit, Purse, Reason
@@ -200,17 +201,12 @@ def fingerprint(fields: Iterable[tuple[str, str]]) -> str:
 
     Two questions have one fingerprint only if all names and values are the same. 43 characters.
     """
-    digest = hashlib.sha256(_counted(FINGERPRINT_VERSION))
-    for name, value in fields:
-        digest.update(_counted(name))
-        digest.update(_counted(value))
+    digest = hashlib.sha256()
+    for text in (FINGERPRINT_VERSION, *chain.from_iterable(fields)):
+        data = text.encode()
+        # The length first, so that "a" + "bc" is not "ab" + "c".
+        digest.update(b"%d:%b" % (len(data), data))
     return base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
-
-
-def _counted(text: str) -> bytes:
-    # The length first, so that "a" + "bc" is not "ab" + "c".
-    data = text.encode()
-    return b"%d:%b" % (len(data), data)
 
 
 # A called party may ring this long before the first report is due.

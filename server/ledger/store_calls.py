@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from server.ledger.errors import LedgerDamaged, LedgerUnavailable
+from server.ledger.errors import LedgerDamaged, LedgerError, LedgerUnavailable
 from server.ledger.keys import PARTITIONS, nobodys_key
 from server.storage.redis import Store, StoreRefused, StoreUnavailable
 
@@ -17,10 +17,14 @@ async def named_trouble() -> AsyncIterator[None]:
     """Raise `LedgerUnavailable` and `LedgerDamaged` for what the store raises."""
     try:
         yield
-    except StoreUnavailable as error:
-        raise LedgerUnavailable(str(error)) from error
-    except StoreRefused as error:
-        raise LedgerDamaged(str(error)) from error
+    except (StoreUnavailable, StoreRefused) as error:
+        raise trouble_of(error) from error
+
+
+def trouble_of(error: StoreUnavailable | StoreRefused) -> LedgerError:
+    """Name what the store raised in the ledger's words."""
+    kind = LedgerUnavailable if isinstance(error, StoreUnavailable) else LedgerDamaged
+    return kind(str(error))
 
 
 def pairs(fields: Any) -> Iterable[tuple[bytes, bytes]]:

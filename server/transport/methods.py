@@ -27,11 +27,8 @@ class Method(NamedTuple):
     early: Early | None = None
     # Who says of each call, by its head, whether it may go on.
     check: CheckHead | None = None
-
-    @property
-    def is_unary(self) -> bool:
-        """Whether it takes one message and gives one."""
-        return not (self.request_streaming or self.response_streaming)
+    # Whether it takes one message and gives one.
+    is_unary: bool = False
 
 
 @dataclass(slots=True)
@@ -88,6 +85,7 @@ def _method(handler: Handler) -> Method:
         behaviour=_behaviour(handler),
         deserialize=handler.request_deserializer or _as_it_is,
         serialize=handler.response_serializer or _as_it_is,
+        is_unary=not (handler.request_streaming or handler.response_streaming),
     )
 
 

@@ -115,7 +115,8 @@ class Insistence:
 
 async def load_libraries(lane: Lane, libraries: Iterable[str]) -> None:
     """Load libraries of functions, each in place of the one of the same name."""
-    for code in libraries:
+    # Others may add one while the server takes these.
+    for code in tuple(libraries):
         reply = await lane.send(pack("FUNCTION", "LOAD", "REPLACE", code))
         if type(reply) is ReplyError:
             raise named(str(reply))

@@ -58,11 +58,11 @@ class Store:
         """
         self._checks.append(check)
 
-    async def call(
+    def call(
         self, function: str, keys: Sequence[str], arguments: Iterable[Argument]
-    ) -> Reply:
+    ) -> Awaitable[Reply]:
         """Run one function. Raises `FunctionMissing` and `StoreRefused` too."""
-        return await self.command("FCALL", function, len(keys), *keys, *arguments)
+        return self.command("FCALL", function, len(keys), *keys, *arguments)
 
     async def command(self, *parts: Argument) -> Reply:
         """Run one command on the node of its key, which is the part after its name.
