@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from policy.decision import Counter, PoolPurse, Reason
 from policy.destination import WORLD, NumberClass, is_domestic
 from policy.enquiry import Enquiry
-from policy.facts import Capability, Connectivity, Plan, ResourceAccount, User
+from policy.facts import Capability, Catalogue, Connectivity, Plan, ResourceAccount, User
 from policy.licence import pays_per_minute
 from policy.pools import (
     CONFERENCE_POOL,
@@ -29,7 +29,7 @@ CONFERENCE_CAPABILITY: Final = "MCOMEETADD"
 CONFERENCE_US_CA_CAPABILITY: Final = "MCOMEETADD_DIALOUT_US"
 
 _US_CA_COUNTRIES: Final = frozenset({"US", "CA"})
-_INCLUDED_CLASSES: Final = (NumberClass.ORDINARY, NumberClass.MOBILE, NumberClass.TOLL_FREE)
+INCLUDED_CLASSES: Final = (NumberClass.ORDINARY, NumberClass.MOBILE, NumberClass.TOLL_FREE)
 _POOLS_CACHED: Final = 65_536
 
 # Members of an enumeration are slow to look up on Python 3.11, and these are for every call.
@@ -45,7 +45,7 @@ def find_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
 
     Minutes never cover premium, shared-cost and network numbers.
     """
-    if enquiry.treatment is not None or enquiry.destination.number_class not in _INCLUDED_CLASSES:
+    if enquiry.treatment is not None or enquiry.destination.number_class not in INCLUDED_CLASSES:
         return ()
     if enquiry.traits.of_meeting:
         return _meeting_pools(enquiry, exhausted)
@@ -60,7 +60,7 @@ def is_fair_use(enquiry: Enquiry) -> bool:
         and _EXTENDED_US_CA in user.capabilities
         and enquiry.country in _US_CA_COUNTRIES
         and enquiry.treatment is None
-        and enquiry.destination.number_class in _INCLUDED_CLASSES
+        and enquiry.destination.number_class in INCLUDED_CLASSES
     )
 
 
@@ -104,7 +104,9 @@ def _plan_pools(enquiry: Enquiry, exhausted: Reason) -> tuple[PoolPurse, ...]:
     plan = None if account is None else account.plan
     if account is None or plan is None or not _uses_its_plan(account):
         return ()
-    counter = _plan_counter(plan, enquiry)
+    counter = plan_counter(
+        plan, enquiry.country, here=enquiry.usage_location, catalogue=enquiry.catalogue
+    )
     if not counter:
         return ()
     pool_id = plan_pool_id(plan, account.usage_location, enquiry.payer.account_id)
@@ -140,13 +142,16 @@ def _uses_its_plan(account: User | ResourceAccount) -> bool:
     return account.connectivity is _CALLING_PLAN and _PHONE_SYSTEM in account.capabilities
 
 
-def _plan_counter(plan: Plan, enquiry: Enquiry) -> str:
-    """Name the counter a call is counted on; empty where the plan does not cover it."""
-    if plan.pay_as_you_go or enquiry.country == WORLD:
+def plan_counter(plan: Plan, country: str, *, here: str, catalogue: Catalogue) -> str:
+    """Name the counter of a plan that a call to a country counts on; empty: it does not cover it.
+
+    `here` is where the plan's holder is at home.
+    """
+    if plan.pay_as_you_go or country == WORLD:
         return ""
-    if is_domestic(enquiry.country, enquiry.usage_location):
+    if is_domestic(country, here):
         return DOMESTIC if plan.domestic_minutes else ""
-    if plan.international_minutes and enquiry.country in enquiry.catalogue.international_plan:
+    if plan.international_minutes and country in catalogue.international_plan:
         return INTERNATIONAL
     return ""
 

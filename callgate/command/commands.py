@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from callgate.command.advise import advise
+from callgate.command.advise_plans import advise_plans
 from callgate.command.answer import balance_text, decision_text, emergency_numbers_text
 from callgate.command.audit import audit
 from callgate.command.call import call
@@ -158,6 +159,7 @@ for _command in (
     implausible,
     statement,
     advise,
+    advise_plans,
 ):
     callgate.add_command(_command)
 for _command in (

@@ -405,3 +405,137 @@ class ApplyFundingAdviceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApplyFundingAdviceResponse: _TypeAlias = ApplyFundingAdviceResponse  # noqa: Y015
+
+@_typing.final
+class AdvisePlansRequest(_message.Message):
+    """Whose, and what plans cost: no catalogue has their prices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanPrice]:
+        """Plans that users may be given, at most 20; without any only licences that nobody used are told."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        prices: _abc.Iterable[Global___PlanPrice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvisePlansRequest: _TypeAlias = AdvisePlansRequest  # noqa: Y015
+
+@_typing.final
+class PlanPrice(_message.Message):
+    """What a plan or licence costs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LICENCE_FIELD_NUMBER: _builtins.int
+    MONTH_PRICE_FIELD_NUMBER: _builtins.int
+    licence: _builtins.str
+    """The plan or licence, as "MCOPSTN1" or "MCOPSTNPP"."""
+    @_builtins.property
+    def month_price(self) -> _money_pb2.Money:
+        """What one of them costs in a month."""
+
+    def __init__(
+        self,
+        *,
+        licence: _builtins.str = ...,
+        month_price: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["month_price", b"month_price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["licence", b"licence", "month_price", b"month_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanPrice: _TypeAlias = PlanPrice  # noqa: Y015
+
+@_typing.final
+class AdvisePlansResponse(_message.Message):
+    """Users for whom another licence is cheaper, those first who would save most."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanAdvice]:
+        """The users: 1,000 at the most."""
+
+    @_builtins.property
+    def saved(self) -> _money_pb2.Money:
+        """What all of them would save in a month."""
+
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[Global___PlanAdvice] | None = ...,
+        saved: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["saved", b"saved"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["saved", b"saved", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvisePlansResponse: _TypeAlias = AdvisePlansResponse  # noqa: Y015
+
+@_typing.final
+class PlanAdvice(_message.Message):
+    """One user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SPENT_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    COVERED_FIELD_NUMBER: _builtins.int
+    CREDITS_LICENCE_UNUSED_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user."""
+    plan: _builtins.str
+    """The plan that would have been cheapest; empty where it is a licence to take away."""
+    credits_licence_unused: _builtins.bool
+    """Whether its credits licence was of no use."""
+    @_builtins.property
+    def spent(self) -> _money_pb2.Money:
+        """What it spent of credits in 30 days."""
+
+    @_builtins.property
+    def covered(self) -> _money_pb2.Money:
+        """What of that its minutes would have covered."""
+
+    @_builtins.property
+    def saved(self) -> _money_pb2.Money:
+        """What it would save in a month; of an unused licence whose price is not given 0."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        spent: _money_pb2.Money | None = ...,
+        plan: _builtins.str = ...,
+        covered: _money_pb2.Money | None = ...,
+        credits_licence_unused: _builtins.bool = ...,
+        saved: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["covered", b"covered", "saved", b"saved", "spent", b"spent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covered", b"covered", "credits_licence_unused", b"credits_licence_unused", "plan", b"plan", "saved", b"saved", "spent", b"spent", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanAdvice: _TypeAlias = PlanAdvice  # noqa: Y015

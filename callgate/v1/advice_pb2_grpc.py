@@ -49,6 +49,11 @@ class AdviceServiceStub:
                 request_serializer=callgate_dot_v1_dot_advice__pb2.ApplyFundingAdviceRequest.SerializeToString,
                 response_deserializer=callgate_dot_v1_dot_advice__pb2.ApplyFundingAdviceResponse.FromString,
                 _registered_method=True)
+        self.AdvisePlans = channel.unary_unary(
+                '/callgate.v1.AdviceService/AdvisePlans',
+                request_serializer=callgate_dot_v1_dot_advice__pb2.AdvisePlansRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_advice__pb2.AdvisePlansResponse.FromString,
+                _registered_method=True)
 
 
 class AdviceServiceServicer:
@@ -77,6 +82,15 @@ class AdviceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdvisePlans(self, request, context):
+        """Says for which users a plan would have been cheaper than the credits they spent in the last 30 complete days, and
+        who holds a credits licence and spent none. Changes nothing, and may be asked again. Of pools it knows nothing: a
+        plan's minutes are taken for the user's own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdviceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +103,11 @@ def add_AdviceServiceServicer_to_server(servicer, server):
                     servicer.ApplyFundingAdvice,
                     request_deserializer=callgate_dot_v1_dot_advice__pb2.ApplyFundingAdviceRequest.FromString,
                     response_serializer=callgate_dot_v1_dot_advice__pb2.ApplyFundingAdviceResponse.SerializeToString,
+            ),
+            'AdvisePlans': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdvisePlans,
+                    request_deserializer=callgate_dot_v1_dot_advice__pb2.AdvisePlansRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_advice__pb2.AdvisePlansResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -150,6 +169,33 @@ class AdviceService:
             '/callgate.v1.AdviceService/ApplyFundingAdvice',
             callgate_dot_v1_dot_advice__pb2.ApplyFundingAdviceRequest.SerializeToString,
             callgate_dot_v1_dot_advice__pb2.ApplyFundingAdviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdvisePlans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.AdviceService/AdvisePlans',
+            callgate_dot_v1_dot_advice__pb2.AdvisePlansRequest.SerializeToString,
+            callgate_dot_v1_dot_advice__pb2.AdvisePlansResponse.FromString,
             options,
             channel_credentials,
             insecure,

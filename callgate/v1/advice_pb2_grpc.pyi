@@ -48,6 +48,11 @@ class AdviceServiceStub:
     Refused as UpdateFunding of the CreditService is. FAILED_PRECONDITION `FUNDING_CHANGED` where the settings, or how
     far a recharge got, have changed since: ask for advice again. Asked again after it was done it is that as well.
     """
+    AdvisePlans: _grpc.UnaryUnaryMultiCallable[_advice_pb2.AdvisePlansRequest, _advice_pb2.AdvisePlansResponse]
+    """Says for which users a plan would have been cheaper than the credits they spent in the last 30 complete days, and
+    who holds a credits licence and spent none. Changes nothing, and may be asked again. Of pools it knows nothing: a
+    plan's minutes are taken for the user's own.
+    """
 
 @_typing.type_check_only
 class AdviceServiceAsyncStub(AdviceServiceStub):
@@ -68,6 +73,11 @@ class AdviceServiceAsyncStub(AdviceServiceStub):
 
     Refused as UpdateFunding of the CreditService is. FAILED_PRECONDITION `FUNDING_CHANGED` where the settings, or how
     far a recharge got, have changed since: ask for advice again. Asked again after it was done it is that as well.
+    """
+    AdvisePlans: _aio.UnaryUnaryMultiCallable[_advice_pb2.AdvisePlansRequest, _advice_pb2.AdvisePlansResponse]  # type: ignore[assignment]
+    """Says for which users a plan would have been cheaper than the credits they spent in the last 30 complete days, and
+    who holds a credits licence and spent none. Changes nothing, and may be asked again. Of pools it knows nothing: a
+    plan's minutes are taken for the user's own.
     """
 
 class AdviceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -98,6 +108,17 @@ class AdviceServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Refused as UpdateFunding of the CreditService is. FAILED_PRECONDITION `FUNDING_CHANGED` where the settings, or how
         far a recharge got, have changed since: ask for advice again. Asked again after it was done it is that as well.
+        """
+
+    @_abc_1.abstractmethod
+    def AdvisePlans(
+        self,
+        request: _advice_pb2.AdvisePlansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_advice_pb2.AdvisePlansResponse, _abc.Awaitable[_advice_pb2.AdvisePlansResponse]]:
+        """Says for which users a plan would have been cheaper than the credits they spent in the last 30 complete days, and
+        who holds a credits licence and spent none. Changes nothing, and may be asked again. Of pools it knows nothing: a
+        plan's minutes are taken for the user's own.
         """
 
 def add_AdviceServiceServicer_to_server(servicer: AdviceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -122,6 +122,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     },
     "callgate.v1.AdviceService": {
         "AdviseFunding": OVERSEEING,
+        "AdvisePlans": OVERSEEING,
         "ApplyFundingAdvice": ADMINISTERING,
     },
     "callgate.v1.DecisionService": {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
@@ -23,6 +24,7 @@ from callgate.v1 import (
     usage_pb2_grpc,
 )
 from callgate.v1 import server_info_pb2 as pb
+from policy.facts import Plan
 from server.app.access import guard
 from server.app.calls import CallServices, advice_of, assemble_verbs
 from server.app.engine import ARCHIVE, Engine, make_masks
@@ -30,7 +32,9 @@ from server.app.money import burst_of, make_money_in
 from server.app.notices import webhook_key_of
 from server.calls.fast_path import FastPath
 from server.calls.handlers import CallHandlers
+from server.facts.catalogue import read_tables
 from server.services.access.service import Identities
+from server.services.advice.plans import LicenceAdvice
 from server.services.advice.service import FundingAdvice
 from server.services.authorization import Authorization
 from server.services.bridge_stream import Control, Following
@@ -100,14 +104,21 @@ def register_credits(engine: Engine, transport: TransportServer) -> None:
 def register_advice(engine: Engine, transport: TransportServer) -> None:
     """Register it."""
     settings, parts = engine.settings, _credit_parts(engine)
-    advice = FundingAdvice(
+    turn = asyncio.Lock()
+
+    def plans() -> Mapping[tuple[str, str], Plan]:
+        return read_tables(settings.catalogue_folder, engine.facts.current.catalogue).plans
+
+    funding = FundingAdvice(
         parts,
         FundingSettings(parts),
         burst_of(settings),
         settings.slice_seconds,
         settings.recharge_rest_minutes * _MS_PER_MINUTE,
+        turn,
     )
-    serve(advice_pb2_grpc.add_AdviceServiceServicer_to_server, transport, advice)
+    licences = LicenceAdvice(parts, plans, turn)
+    serve(advice_pb2_grpc.add_AdviceServiceServicer_to_server, transport, funding, licences)
 
 
 def _credit_parts(engine: Engine) -> CreditParts:

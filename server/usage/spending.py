@@ -12,12 +12,15 @@ from sqlalchemy import Connection, func, select
 
 from policy.funding_advice import MOST_DAYS, Spent
 from policy.funding_play import PlayedLot
+from policy.plan_advice import UsedCredits
 from server.archive.tables import LOTS, USAGE_RECORDS
 
 # Money that was debited within so long counts as one debit.
 STEP_MS = 300_000
 _MS, _MS_PER_HOUR = 1_000, 3_600_000
 _CREDITS = "credits"
+# Of accounts and numbers; what is dearest decides.
+_MOST_NUMBERS = 100_000
 _USAGE = USAGE_RECORDS.c
 
 
@@ -108,6 +111,36 @@ def day_starts(now_ms: int, zone: str, count: int) -> list[int]:
 def day_name(time_ms: int, zone: str) -> str:
     """Name the day of a time in a zone: "2026-10-02"."""
     return _local(time_ms, zone).date().isoformat()
+
+
+def read_used_credits(
+    connection: Connection, tenant_id: str, *, currency: str, from_ms: int, to_ms: int
+) -> list[UsedCredits]:
+    """Add up what credits paid of each account's calls to each number; the dearest if too many."""
+    paid = func.sum(_USAGE.charge_micros)
+    about = (
+        _USAGE.account_id,
+        _USAGE.call_type,
+        _USAGE.destination_number,
+        _USAGE.external_country,
+    )
+    query = (
+        select(*about, func.sum(_USAGE.duration_seconds), paid)
+        .where(
+            _USAGE.tenant_id == tenant_id,
+            _USAGE.purse == _CREDITS,
+            _USAGE.currency == currency,
+            _USAGE.end_ms >= from_ms,
+            _USAGE.end_ms < to_ms,
+        )
+        .group_by(*about)
+        .order_by(paid.desc())
+        .limit(_MOST_NUMBERS)
+    )
+    return [
+        UsedCredits(*row[:4], seconds=int(row[4]), micros=int(row[5]))
+        for row in connection.execute(query)
+    ]
 
 
 def _local(time_ms: int, zone: str) -> datetime:

@@ -67,10 +67,17 @@ def write_usage(engine: Engine, rows: list[dict[str, Any]]) -> None:
 
 
 def steady_days(zone: str) -> list[dict[str, Any]]:
-    """48 USD on each of the last 60 days, in the hours from 9 to 12; and some before them."""
+    """48 USD on each of the last 60 days, a quarter at 9, 10, 11 and 12; and some before them.
+
+    At 12 it is eve, who calls in Britain.
+    """
     days = day_starts(time.time_ns() // 1_000_000, zone, 61)[:-1]
-    hours = range(9, 13)
-    return [a_usage(day + hour * HOUR_MS + 1, 12 * USD) for day in days for hour in hours]
+    at_home = {"account_id": "eve", "destination_number": "+441614960123", "external_country": "GB"}
+    return [
+        a_usage(day + hour * HOUR_MS + 1, 12 * USD, **(at_home if hour == 12 else {}))
+        for day in days
+        for hour in range(9, 13)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +183,32 @@ def test_the_command_tells_draws_and_applies(house: House, tmp_path: Path) -> No
     assert text.count("<polyline") == 2
 
 
+def test_plans_are_advised_by_what_users_spent_in_thirty_days(house: House) -> None:
+    """Eve spent 30 x 12 = 360, of a plan for 4; one for 12 costs 8 more and covers all of it."""
+    question = pb.AdvisePlansRequest(tenant_id="contoso")
+    for licence, units in (("MCOPSTN_PAYG_1", 4), ("MCOPSTN1", 12)):
+        price = Money(micros=units * USD, currency_code="USD")
+        question.prices.add(licence=licence, month_price=price)
+
+    told = house.advice.AdvisePlans(question, metadata=bearer("reader"), timeout=10)
+    question.prices.add().CopyFrom(question.prices[0])
+    twice = failure_of(
+        lambda: house.advice.AdvisePlans(question, metadata=bearer("reader"), timeout=10)
+    )
+    typed = ["advise-plans", "--tenant", "contoso", "--address", house.engine.address]
+    typed += ["--token", TOKENS["reader"], "--price", "MCOPSTN1=12", "--price", "MCOPSTN_PAYG_1=4"]
+    printed = CliRunner().invoke(callgate, typed)
+
+    eve, *others = told.users
+    assert (eve.user_id, eve.plan, eve.spent.micros) == ("eve", "MCOPSTN1", 360 * USD)
+    assert (eve.covered.micros, eve.saved.micros) == (360 * USD, 352 * USD)
+    assert told.saved.micros == 352 * USD
+    assert {user.user_id for user in others if user.credits_licence_unused} == {"chiara", "dan"}
+    assert twice.metadata["field"] == "prices[2].licence"
+    assert printed.exit_code == 0, printed.output
+    assert "352.00 USD saved a month in all" in printed.output
+
+
 def test_nobody_is_advised_on_money_that_is_not_theirs(house: House) -> None:
     told = house.advise()
     theirs = credits_pb2.AutoRecharge()
@@ -187,6 +220,12 @@ def test_nobody_is_advised_on_money_that_is_not_theirs(house: House) -> None:
             grpc.StatusCode.PERMISSION_DENIED,
             "TENANT_FORBIDDEN",
         )
+        failed = failure_of(
+            lambda: house.advice.AdvisePlans(
+                pb.AdvisePlansRequest(tenant_id="contoso"), metadata=bearer("nobody"), timeout=10
+            )
+        )
+        assert failed.reason == "TENANT_FORBIDDEN"
         failed = failure_of(lambda: house.apply("nobody", advised=theirs, etag=told.etag))
         assert failed.reason == "TENANT_FORBIDDEN"
     assert failure_of(lambda: house.advise("contoso", "bridge")).reason == "ROLE_MISSING"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
 from sqlalchemy import Connection
@@ -53,7 +53,7 @@ class FundingAdvice:
     slice_seconds: int
     rest_ms: int
     # It is arithmetic over thousands of figures, in a thread: one at a time beside the calls.
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    turn: asyncio.Lock
 
     async def advise_funding(
         self, request: pb.AdviseFundingRequest, context: Context
@@ -64,7 +64,7 @@ class FundingAdvice:
         balance = await self.parts.accounts.balance(tenant.tenant_id, context.time_remaining())
         async with in_time(context.time_remaining()):
             known = await self.parts.database.read(lambda c: self._read(c, tenant))
-            async with self._turn:
+            async with self.turn:
                 return await asyncio.to_thread(self._advise, tenant, known, balance)
 
     async def apply_funding_advice(
