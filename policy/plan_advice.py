@@ -63,7 +63,8 @@ class Offers:
     def of(self, user: User) -> Iterator[tuple[Plan, int, Plan | None]]:
         """List plans that a user may be given: each with what it costs more, and what there was.
 
-        A plan that a user has already is given back for its price; without one it stays.
+        A plan that a user has already is given back for its price; without one it stays. What it
+        pays is not looked at, so none with fewer minutes takes its place.
         """
         now = user.plan
         if now is not None and now.capability not in self.prices:
@@ -71,7 +72,7 @@ class Offers:
         paid_now = 0 if now is None else self.prices[now.capability]
         for name, price in self.prices.items():
             plan = self.plans.get((name, user.usage_location)) or self.plans.get((name, "*"))
-            if plan is not None and (now is None or now.capability != name):
+            if plan is not None and (now is None or _has_more(plan, now)):
                 yield plan, price - paid_now, now
 
 
@@ -146,6 +147,13 @@ def _is_included(used: UsedCredits, user: User, catalogue: Catalogue) -> bool:
         return False
     rules = catalogue.premium_rules.get(user.usage_location, ())
     return find_treatment(rules, used.number, destination) is None
+
+
+def _has_more(plan: Plan, now: Plan) -> bool:
+    """Tell whether a plan has more minutes of one kind, and no fewer of the other."""
+    domestic = plan.domestic_minutes - now.domestic_minutes
+    international = plan.international_minutes - now.international_minutes
+    return min(domestic, international) >= 0 < max(domestic, international)
 
 
 def _minutes(plan: Plan, counter: str) -> int:

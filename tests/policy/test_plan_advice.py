@@ -58,6 +58,8 @@ def test_a_plan_that_one_has_is_given_back_for_its_price() -> None:
     assert better([anna], abroad, MCOPSTN1=12, MCOPSTN2=24) == [
         Better("anna", 50 * USD, "MCOPSTN2", 50 * USD, 38 * USD)
     ]
+    # What its minutes pay is not known: nothing with fewer of them is cheaper for sure.
+    assert better([anna], abroad, MCOPSTN1=12, MCOPSTN5=1, MCOPSTN_PAYG_1=0) == []
     # What the present one costs is not known.
     assert better([anna], abroad, MCOPSTN2=24) == []
 
