@@ -13,6 +13,7 @@ from callgate.command.answer import balance_text, decision_text, emergency_numbe
 from callgate.command.audit import audit
 from callgate.command.call import call
 from callgate.command.calls import calls
+from callgate.command.cdr import cdr
 from callgate.command.decisions import decisions
 from callgate.command.directory import COMMANDS
 from callgate.command.engine import (
@@ -163,7 +164,7 @@ for _command in (
 ):
     callgate.add_command(_command)
 for _command in (
-    *(*COMMANDS, export, import_, audit, back_test, call, calls, decisions, notices, rates),
+    *(*COMMANDS, export, import_, audit, back_test, call, calls, cdr, decisions, notices, rates),
     *(route, tokens, watch),
 ):
     callgate.add_command(_command)

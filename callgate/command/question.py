@@ -13,7 +13,7 @@ DEFAULT_GATEWAY = "callgate-cli"
 
 # What `--kind` says: the field of the question, and the field in it that names the account.
 _USER, _ORGANIZER, _ACCOUNTS = "user_id", "organizer_id", "resource_account_ids"
-_KINDS = {
+KINDS = {
     "user": ("user_call", _USER),
     "forwarded": ("forwarded_call", _USER),
     "transferred": ("transferred_call", _USER),
@@ -26,7 +26,7 @@ _KINDS = {
     "queue": ("queue_transfer", _ACCOUNTS),
     "inbound": ("inbound_call", _USER),
 }
-KIND_NAMES = tuple(_KINDS)
+KIND_NAMES = tuple(KINDS)
 _ARRIVING = frozenset({"toll-free", "toll"})
 
 # The option that fills a field, for messages about the field.
@@ -114,7 +114,7 @@ def _set_kind(question: AuthorizeCallRequest, given: Given) -> None:
     if given.kind is None and not (given.user or given.organizer or given.accounts):
         return  # Enough for an emergency number; for others the server asks for a kind.
     kind_name = given.kind or "user"
-    field, names = _KINDS[kind_name]
+    field, names = KINDS[kind_name]
     if names != _ACCOUNTS and given.accounts:
         raise click.UsageError("--account goes with --kind attendant or queue.")
     kind = getattr(question, field)

@@ -65,6 +65,11 @@ def test_an_example_is_run_as_it_stands(
     Path("contoso.toml").write_text('id = "contoso"\n')
     for deck in ("deck.csv", "deck.xlsx"):
         Path(deck).write_text("Dial Code,Rate\n44,0.01\n")
+    Path("november.csv").write_text("id,to,start,seconds\n")
+    Path("carrier.toml").write_text(
+        'tenant = "contoso"\ngateway = "carrier"\nkind = "user"\naccount = "adele"\n'
+        '[columns]\ncall = "id"\nto = "to"\nstart = "start"\nseconds = "seconds"\n'
+    )
     _, *words = shlex.split(example, comments=True)
     words = words[: next((at for at, word in enumerate(words) if word in SHELL), len(words))]
 

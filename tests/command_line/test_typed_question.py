@@ -50,11 +50,11 @@ def test_each_kind_is_sent_with_the_account_that_pays(
 
 
 def test_every_kind_of_the_contract_can_be_asked_about() -> None:
-    from callgate.command.question import _KINDS
+    from callgate.command.question import KINDS
 
     fields = AuthorizeCallRequest.DESCRIPTOR.oneofs_by_name["kind"].fields
 
-    assert {field for field, _ in _KINDS.values()} == {field.name for field in fields}
+    assert {field for field, _ in KINDS.values()} == {field.name for field in fields}
 
 
 def test_every_option_is_sent(engine: Script, terminal: Terminal) -> None:
