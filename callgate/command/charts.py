@@ -11,6 +11,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 _WIDTH, _HEIGHT = 860, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 90, 20, 66, 34
+_PAIR = 38
 _STYLE = (
     "text{font:14px sans-serif;fill:#24292f}.title{font-weight:bold}.note{font-size:12px}"
     "polyline{fill:none;stroke-width:2}.line0{stroke:#0969da}.line1{stroke:#8c959f}"
@@ -62,6 +63,50 @@ def lines_svg(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
             f'<text class="note" x="{_LEFT}" y="{foot}">{escape(days[0])}</text>',
             f'<text class="note" x="{_WIDTH - _RIGHT}" y="{foot}" text-anchor="end">'
             f"{escape(days[-1])}</text>",
+            "</svg>",
+            "",
+        ]
+    )
+
+
+class Pair(NamedTuple):
+    """One row of bars: its name, and two figures side by side."""
+
+    name: str
+    first: int
+    second: int
+
+
+def pairs_svg(title: str, names: tuple[str, str], rows: Sequence[Pair]) -> str:
+    """Draw two bars for each row, as SVG for light and dark pages."""
+    most = max([1, *(figure for row in rows for figure in row[1:])])
+    height = _TOP + _PAIR * len(rows) + 10
+    drawn = []
+    for at, row in enumerate(rows):
+        y = _TOP + _PAIR * at
+        drawn.append(
+            f'<text x="{_LEFT - 8}" y="{y + 20}" text-anchor="end">{escape(row.name)}</text>'
+        )
+        for number, figure in enumerate(row[1:]):
+            width = (_WIDTH - _LEFT - _RIGHT - 90) * max(0, figure) / most
+            top = y + 15 * number
+            drawn.append(
+                f'<rect class="key{number}" x="{_LEFT}" y="{top}" width="{width:.1f}" height="12"/>'
+                f'<text class="note" x="{_LEFT + width + 6:.1f}" y="{top + 11}">'
+                f"{figure / 1_000_000:,.2f}</text>"
+            )
+    keys = [
+        f'<rect class="key{number}" x="{_LEFT + 200 * number}" y="38" width="14" height="14"/>'
+        f'<text x="{_LEFT + 200 * number + 20}" y="50">{escape(name)}</text>'
+        for number, name in enumerate(names)
+    ]
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
+            f"<title>{escape(title)}</title><style>{_STYLE}</style>",
+            f'<text class="title" x="10" y="26">{escape(title)}</text>',
+            *keys,
+            *drawn,
             "</svg>",
             "",
         ]

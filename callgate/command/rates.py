@@ -16,6 +16,7 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from callgate.command.charts import Pair, pairs_svg
 from callgate.command.engine import (
     EPILOG,
     NotAccepted,
@@ -40,6 +41,7 @@ from callgate.v1 import rates_pb2 as pb
 CHUNK_BYTES = 32 * 1024
 _PAGE_SIZE = 1_000
 _PARTS = 100
+PLOTTED = 12
 _STAGES = {
     pb.RATE_STAGE_READING: "Reading",
     pb.RATE_STAGE_COMPARING: "Comparing",
@@ -62,6 +64,12 @@ until_option = click.option(
     metavar="DATE",
     type=click.DateTime(),
     help="Usage before then, UTC.  [default: the last complete month]",
+)
+plot_option = click.option(
+    "--plot",
+    metavar="FILE.svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw what it would have cost, by country.",
 )
 
 
@@ -183,6 +191,7 @@ def look_up(
     type=click.Path(file_okay=False, path_type=Path),
     help="Write the tables there, to be put in place by hand, and put nothing in use.",
 )
+@plot_option
 @since_option
 @until_option
 @json_option
@@ -203,6 +212,8 @@ def import_(*, file: Path, address: str, as_json: bool, **given: Any) -> None:
     output: Path | None = given["output"]
     with connected(address) as engine:
         told = _import(engine, file, options)
+        if given["plot"] is not None and told.cost is not None:
+            _plot(told.cost, given["plot"])
         if output is not None:
             _write_tables(told, output)
         if output is None and not given["dry_run"]:
@@ -223,6 +234,7 @@ def import_(*, file: Path, address: str, as_json: bool, **given: Any) -> None:
 @file_argument
 @click.option("--tenant", metavar="T", required=True, help="Whose usage; the file is theirs.")
 @click.option("--rates-at", metavar="DATE", type=click.DateTime(), help="By the rates of then.")
+@plot_option
 @since_option
 @until_option
 @json_option
@@ -251,6 +263,8 @@ def back_test(*, file: Path, tenant: str, as_json: bool, address: str, **given: 
                 problems.append(response.problem)
             elif response.HasField("cost"):
                 cost = response.cost
+    if given["plot"] is not None:
+        _plot(cost, given["plot"])
     print_answer(cost, as_json, lambda: cost_text(cost))
 
 
@@ -332,6 +346,19 @@ def _text(told: Told) -> str:
     cost = [cost_text(told.cost)] if told.cost is not None else []
     read = deck_text(told.understood, told.remarks)
     return "\n\n".join([read, changes_text(told.changes, told.summaries), *cost])
+
+
+def _plot(cost: pb.UsageCost, path: Path) -> None:
+    rows = [
+        Pair(one.country or "-", one.charged.micros, one.would.micros)
+        for one in cost.countries[:PLOTTED]
+    ]
+    currencies = ", ".join(each.charged.currency_code for each in cost.totals) or "nothing used"
+    title = f"What {cost.from_time.ToDatetime():%B %Y} would have cost, by country ({currencies})"
+    try:
+        path.write_text(pairs_svg(title, ("charged", "would have cost"), rows), "utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _write_tables(told: Told, folder: Path) -> None:

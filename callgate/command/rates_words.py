@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from callgate.command.charts import bar
 from callgate.command.words import clock, money
 from callgate.v1 import rates_pb2 as pb
 from callgate.v1.money_pb2 import Money
@@ -12,7 +13,6 @@ from callgate.v1.money_pb2 import Money
 SHOWN_CHANGES = 20
 SHOWN_REMARKS = 10
 SHOWN_SUMS = 10
-_BAR_WIDTH = 30
 _SIGNS = {
     pb.RATE_CHANGE_KIND_NEW: "+",
     pb.RATE_CHANGE_KIND_GONE: "-",
@@ -102,8 +102,7 @@ def _table(title: str, sums: Sequence[pb.UsageSum]) -> Iterator[str]:
     width = max(len(_name(each)) for each in changed)
     for each in changed:
         difference = each.would.micros - each.charged.micros
-        bar = ("+" if difference > 0 else "-") * max(1, _BAR_WIDTH * abs(difference) // most)
-        yield f"    {_name(each):{width}}  {_sum(each)}  {bar}"
+        yield f"    {_name(each):{width}}  {_sum(each)}  {bar(abs(difference), most)}"
 
 
 def _name(one: pb.UsageSum) -> str:

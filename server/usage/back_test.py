@@ -219,6 +219,8 @@ class BackTest:
                 self._take_minutes(walk, purse)
             else:
                 would += self._take_credits(walk, purse, 0 if walk.left < walk.wanted else before)
+                if purse.spend_limit is not None and walk.left:
+                    reason = Reason.SPEND_LIMIT_REACHED
             if not walk.left:
                 return would, None
         return would, reason if walk.left == walk.wanted else None
