@@ -15,7 +15,7 @@ import pytest
 from keepers import Gate, GatedDatabase, GatedStore, House, fresh_archive, sqlite_url
 from ledgers import by_the_second
 from server.archive import Archive
-from server.archive.keeper.keeper import Keeper
+from server.archive.keeper.keeper import Keeper, KeeperDuty
 from server.storage.redis import Store
 from stores import empty
 
@@ -136,6 +136,29 @@ async def test_one_keeper_works_and_the_other_waits_until_it_lets_go(house: Hous
     await one.hold_lease()
 
     assert (one.figures.leads, two.figures.leads) == (False, True)
+
+
+async def test_a_keeper_that_waits_does_what_only_its_machine_can(house: House) -> None:
+    """Decision records lie in a folder of the machine: whoever leads is elsewhere."""
+    done: list[str] = []
+    both = asyncio.Event()
+
+    async def of_all() -> None:
+        done.append("of all")
+
+    async def of_machine() -> None:
+        done.append("of the machine")
+        if done.count("of the machine") > 1:
+            both.set()
+
+    await house.keeper().hold_lease()
+    duties = KeeperDuty(of_all, 0), KeeperDuty(of_machine, 0, of_machine=True)
+    waiting = asyncio.create_task(Keeper(house.parts, house.keeper().figures, duties).run())
+    await both.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    assert set(done) == {"of the machine"}
 
 
 async def test_a_keeper_that_is_stopped_lets_its_lease_go(house: House) -> None:

@@ -98,6 +98,8 @@ CASES = [
     (NoticeUnknown(), "NOT_FOUND", "NOTICE_UNKNOWN", False),
     (DecisionUnknown(), "NOT_FOUND", "DECISION_UNKNOWN", False),
     (NobodyToTell(), "FAILED_PRECONDITION", "NOBODY_TO_TELL", False),
+    (directory.CatalogueChanged(), "ABORTED", "CATALOGUE_CHANGED", False),
+    (directory.CatalogueReadOnly("x"), "FAILED_PRECONDITION", "CATALOGUE_READ_ONLY", False),
     (directory.DirectoryInFiles(), "FAILED_PRECONDITION", "DIRECTORY_IN_FILES", False),
     (directory.DirectoryUnreadable("odd"), "UNAVAILABLE", "DIRECTORY_UNREADABLE", False),
     (directory.ResourceUnknown("user"), "NOT_FOUND", "RESOURCE_UNKNOWN", False),
