@@ -28,6 +28,7 @@ from callgate.v1 import (
     notices_pb2_grpc,
     rates_pb2,
     rates_pb2_grpc,
+    usage_pb2,
     usage_pb2_grpc,
 )
 
@@ -234,6 +235,12 @@ class Connection:
     ) -> Iterator[directory_pb2.ExportDirectoryResponse]:
         """Read a tenant as a file, in chunks."""
         return self._stream(self._directory.ExportDirectory(question, metadata=self._metadata))
+
+    def export_usage(
+        self, question: usage_pb2.ExportUsageRequest
+    ) -> Iterator[usage_pb2.ExportUsageResponse]:
+        """Read usage records as a file, in chunks."""
+        return self._stream(self._usage.ExportUsage(question, metadata=self._metadata))
 
     def check_health(self, service: str = "") -> bool:
         """Ask the standard health service; "" is the engine as a whole."""

@@ -34,6 +34,7 @@ from callgate.command.route import route
 from callgate.command.terminal import echo
 from callgate.command.tokens import tokens
 from callgate.command.transfer import export, import_
+from callgate.command.usage import attempts, pools, usage
 from callgate.command.watch import watch
 from callgate.v1.authorization_pb2 import GetEmergencyNumbersRequest
 from callgate.v1.credits_pb2 import GetBalanceRequest
@@ -166,5 +167,6 @@ for _command in (
 for _command in (
     *(*COMMANDS, export, import_, audit, back_test, call, calls, cdr, decisions, notices, rates),
     *(route, tokens, watch),
+    *(usage, attempts, pools),
 ):
     callgate.add_command(_command)

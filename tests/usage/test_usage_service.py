@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import html
 import io
 import json
+import re
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import insert
 
+from callgate.command.commands import callgate
 from callgate.v1 import authorization_pb2 as calls_pb
 from callgate.v1 import usage_pb2 as pb
 from callgate.v1.money_pb2 import Money
@@ -96,6 +102,10 @@ class House:
             if not page.next_page_token:
                 return found
             question.page_token = page.next_page_token
+
+    def command(self, *arguments: str) -> Result:
+        typed = [*arguments, "--tenant", "contoso", "--address", self.engine.address]
+        return CliRunner().invoke(callgate, [*typed, "--token", TOKENS["reader"]])
 
     def file(self, form: Any = 0, token: str = "", **filters: Any) -> list[pb.ExportUsageResponse]:
         question = pb.ExportUsageRequest(
@@ -229,6 +239,78 @@ def test_lines_of_json_say_micros(house: House) -> None:
     assert [(row["usage_id"], row["charge_micros"]) for row in told] == [
         (row["usage_id"], row["charge_micros"]) for row in OURS
     ]
+
+
+def test_the_command_tells_sums_and_draws_them(house: House) -> None:
+    told = house.command("usage", "--by", "country", "--chart")
+
+    charged = sum(row["charge_micros"] for row in OURS) // 1_000_000
+    assert told.exit_code == 0, told.output
+    assert re.search(rf"total .* {charged:,}\.\d+ USD", told.output)
+    assert "█" in told.output
+    assert "Complete until" in told.output
+    assert house.command("pools", "--chart").exit_code == 0
+    assert house.command("attempts").exit_code == 0
+
+
+def test_the_command_names_the_option_of_a_mistake(house: House) -> None:
+    told = house.command("usage", "--from", "2026-13-01")
+
+    assert told.exit_code == 2
+    assert "start_date" in told.output
+
+
+def test_the_command_writes_files(house: House, tmp_path: Path) -> None:
+    for name in ("november.csv", "november.jsonl"):
+        told = house.command("usage", "--output", str(tmp_path / name), "--columns", "2021")
+        assert told.exit_code == 0, told.output
+    table = (tmp_path / "november.csv").read_bytes().decode()
+    rows = list(csv.DictReader(io.StringIO(table, newline="")))
+    assert [row["UsageId"] for row in rows] == [row["usage_id"] for row in OURS]
+    assert "Operator" not in rows[0]
+    assert len((tmp_path / "november.jsonl").read_text().splitlines()) == len(OURS)
+    assert house.command("usage", "--output", "november.pdf").exit_code == 2
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+
+
+def cells(book: zipfile.ZipFile, title: str) -> list[list[str]]:
+    """Read a sheet by its title: its cells as texts."""
+    titles = re.findall(r'<sheet name="([^"]*)"', book.read("xl/workbook.xml").decode())
+    text = book.read(f"xl/worksheets/sheet{titles.index(title) + 1}.xml").decode()
+    return [
+        [
+            html.unescape(re.sub(r"<[^>]*>", "", cell))
+            for cell in re.findall(r"<c [^>]*>(.*?)</c>", row)
+        ]
+        for row in re.findall(r"<row [^>]*>(.*?)</row>", text)
+    ]
+
+
+def test_the_command_writes_a_workbook_in_which_no_text_is_a_formula(
+    house: House, tmp_path: Path
+) -> None:
+    path = tmp_path / "november.xlsx"
+
+    told = house.command("usage", "--output", str(path))
+
+    assert told.exit_code == 0, told.output
+    with zipfile.ZipFile(path) as book:
+        sheets = [name for name in book.namelist() if "worksheets/sheet" in name]
+        assert not [name for name in sheets if b"<f>" in book.read(name)]
+        assert len([name for name in book.namelist() if "charts/chart" in name]) == 2
+        assert b"pane" in book.read(sheets[0])
+        assert b"autoFilter" in book.read(sheets[0])
+        records, users = cells(book, "usage"), cells(book, "by user")
+        assert {"pools", "attempts", "by purse", "by country", "dictionary"} <= set(
+            re.findall(r'sheet name="([^"]*)"', book.read("xl/workbook.xml").decode())
+        )
+    charge = sum(row["charge_micros"] for row in OURS)
+    head = records[0].index("charge")
+    assert round(sum(float(row[head]) for row in records[1:]) * 1_000_000) == charge
+    assert round(sum(float(row[4]) for row in users[1:]) * 1_000_000) == charge
+    assert "=1+1" in {row[0] for row in users}
+    # A day since 1900, not a text.
+    assert 46_000 < float(records[1][1]) < 47_000
 
 
 def test_a_file_of_nothing_has_its_header(house: House) -> None:
