@@ -15,7 +15,7 @@ TYPED := callgate policy server tests $(wildcard integrations/*.py integrations/
 PROTOS := $(wildcard proto/callgate/v1/*.proto)
 SERVICES = $(shell grep -l '^service ' $(PROTOS))
 # Run by `static`, all of them, in this order.
-CHECKS := format-check lint types floors rooms-check proto-lint proto-check
+CHECKS := format-check lint types floors tables-check proto-lint proto-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -100,8 +100,8 @@ types: .venv/ready ## Check the types with mypy, strictly.
 floors: .venv/ready ## Check that no part leans on a part it must not know.
 	@$(BIN)/lint-imports --no-logo
 
-rooms-check: .venv/ready ## Check that docs/architecture.md has the floors as they are (`make rooms` writes them).
-	@$(BIN)/python docs/rooms.py --check
+tables-check: .venv/ready ## Check the tables that are made from the code (`make tables` writes them).
+	@$(BIN)/python docs/tables.py --check
 
 proto-lint: .venv/ready ## Check that the protos are formatted, named and commented as they should be.
 	@$(BIN)/buf format --diff --exit-code
@@ -119,14 +119,14 @@ bench: .venv/ready ## Measure everything, a few minutes; QUICK=1 takes less than
 
 # --- Change it ------------------------------------------------------------------------------
 
-.PHONY: rooms format proto lock wheel engine-wheel clean stubs
+.PHONY: tables format proto lock wheel engine-wheel clean stubs
 format: .venv/ready ## Format the code and the protos, and mend what ruff can mend safely.
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 	@$(BIN)/buf format --write
 
-rooms: .venv/ready ## Write the table of rooms and floors into docs/architecture.md.
-	@$(BIN)/python docs/rooms.py
+tables: .venv/ready ## Write the tables of the docs that are made from the code.
+	@$(BIN)/python docs/tables.py
 
 proto: .venv/ready ## Make the typed Python stubs in callgate/v1 from proto/.
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from policy.decision import Admission, ConcurrencyLimit, Purse, Reason, Refusal
+from policy.decision import Admission, ConcurrencyLimit, Purse, Refusal
 from policy.enquiry import Enquiry, open_enquiry
 from policy.explanation import explain_decision, explain_opening
 from policy.facts import Call, Facts, Rate, ResourceAccount
@@ -22,6 +22,7 @@ from policy.inbound import (
 from policy.payer import call_type
 from policy.purses import find_free_purse, find_purses, is_free_code
 from policy.rating import rate_for_destination
+from policy.reasons import Reason
 from policy.restriction import (
     refuse_blocked,
     refuse_frozen,

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from policy.decision import Counter, PoolPurse, Reason
+from policy.decision import Counter, PoolPurse
 from policy.destination import WORLD, NumberClass, is_domestic
 from policy.enquiry import Enquiry
 from policy.facts import Capability, Catalogue, Connectivity, Plan, ResourceAccount, User
@@ -22,6 +22,7 @@ from policy.pools import (
     plan_pool_id,
 )
 from policy.rating import SECONDS_PER_MINUTE
+from policy.reasons import Reason
 from policy.restriction import leads_to_us_ca_toll_free
 
 # The licences that pay, as usage records name them.

@@ -3,66 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import NamedTuple
 
 from policy.destination import Destination
 from policy.facts import Rate
-
-
-class Reason(IntEnum):
-    """Why a call is refused. The numbers are frozen and mean nothing; `PRECEDENCE` is the order."""
-
-    NUMBER_INVALID = 1
-    USER_UNKNOWN = 2
-    CALLER_BLOCKED = 3
-    ACCOUNT_FROZEN = 4
-    LICENCE_MISSING = 5
-    DESTINATION_BLOCKED = 6
-    DESTINATION_RESTRICTED = 7
-    TOLL_FREE_UNREACHABLE = 8
-    TOLL_FREE_NOT_ALLOWED = 9
-    DESTINATION_UNRATED = 10
-    TENANT_NOT_ENABLED = 11
-    PAYER_NOT_ENABLED = 12
-    BALANCE_MISSING = 13
-    OVERAGE_OFF = 14
-    SPEND_LIMIT_REACHED = 15
-    CONCURRENT_CALLS = 16
-    CALL_ID_IN_USE = 17
-    ALLOWANCE_EXHAUSTED = 18
-    TOLL_FREE_NEEDS_CREDIT = 19
-    CREDITS_EXHAUSTED = 20
-    SERVICE_NUMBER_UNKNOWN = 21
-    AREA_CODE_UNKNOWN = 22
-
-
-# One reason per refusal: when several would apply, the earliest of this tuple is told.
-PRECEDENCE: tuple[Reason, ...] = (
-    Reason.NUMBER_INVALID,
-    Reason.AREA_CODE_UNKNOWN,
-    Reason.USER_UNKNOWN,
-    Reason.SERVICE_NUMBER_UNKNOWN,
-    Reason.CALLER_BLOCKED,
-    Reason.ACCOUNT_FROZEN,
-    Reason.LICENCE_MISSING,
-    Reason.DESTINATION_BLOCKED,
-    Reason.DESTINATION_RESTRICTED,
-    Reason.TOLL_FREE_UNREACHABLE,
-    Reason.TOLL_FREE_NOT_ALLOWED,
-    Reason.DESTINATION_UNRATED,
-    Reason.TENANT_NOT_ENABLED,
-    Reason.PAYER_NOT_ENABLED,
-    Reason.BALANCE_MISSING,
-    Reason.OVERAGE_OFF,
-    Reason.SPEND_LIMIT_REACHED,
-    Reason.CONCURRENT_CALLS,
-    Reason.CALL_ID_IN_USE,
-    Reason.ALLOWANCE_EXHAUSTED,
-    Reason.TOLL_FREE_NEEDS_CREDIT,
-    Reason.CREDITS_EXHAUSTED,
-)
-
+from policy.reasons import Reason
 
 # What is made for every call is a named tuple: as unchangeable as a frozen dataclass, and made in
 # a third of the time.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from policy.decision import Payer, Reason, Refusal
+from policy.decision import Payer, Refusal
 from policy.destination import (
     WORLD,
     Destination,
@@ -30,6 +30,7 @@ from policy.licence import may_hold_meetings
 from policy.numbering import is_national, read_number, split_country_code
 from policy.payer import TRAITS, Party, Traits, call_type, find_party
 from policy.premium import find_treatment
+from policy.reasons import Reason
 from policy.short_code import find_short_code, leads_to, treatment_of
 from policy.spelling import read_past_uri
 

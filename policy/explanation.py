@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from policy.decision import Admission, Check, CreditsPurse, FreePurse, PoolPurse, Reason, Refusal
+from policy.decision import Admission, Check, CreditsPurse, FreePurse, PoolPurse, Refusal
 from policy.enquiry import Enquiry
 from policy.facts import Call, FundingModel, Tenant
+from policy.reasons import Reason
 from policy.remedy import remedy_for, remedy_for_opening
 from policy.wording import CREDITS_CONDITIONS, WORDINGS, Inputs, Rule
 

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from policy.allowance import CONFERENCE_CAPABILITY
-from policy.decision import CreditsPurse, FreePurse, FreeReason, Reason
+from policy.decision import CreditsPurse, FreePurse, FreeReason
 from policy.destination import WORLD, is_reachable
 from policy.enquiry import Enquiry
 from policy.facts import (
@@ -20,6 +20,7 @@ from policy.facts import (
 from policy.licence import may_answer_or_transfer, may_hold_meetings, pays_per_minute
 from policy.purses import find_credits
 from policy.rating import dearest_toll_free_rate, rate_for_toll, rate_for_toll_free
+from policy.reasons import Reason
 from policy.spelling import LONGEST_DIALLED
 
 INBOUND_CAPABILITY: Final = "MCOPSTNU"

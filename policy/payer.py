@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from policy.decision import Payer, PayerKind, Reason
+from policy.decision import Payer, PayerKind
 from policy.facts import (
     Call,
     CallKind,
@@ -19,6 +19,7 @@ from policy.facts import (
     User,
 )
 from policy.numbering import read_number
+from policy.reasons import Reason
 
 # Members of an enumeration are slow to look up on Python 3.11, and these are for every call.
 _SERVICE_NUMBER: Final = CallKind.SERVICE_NUMBER

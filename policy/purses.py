@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from policy.allowance import CONFERENCE_CAPABILITY, find_pools, is_fair_use, month
-from policy.decision import CreditsPurse, FreePurse, FreeReason, Purse, Reason, SpendLimit
+from policy.decision import CreditsPurse, FreePurse, FreeReason, Purse, SpendLimit
 from policy.enquiry import Enquiry, is_paid_by_carrier
 from policy.facts import Capability, FundingModel, Rate, ShortCodeClass, Tenant
 from policy.licence import pays_per_minute
+from policy.reasons import Reason
 
 # The licences that pay, as usage records name them.
 CREDITS_CAPABILITY: Final = "MCOPSTNPP"

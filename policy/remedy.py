@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from policy.cause_codes import SUGGESTIONS
-from policy.decision import Reason, Refusal
+from policy.decision import Refusal
 from policy.enquiry import Enquiry
 from policy.facts import Call, Capability, ResourceAccount, Tenant, User
 from policy.licence import CARRIERS
+from policy.reasons import Reason
 from policy.restriction import digits_of, effective_restriction
 
 # Of North America, with its country code.
@@ -20,7 +20,7 @@ _AREA_CODE_DIGITS: Final = 4
 def remedy_for(enquiry: Enquiry, reason: Reason) -> str:
     """Say what to change, naming the very account, number or setting; empty where nothing helps."""
     specific = _REMEDIES.get(reason)
-    return specific(enquiry) if specific else SUGGESTIONS[reason].remedy
+    return specific(enquiry) if specific else reason.suggestion.remedy
 
 
 def remedy_for_opening(call: Call, tenant: Tenant, refusal: Refusal) -> str:
@@ -35,7 +35,7 @@ def remedy_for_opening(call: Call, tenant: Tenant, refusal: Refusal) -> str:
     if reason is Reason.SERVICE_NUMBER_UNKNOWN:
         number = call.service_number or call.called_number
         return f"Add the service number {number} to the directory of {tenant.tenant_id}."
-    return SUGGESTIONS[reason].remedy
+    return reason.suggestion.remedy
 
 
 def account_name(enquiry: Enquiry) -> str:

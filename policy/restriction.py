@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from policy.decision import Reason
 from policy.destination import NANP_CODE, NumberClass, is_destination_reachable, is_same_country
 from policy.enquiry import Enquiry, is_paid_by_carrier
 from policy.facts import (
@@ -16,6 +15,7 @@ from policy.facts import (
     Treatment,
 )
 from policy.licence import may_answer_or_transfer, may_dial_out_of_meetings, may_place_calls
+from policy.reasons import Reason
 
 # Members of an enumeration are slow to look up on Python 3.11, and these are for every call.
 _TOLL_FREE: Final = NumberClass.TOLL_FREE

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from policy import inbound as arrival
 from policy import restriction
 from policy import restriction as standing
-from policy.decision import Reason
 from policy.enquiry import Enquiry
+from policy.reasons import Reason
 from policy.remedy import account_name
 
 Inputs = tuple[tuple[str, str], ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from callgate.v1 import authorization_pb2 as pb
-from policy.cause_codes import SUGGESTIONS
+from policy.reasons import Reason
 from server.app.money import rules_of
 from server.calls.announced import Announcing, FindArchived
 from server.calls.authorize import Authorizer
@@ -115,7 +115,7 @@ def advice_of(settings: Settings) -> Advice:
     else:
         failure_handling.max_duration.seconds = 0
     redirects = settings.final_action is FinalAction.REDIRECT
-    suggestions = dict(SUGGESTIONS)
+    suggestions = {reason: reason.suggestion for reason in Reason}
     for reason, told in settings.suggestions.items():
         suggestions[reason] = replace(
             suggestions[reason], sip_status=told.sip_status, q850_cause=told.q850_cause

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.calls.messages.cached_answer import Hold
 from server.ledger import Segment
 from server.ledger.decision_context import DecisionContext, ToldPurse

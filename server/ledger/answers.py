@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.ledger.requests import Use
 
 

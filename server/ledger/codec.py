@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from policy.decision import ConcurrencyLimit, CreditsPurse, FreePurse, PoolPurse, Purse, Reason
+from policy.decision import ConcurrencyLimit, CreditsPurse, FreePurse, PoolPurse, Purse
 from policy.rating import MAX_WHOLE_NUMBER
+from policy.reasons import Reason
 from server.ledger.answers import Answer, Balance, Segment
 from server.ledger.errors import LedgerDamaged
 from server.ledger.keys import pool_field, running_field, spend_field, tenant_name

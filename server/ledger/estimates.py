@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from policy.decision import Reason
 from policy.facts import Rate
 from policy.rating import affordable_seconds, price_micros
+from policy.reasons import Reason
 from server.ledger import keys
 from server.ledger.codec import PURSE, UNIT
 from server.ledger.errors import AccountUnknown, LedgerDamaged

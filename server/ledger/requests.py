@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from policy.decision import ConcurrencyLimit, Purse, Reason
+from policy.decision import ConcurrencyLimit, Purse
+from policy.reasons import Reason
 
 FINGERPRINT_VERSION = "callgate-1"
 # In a context: what follows it tells of the purses, and stays with a call paid as it began.

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.notices.smtp import MailServer
 from server.settings import kinds, mail_server, money
 from server.settings.kinds import Kind, SuggestedEnding, UnixAddress

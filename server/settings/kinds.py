@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from typing_extensions import override
 
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.transport.http.listener import Address
 
 T = TypeVar("T")

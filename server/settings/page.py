@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from policy.cause_codes import SUGGESTIONS
+from policy.reasons import Reason
 from server.settings import FILE_VARIABLE, Described, described_settings
 from server.transport.http.listener import Address
 
@@ -52,7 +52,8 @@ def _rows() -> Iterator[str]:
 
 
 def _suggestion_rows() -> Iterator[str]:
-    for reason, told in SUGGESTIONS.items():
+    for reason in Reason:
+        told = reason.suggestion
         yield f"| `{reason.name}` | {told.sip_status} | {told.q850_cause} |\n"
 
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from policy.admission import admit
 from policy.allowance import month
-from policy.decision import Admission, CreditsPurse, FreePurse, PoolPurse, Reason, Refusal
+from policy.decision import Admission, CreditsPurse, FreePurse, PoolPurse, Refusal
 from policy.destination import NANP_CODE, WORLD, Destination, NumberClass, find_destination
 from policy.facts import Call, CallKind, Catalogue, Facts, Rate, Tenant
 from policy.payer import EMERGENCY_CALLBACK_CALL_TYPE, TRAITS, VOICE_APPLICATION_CALL_TYPE
@@ -28,6 +28,7 @@ from policy.rating import (
     rate_for_toll,
     rate_for_toll_free,
 )
+from policy.reasons import Reason
 
 # How many answers of the rules are kept; they are asked again after that.
 MAX_KEPT: Final = 200_000

@@ -9,7 +9,7 @@ import pytest
 
 from callgate.v1 import authorization_pb2 as pb
 from ledgers import a_decision_id
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.ledger import CallKey, DirectDebit, TopUp
 from server.ledger.estimates import MAX_SECONDS, RoomReader
 from server.ledger.journal import Batch, Movement, Place

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from case_rows import CaseRow, read_rows
-from policy.decision import Reason
+from policy.reasons import Reason
 
 NUMBERS = (
     *(str(number) for number in range(1, 57)),

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from policy.admission import admit
-from policy.decision import Admission, CreditsPurse, PoolPurse, Reason, Refusal
+from policy.decision import Admission, CreditsPurse, PoolPurse, Refusal
 from policy.emergency import match_emergency
 from policy.facts import Call, CallKind, Facts, FundingModel
+from policy.reasons import Reason
 from server.facts.catalogue import CatalogueFiles, read_catalogue
 from server.facts.directory import Directory, read_directory
 from server.facts.files.problems import Problems

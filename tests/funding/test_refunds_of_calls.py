@@ -8,7 +8,7 @@ import pytest
 
 from keepers import PARTITION, SMALL_MS, drained
 from ledgers import a_rate, credits_
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.archive.keeper.doctor import Doctor
 from server.funding.applying import Kind
 from server.funding.refunds import CALL, Reference, paid_how, refund_parts

@@ -8,7 +8,7 @@ import pytest
 
 from keepers import PARTITION, SMALL_MS, House, context_of, drained, sought
 from ledgers import YEAR_MS, a_question, by_the_second, credits_, pool
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.ledger import (
     AccountUnknown,
     Balance,

@@ -15,7 +15,7 @@ from ledgers import (
     extend,
     pool,
 )
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.archive.keeper.drain import BURIED_AFTER_MS
 from server.ledger import (
     AccountUnknown,

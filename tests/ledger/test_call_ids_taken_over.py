@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledgers import UnderTest, a_question, an_account, ask, by_the_second, extend, free
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.ledger import CallOver, CallUnknown, Ledger
 from server.ledger.keys import partition_of
 

@@ -17,7 +17,8 @@ from ledgers import (
     free,
     pool,
 )
-from policy.decision import ConcurrencyLimit, Reason, SpendLimit
+from policy.decision import ConcurrencyLimit, SpendLimit
+from policy.reasons import Reason
 from server.ledger import (
     CallOver,
     DirectDebit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledgers import an_account, ask, by_the_second
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.ledger import AccountUnknown, DirectDebit, FundsMissing, Ledger, Superseded
 
 

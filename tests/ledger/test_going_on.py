@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ledgers import UnderTest, a_question, a_rate, an_account, ask, credits_, extend, pool
-from policy.decision import Purse, Reason
+from policy.decision import Purse
+from policy.reasons import Reason
 from server.ledger import PAYING, ExtendRequest, Ledger, TopUp
 from server.ledger.keys import partition_of
 

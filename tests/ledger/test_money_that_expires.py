@@ -16,7 +16,8 @@ from ledgers import (
     extend,
     pool,
 )
-from policy.decision import Purse, Reason
+from policy.decision import Purse
+from policy.reasons import Reason
 from server.ledger import Ledger, TopUp
 
 MINUTE = 100_000

@@ -23,9 +23,9 @@ from ledgers import (
     extend,
     pool,
 )
-from policy.decision import Reason
 from policy.facts import Rate
 from policy.rating import affordable_seconds, price_micros
+from policy.reasons import Reason
 from records import LINES, damage_line
 from server.ledger import DirectDebit, LedgerDamaged, LedgerError, Refund, TakeBack, TopUp
 from server.ledger.keys import call_key, keys_of, pool_field

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledgers import TENANT, UnderTest, a_question, an_account, ask, extend, pool
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.ledger import PAYING, ReserveRequest
 
 MINUTE_MICROS = 100_000

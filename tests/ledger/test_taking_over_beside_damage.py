@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from ledgers import a_question, an_account, ask, extend
-from policy.decision import Reason
+from policy.reasons import Reason
 from records import LINES, damage_line
 from server.ledger import CallKey, LedgerError
 from server.ledger.keys import call_key, keys_of, other_gateway_key

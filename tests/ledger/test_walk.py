@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledgers import a_question, a_rate, an_account, ask, by_the_second, credits_, free, pool
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.ledger import DirectDebit, Ledger, Segment, Use
 
 

@@ -20,12 +20,10 @@ from facts import (
 )
 from policy.admission import admit
 from policy.decision import (
-    PRECEDENCE,
     Admission,
     CreditsPurse,
     FreePurse,
     PoolPurse,
-    Reason,
     Refusal,
 )
 from policy.facts import (
@@ -39,6 +37,7 @@ from policy.facts import (
     Restriction,
 )
 from policy.payer import TRAITS
+from policy.reasons import Reason
 
 # What only the ledger can find out.
 LEDGERS_REASONS = {
@@ -111,7 +110,7 @@ def test_of_many_objections_the_earliest_is_told(
         question |= mend
 
     assert _reason(question) is None
-    assert [*mends] == sorted(mends, key=lambda mended: PRECEDENCE.index(mended[0]))
+    assert [*mends] == sorted(mends, key=lambda mended: [*Reason].index(mended[0]))
 
 
 @pytest.mark.parametrize("seed", range(20))

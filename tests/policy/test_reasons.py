@@ -9,8 +9,7 @@ import pytest
 
 from callgate.v1 import authorization_pb2
 from case_rows import read_rows
-from policy.cause_codes import SUGGESTIONS
-from policy.decision import PRECEDENCE, Reason
+from policy.reasons import Reason
 
 GLOSSARY = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text(encoding="utf-8")
 # | `REASON` | meaning | SIP status | Q.850 cause |
@@ -33,11 +32,8 @@ class TestEveryReason:
     def test_has_the_same_name_and_number_on_the_wire(self, reason: Reason) -> None:
         assert authorization_pb2.Reason.Value(f"REASON_{reason.name}") == reason.value
 
-    def test_has_one_place_in_the_order_of_precedence(self, reason: Reason) -> None:
-        assert PRECEDENCE.count(reason) == 1
-
     def test_has_a_line_in_the_glossary_that_tells_what_is_suggested(self, reason: Reason) -> None:
-        suggestion = SUGGESTIONS[reason]
+        suggestion = reason.suggestion
         line = (reason.name, str(suggestion.sip_status), str(suggestion.q850_cause))
 
         assert line in GLOSSARY_LINES
@@ -48,7 +44,7 @@ class TestEveryReason:
         assert reason.name in expected
 
     def test_suggests_how_to_end_the_call(self, reason: Reason) -> None:
-        suggestion = SUGGESTIONS[reason]
+        suggestion = reason.suggestion
 
         assert (suggestion.sip_status, suggestion.q850_cause) == STYLED.get(reason, (403, 21))
         assert suggestion.help_text.endswith(".")
@@ -61,8 +57,8 @@ def test_the_wire_has_no_reason_that_the_rules_do_not_know() -> None:
 
 
 def test_the_glossary_lists_the_reasons_in_the_order_of_precedence() -> None:
-    assert [name for name, _, _ in GLOSSARY_LINES] == [reason.name for reason in PRECEDENCE]
+    assert [name for name, _, _ in GLOSSARY_LINES] == [reason.name for reason in Reason]
 
 
 def test_no_suggestion_makes_a_proxy_ask_elsewhere() -> None:
-    assert all(400 <= suggestion.sip_status < 500 for suggestion in SUGGESTIONS.values())
+    assert all(400 <= reason.suggestion.sip_status < 500 for reason in Reason)

@@ -6,8 +6,9 @@ import pytest
 
 from facts import NOW_MS, a_call, a_resource_account, a_user, some_facts
 from policy.admission import admit
-from policy.decision import Admission, Reason, Refusal
+from policy.decision import Admission, Refusal
 from policy.facts import CallKind, ConferenceScope, Connectivity, PstnScope, Restriction
+from policy.reasons import Reason
 
 US, CANADA, UNITED_KINGDOM, ZIMBABWE = (
     "+14255550123",

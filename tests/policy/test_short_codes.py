@@ -11,7 +11,7 @@ import pytest
 import number_facts
 from facts import a_call, a_catalogue, a_user, some_facts
 from policy.admission import admit
-from policy.decision import Admission, CreditsPurse, FreePurse, FreeReason, Reason, Refusal
+from policy.decision import Admission, CreditsPurse, FreePurse, FreeReason, Refusal
 from policy.facts import (
     ConferenceScope,
     Connectivity,
@@ -22,6 +22,7 @@ from policy.facts import (
     ShortCode,
     ShortCodeClass,
 )
+from policy.reasons import Reason
 
 NOW_MS = 1_800_000_000_000
 CODES = {

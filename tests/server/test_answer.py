@@ -7,9 +7,10 @@ import pytest
 from callgate.v1 import authorization_pb2 as pb
 from facts import NOW_MS, a_call, a_user, some_facts
 from policy.admission import admit
-from policy.decision import Admission, Payer, PayerKind, Reason, Refusal
+from policy.decision import Admission, Payer, PayerKind, Refusal
 from policy.destination import Destination, NumberClass
 from policy.facts import CallKind
+from policy.reasons import Reason
 from server.app.calls import advice_of
 from server.calls.messages.advice import Advice
 from server.calls.messages.answer import authorize_response, explanation_bytes

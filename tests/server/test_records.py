@@ -11,7 +11,8 @@ import pytest
 
 from facts import NOW_MS, a_call, a_user, some_facts
 from policy.admission import admit
-from policy.decision import EmergencyGrant, Reason
+from policy.decision import EmergencyGrant
+from policy.reasons import Reason
 from server.app.engine import record_key
 from server.calls.decision_record import DecidedEmergency, DecisionRecord, wording
 from server.ledger import Answer, Segment

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.settings import FinalAction, Settings, described_settings
 from server.settings.kinds import SuggestedEnding
 from server.settings.loading import SettingsWrong, load_settings

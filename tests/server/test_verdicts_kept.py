@@ -15,10 +15,10 @@ from google.protobuf.duration_pb2 import Duration
 from both_ways import BothWays, NobodyAsks
 from callgate.v1 import authorization_pb2 as pb
 from facts import DESTINATIONS, NOW_MS, a_catalogue, a_resource_account, a_tenant, a_user
-from policy.decision import Reason
 from policy.destination import Destination, NumberClass, sized_prefix, with_sized
 from policy.equivalence import likeness
 from policy.facts import DatedRate, PremiumRule, Rate, Tenant, Treatment, User
+from policy.reasons import Reason
 from server.facts.from_files import FactsFolders, read_facts
 from server.ledger.codec import GROUP
 

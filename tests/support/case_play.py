@@ -25,12 +25,12 @@ from policy.decision import (
     FreePurse,
     PoolPurse,
     Purse,
-    Reason,
     Refusal,
 )
 from policy.emergency import match_emergency
 from policy.facts import Call, Catalogue, Facts, FundingModel
 from policy.rating import charged_seconds, price_micros
+from policy.reasons import Reason
 from server.ledger import (
     Answer,
     CallKey,

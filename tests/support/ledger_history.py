@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from ledgers import ManualClock, a_rate, an_account, credits_, free, pool
-from policy.decision import ConcurrencyLimit, Purse, Reason
+from policy.decision import ConcurrencyLimit, Purse
+from policy.reasons import Reason
 from server.ledger import (
     NOT_ASKED,
     PAYING,

@@ -13,10 +13,10 @@ from policy.decision import (
     FreeReason,
     PoolPurse,
     Purse,
-    Reason,
     SpendLimit,
 )
 from policy.facts import Rate
+from policy.reasons import Reason
 from server.ledger import CallKey, ExtendRequest, Ledger, OpenAccount, Question, ReserveRequest
 
 START_MS = 1_800_000_000_000

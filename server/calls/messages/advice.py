@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from callgate.v1 import authorization_pb2 as pb
-from policy.cause_codes import Suggestion
-from policy.decision import Reason
+from policy.reasons import Reason, Suggestion
 
 
 @dataclass(frozen=True, slots=True)

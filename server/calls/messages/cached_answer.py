@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from callgate.v1 import authorization_pb2 as pb
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.calls.messages.advice import Advice
 from server.calls.messages.parts import set_payer, set_price, set_reason, set_segments
 from server.ledger import Segment

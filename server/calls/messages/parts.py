@@ -8,8 +8,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.money_pb2 import Money
-from policy.decision import PayerKind, Reason
+from policy.decision import PayerKind
 from policy.rating import price_micros
+from policy.reasons import Reason
 from server.calls.messages.advice import Advice
 from server.ledger import Answer, Segment, Use
 from server.ledger.decision_context import DecisionContext, ToldPurse

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from policy.decision import CreditsPurse, FreePurse, PoolPurse, Purse, Reason
+from policy.decision import CreditsPurse, FreePurse, PoolPurse, Purse
 from policy.rating import MAX_INCREMENT_SECONDS, affordable_seconds, price_micros
+from policy.reasons import Reason
 from server.ledger.answers import Answer, Segment
 from server.ledger.errors import RequestReused
 from server.ledger.keys import expiry_member, pool_field, spend_field

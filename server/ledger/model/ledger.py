@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 
-from policy.decision import Reason
 from policy.rating import MAX_WHOLE_NUMBER
+from policy.reasons import Reason
 from server.ledger import codec as wire
 from server.ledger.answers import Answer, Balance
 from server.ledger.errors import (

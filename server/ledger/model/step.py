@@ -6,8 +6,8 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from policy.decision import Reason
 from policy.rating import MAX_INCREMENT_SECONDS
+from policy.reasons import Reason
 from server.ledger.answers import Answer
 from server.ledger.errors import CallUnknown
 from server.ledger.keys import running_field

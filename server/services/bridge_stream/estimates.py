@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from callgate.v1 import authorization_pb2 as pb
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.ledger import AccountUnknown, LedgerError
 from server.ledger.estimates import (
     GONE,

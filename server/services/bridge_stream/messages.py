@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from callgate.v1 import authorization_pb2 as pb
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.calls.messages import fields as limits
 from server.calls.messages.advice import Advice
 from server.calls.messages.cached_answer import varint

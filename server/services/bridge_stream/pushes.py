@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policy.admission import admit
-from policy.decision import Reason, Refusal
+from policy.decision import Refusal
 from policy.facts import Facts, Tenant
+from policy.reasons import Reason
 from server.calls.authorize import Authorizer
 from server.calls.messages.advice import Advice
 from server.facts.errors import FactsBehind

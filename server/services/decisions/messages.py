@@ -8,7 +8,7 @@ from typing import Any
 
 from callgate.v1 import authorization_pb2 as calls_pb
 from callgate.v1 import decisions_pb2 as pb
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.calls.messages.advice import Advice
 from server.calls.messages.fields import InvalidRequest, no_such_page
 from server.calls.messages.parts import set_money, set_reason, set_time

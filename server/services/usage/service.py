@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 from sqlalchemy import Connection
 
 from callgate.v1 import usage_pb2 as pb
-from policy.decision import Reason
 from policy.facts import Tenant
+from policy.reasons import Reason
 from server.access import find_tenant_by_id
 from server.calls.messages import fields as limits
 from server.calls.messages.advice import Advice

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1.credits_pb2 import GetBalanceResponse
 from policy.allowance import month
-from policy.decision import Counter, PoolPurse, Reason
+from policy.decision import Counter, PoolPurse
 from policy.facts import Tenant
 from policy.lot_life import LotLife
+from policy.reasons import Reason
 from server.app.calls import CallServices, assemble_verbs
 from server.archive import SoughtCall
 from server.calls.handlers import CallHandlers

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from policy.decision import Reason
 from policy.explanation import RULE_NAMES
+from policy.reasons import Reason
 from server.testing.cases.runner import Played
 
 
