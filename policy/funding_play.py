@@ -204,6 +204,11 @@ class _Play:
             heapq.heappush(self._coming, _Event(expire_ms, _Kind.EXPIRY))
 
     def _spend(self, micros: int) -> None:
+        if micros < 0:
+            # A correction gives back: into what is spent next, as a refund mostly does.
+            expires = self._lots[0][0] if self._lots else self._stage.lot_expires(self._now_ms)
+            self._put(-micros, expires)
+            return
         self._balance -= micros
         while micros > 0 and self._lots:
             taken = min(micros, self._lots[0][1])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -148,7 +149,11 @@ class Records:
         try:
             line = one.line(self._masks)
             more = b"" if self._explain is None else self._explain(one, self._masks)
-            return line[:-2] + b"," + more + b"}\n" if more else line
+            if not more:
+                return line
+            # An explanation takes as long as ten lines: others have the interpreter in between.
+            time.sleep(0)
+            return line[:-2] + b"," + more + b"}\n"
         except Exception:  # noqa: BLE001 -- One that cannot be told must not end all that follow.
             self.failed_writes += 1
             _log.exception("A decision record could not be put into words.")

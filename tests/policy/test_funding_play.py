@@ -73,6 +73,16 @@ def test_what_is_left_of_a_lot_is_forfeited_the_first_to_expire_is_spent_first()
     assert [day.closing_micros for day in played.days] == [70 * USD, 60 * USD, 50 * USD]
 
 
+def test_what_a_correction_gives_back_expires_with_what_is_spent_next() -> None:
+    opening = [PlayedLot(0, 60 * USD, DAY_MS)]
+    spending = [(HOUR_MS, 30 * USD), (2 * HOUR_MS, -10 * USD)]
+
+    played = play(a_stage(spending, opening=opening), replace(SETTINGS, enabled=False))
+
+    assert (played.days[0].closing_micros, played.forfeited_micros) == (40 * USD, 40 * USD)
+    assert played.days[1].closing_micros == 0
+
+
 def test_what_came_in_by_hand_comes_in_whatever_the_settings() -> None:
     deposits = [PlayedLot(2 * HOUR_MS, 25 * USD, NEVER_MS)]
 
