@@ -15,6 +15,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 from sqlalchemy import Connection, insert
 
+from callgate.command.charts import Pair, pairs_svg
 from server.archive.tables import ACCOUNTS, USAGE_RECORDS
 from server.facts.catalogue import read_catalogue
 from server.facts.decks import DeckOptions
@@ -29,11 +31,14 @@ from server.facts.files.problems import Problems
 from server.storage.sql.database import Database
 from server.usage import back_test_process, rates_process
 from server.usage.reading import Span
+from server.usage.working import Cost
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data"
 MS = 1_000
 PILE = 20_000
+PLOTTED = b"Code;Rate (USD)\n442;0,21\n447;0,08\n39;0,02\n1425;0,12\n"
+_TOLD: msgspec.json.Decoder[rates_process.Message] = msgspec.json.Decoder(rates_process.Message)
 _TEXTS = (
     *("conference_id", "object_id", "upn", "display_name", "caller_id", "number_type"),
     *("destination_dialed", "operator", "duration_source", "administrative_units", "pool_id"),
@@ -90,8 +95,7 @@ async def fill(url: str, count: int, span: Span) -> None:
         flags = {"version": 1, "prepaid": True, "frozen": False, "has_balance": True}
         connection.execute(insert(ACCOUNTS), [dict.fromkeys(sums, 0) | plain | flags])
         for _ in range(0, count, PILE):
-            pile = [row for row, _ in zip(made, range(PILE), strict=False)]
-            connection.execute(insert(USAGE_RECORDS), pile)
+            connection.execute(insert(USAGE_RECORDS), list(islice(made, PILE)))
 
     await database.write(write)
     await database.close()
@@ -121,6 +125,7 @@ def main() -> None:
     parser = ArgumentParser()
     parser.add_argument("--rows", type=int, default=250_000)
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--plot", type=Path, help="Only draw what a month would have cost.")
     asked = parser.parse_args()
     now = datetime(2026, 12, 1, tzinfo=UTC)
     now_ms = int(now.timestamp()) * MS
@@ -140,6 +145,12 @@ def main() -> None:
             span=None,
             options=DeckOptions(now_ms),
         )
+        if asked.plot is not None:
+            # A deck that rates what was called, each country otherwise.
+            looking = msgspec.structs.replace(work, expected_version="", span=span)
+            _, told = timed("server.usage.rates_process", looking, PLOTTED)
+            asked.plot.write_text(picture(told), "utf-8")
+            return
         content = "".join(deck(asked.rows)).encode()
         seconds, told = timed("server.usage.rates_process", work, content)
         report(f"deck of {asked.rows:,} rows put in use", seconds, told)
@@ -156,6 +167,14 @@ def main() -> None:
         tenant = (SAMPLE / "directory" / "contoso.toml").read_bytes()
         seconds, told = timed("server.usage.back_test_process", played, tenant)
         report(f"{asked.records:,} records played by the rules", seconds, told)
+
+
+def picture(told: list[bytes]) -> str:
+    """Draw the countries of a cost."""
+    cost = next(each for each in map(_TOLD.decode, told) if isinstance(each, Cost))
+    rows = [Pair(one.country, one.charged_micros, one.would_micros) for one in cost.countries]
+    title = "What November 2026 would have cost by another deck, by country (USD)"
+    return pairs_svg(title, ("charged", "would have cost"), rows)
 
 
 def report(what: str, seconds: tuple[float, float], told: list[bytes]) -> None:

@@ -15,7 +15,7 @@ from server.facts.decks import DeckOptions
 from server.facts.files.problems import Problems
 from server.storage.sql.audit import AUDIT_TRAIL
 from server.storage.sql.database import Database
-from server.usage import rates_process
+from server.usage import rates_process, reading
 from server.usage.rates_process import Changes, Finished, Summary, Work
 from server.usage.reading import Span
 from server.usage.working import Cost, Invalid, Problem, Stopped
@@ -66,9 +66,11 @@ def _version(folder: Path) -> str:
     return read_catalogue(folder, Problems()).catalogue.version
 
 
+@pytest.mark.parametrize("page_rows", [reading.PAGE_ROWS, 3])
 async def test_what_the_last_month_would_have_cost_is_what_a_hand_written_sum_says(
-    run: Run, database: Database
+    run: Run, database: Database, monkeypatch: pytest.MonkeyPatch, page_rows: int
 ) -> None:
+    monkeypatch.setattr(reading, "PAGE_ROWS", page_rows)
     await database.write(
         lambda connection: write_usage(
             connection,
