@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fact_files import FactFiles
-from policy.decision import Reason
+from policy.reasons import Reason
 from server.facts import read_facts
 from server.usage.back_test import BackTest, Part, PlayedCall
 from usage_to_play import instant
