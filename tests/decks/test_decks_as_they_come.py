@@ -105,6 +105,13 @@ def test_a_deck_of_countries_with_area_codes_in_one_cell(catalogue: Catalogue) -
     assert deck.rates["EUR"]["3902", ""][0].increments == "60/30"
 
 
+def test_a_countrys_code_may_be_that_of_two_letters(catalogue: Catalogue) -> None:
+    deck, mistakes = _read(catalogue, "Country Code,Area Codes,Rate USD\nGB,20,0.1\nFR,,0.2\n")
+
+    assert mistakes == []
+    assert set(_prices(deck, "USD")) == {"4420", "FR"}
+
+
 def test_a_deck_of_ranges_prices_the_fewest_prefixes(catalogue: Catalogue) -> None:
     text = "Code\tRate\tEffective\n44 7400-7409\t0.02\t12/31/2026\n4420-29\t0.01\t01/02/2027\n"
 

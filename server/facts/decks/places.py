@@ -81,6 +81,10 @@ class Places:
 
     def targets_of(self, cells: Mapping[str, str]) -> tuple[list[Target], str]:
         """List where a line leads, and what is worth telling of it. Raises `CellWrong`."""
+        code = cells.get("country_code", "")
+        if code.isalpha():
+            # Some decks call "GB" a country's code.
+            cells = {**cells, "country": cells.get("country") or code, "country_code": ""}
         number_class = cells.get("number_class", "")
         if number_class not in _CLASSES:
             raise CellWrong(f"is of class {number_class!r}; there are {', '.join(NumberClass)}")
