@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import select
+from xlsxwriter import Workbook
 
 from server.facts.catalogue import read_catalogue
 from server.facts.decks import DeckOptions
@@ -112,6 +114,56 @@ async def test_what_the_last_month_would_have_cost_is_what_a_hand_written_sum_sa
         "bob": 100_000,
     }
     assert cost.rates_at_ms == instant("2027-01-01")
+
+
+def _workbook() -> bytes:
+    output = io.BytesIO()
+    book = Workbook(output, {"in_memory": True})
+    sheet = book.add_worksheet()
+    sheet.write_row(0, 0, ["Prefix", "USD/min", "Increment", "Effective"])
+    sheet.write_row(1, 0, [44, 0.05, "1/1", "01-Feb-2027"])
+    sheet.write_row(2, 0, [39, 0.1, "1/1", "01-Feb-2027"])
+    book.close()
+    return output.getvalue()
+
+
+async def test_the_last_month_by_decks_of_five_shapes_costs_what_hand_written_sums_say(
+    run: Run, database: Database
+) -> None:
+    rome = {"destination_number": "+390612345678", "external_country": "IT"}
+    usage = (
+        to_london("2026-11-03", duration_seconds=61),
+        to_london("2026-11-04", duration_seconds=61, **rome),
+    )
+    await database.write(lambda connection: write_usage(connection, *usage))
+    named = DeckOptions(NOW_MS, columns={"country": "Ziel", "per_minute": "Kosten"})
+    shapes: list[tuple[bytes, dict[str, Any], int]] = [
+        # Two minutes at 0.05; 30 s and six blocks of 6 s at 0.10 a minute.
+        (
+            b"\xef\xbb\xbfDial Code;Rate (USD);Billing\n44;0,05;60/60\n39;0,1;30/6\n",
+            {},
+            100_000 + 110_000,
+        ),
+        # Two minutes at 0.03 and a fee of 0.01; two minutes at 0.06.
+        (
+            b"Country,Country Code,Area Codes,Price,Currency,Setup Fee\n"
+            b'United Kingdom,44,"20, 121",0.03,USD,0.01\nItaly,,"02, 06",0.06,$,\n',
+            {},
+            70_000 + 120_000,
+        ),
+        (b"Code\tRate\n4420-4429\t0.02 USD\n3901-3909\t$0.04\n", {}, 40_000 + 80_000),
+        # By the second: 61/60 of 0.05 and of 0.10, each rounded up to a micro.
+        (_workbook(), {}, 50_834 + 101_667),
+        (
+            b"Ziel|Kosten\nUnited Kingdom|0.2 USD\nItaly|0.1 USD\n",
+            {"options": named},
+            400_000 + 200_000,
+        ),
+    ]
+
+    for content, given, would in shapes:
+        (total,) = _only(await run(content, **given), Cost).totals
+        assert (total.calls, total.would_micros, total.refused_calls) == (2, would, 0)
 
 
 async def test_looking_changes_nothing_and_putting_in_use_does_what_was_told(
