@@ -15,7 +15,7 @@ TYPED := callgate policy server tests $(wildcard integrations/*.py integrations/
 PROTOS := $(wildcard proto/callgate/v1/*.proto)
 SERVICES = $(shell grep -l '^service ' $(PROTOS))
 # Run by `static`, all of them, in this order.
-CHECKS := format-check lint types floors tables-check proto-lint proto-check
+CHECKS := format-check lint types floors house tables-check proto-lint proto-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -99,6 +99,9 @@ types: .venv/ready ## Check the types with mypy, strictly.
 
 floors: .venv/ready ## Check that no part leans on a part it must not know.
 	@$(BIN)/lint-imports --no-logo
+
+house: .venv/ready ## Count files, fragments and modules with one importer, and find circles.
+	@$(BIN)/python tests/support/house_command.py
 
 tables-check: .venv/ready ## Check the tables that are made from the code (`make tables` writes them).
 	@$(BIN)/python docs/tables.py --check

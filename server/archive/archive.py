@@ -17,7 +17,6 @@ from server.archive.errors import EntryUnfit, PositionMoved
 from server.archive.fold import fold_entry, settle_lost
 from server.archive.images import AccountImage, Preview, image_of, paid_of
 from server.archive.known import ArchivedAccount, list_accounts
-from server.archive.replay import read_span
 from server.archive.rows import (
     load_book,
     load_calls,
@@ -29,6 +28,23 @@ from server.archive.usage_records import Origin
 from server.ledger.journal.past import ArchivedEntry, JournalSpan
 from server.storage.sql.database import Database
 from server.storage.sql.rows import plain_row
+
+
+def read_span(connection: Connection, span: JournalSpan) -> tuple[str | None, list[ArchivedEntry]]:
+    """Read a span, and the nonce of the entry at `after_n`; None where that one is not archived."""
+    journal = tables.JOURNAL.c
+    here = (journal.partition == span.partition, journal.epoch == span.epoch)
+    nonce: str | None = connection.scalar(
+        select(journal.nonce).where(*here, journal.n == span.after_n)
+    )
+    query = select(*(journal[name] for name in ArchivedEntry.__slots__)).where(
+        *here, journal.n > span.after_n, journal.n < span.before_n
+    )
+    if span.tenant_id:
+        query = query.where(journal.tenant_id == span.tenant_id)
+    rows = connection.execute(query.order_by(journal.n).limit(span.limit))
+    return nonce, [ArchivedEntry(*row) for row in rows]
+
 
 # Where a partition stands of which nothing is archived: before the first entry of any epoch.
 NOWHERE = Position(0, 0, "-")

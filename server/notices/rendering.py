@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import html
 import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from string import Formatter
+
+import msgspec
 
 from policy.unseen import CONTROLS
 from server.notices.outbox import Facts, NoticeKind
 from server.notices.wording import DEFAULT_LANGUAGE, LANGUAGES, Language
 from server.notices.wording.language import Wording
+from server.transport.http import WebhookKey
+
+
+def event_body(told: Told) -> bytes:
+    """Write the event as JSON: facts as they are, whole numbers with their unit in the name."""
+    time = datetime.fromtimestamp(told.time_ms / 1_000, UTC)
+    event = {
+        "id": told.notice_id,
+        "type": told.kind.value,
+        "tenant_id": told.tenant_id,
+        "timestamp": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "data": dict(told.facts),
+    }
+    return msgspec.json.encode(event)
+
+
+def tenant_key(master: bytes, tenant_id: str) -> WebhookKey:
+    """Derive the key of a tenant: what one tenant knows is of no use against another."""
+    return WebhookKey(hmac.digest(master, b"webhook " + tenant_id.encode(), hashlib.sha256))
+
 
 MAX_FIELD_CHARACTERS = 200
 MAX_SUBJECT_CHARACTERS = 150

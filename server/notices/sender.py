@@ -33,7 +33,7 @@ from server.notices.expiring import find_expiring, tell_expiring
 from server.notices.figures import NoticeFigures
 from server.notices.outbox import forget_events
 from server.notices.recipients import address_notices, has_new
-from server.notices.rendering import Told
+from server.notices.rendering import Told, event_body, tenant_key
 from server.notices.smtp import (
     MailPostponed,
     MailRefused,
@@ -42,7 +42,6 @@ from server.notices.smtp import (
     SmtpClient,
     mail_of,
 )
-from server.notices.webhook import event_body, tenant_key
 from server.storage.sql.database import Database
 from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.http import OutgoingFailed, OutgoingHttp, UrlRefused

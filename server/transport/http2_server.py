@@ -14,12 +14,12 @@ from typing_extensions import override
 from server.transport import listeners
 from server.transport.connection import Connection
 from server.transport.contract import CheckHead, Early, TransportServer
+from server.transport.framing import SharedMessage
 from server.transport.live import Live
 from server.transport.methods import Handler, MethodTable
 from server.transport.options import TransportOptions
 from server.transport.reception import CountRefused, Guests, House, Reception
 from server.transport.servicer_context import ServicerContext
-from server.transport.shared import SharedMessage
 from server.transport.tls import Certificates, TlsFiles
 from server.transport.turns import Turns
 

@@ -1,11 +1,50 @@
 """What of a server is still alive: its connections, and servicers that outlast their calls."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import grpc
+
 from server.transport.options import TransportOptions
-from server.transport.partings import Partings
+from server.transport.stream import Stream
+
+# Calls that are ended in one turn of the loop, whatever number of connections left them.
+TURN_ENDINGS = 64
+
+
+class Partings:
+    """Ends what is left of connections."""
+
+    def __init__(self, ended: Callable[[Stream], None], over: Callable[[], None]) -> None:
+        """*ended* is told each call that was ended, *over* that none is left."""
+        self._ended = ended
+        self._over = over
+        self._left: deque[tuple[Stream, grpc.StatusCode]] = deque()
+        self._is_due = False
+
+    def __len__(self) -> int:
+        """How many calls are still to be ended."""
+        return len(self._left)
+
+    def take(self, streams: Iterable[Stream], code: grpc.StatusCode) -> None:
+        """End these calls, the first of them at once unless others are before them."""
+        self._left.extend((stream, code) for stream in streams)
+        if not self._is_due:
+            self._end_some()
+
+    def _end_some(self) -> None:
+        for _ in range(min(TURN_ENDINGS, len(self._left))):
+            stream, code = self._left.popleft()
+            stream.abandon(code)
+            self._ended(stream)
+        self._is_due = bool(self._left)
+        if self._is_due:
+            asyncio.get_running_loop().call_soon(self._end_some)
+        else:
+            self._over()
+
 
 # Down to this part of the limit: who goes on sending shall not make us look at all again at once.
 _RELIEVED = 7 / 8

@@ -8,10 +8,9 @@ import grpc.aio
 from typing_extensions import override
 
 from server.transport import metadata
-from server.transport.framing import seal_message
+from server.transport.framing import SharedMessage, seal_message
 from server.transport.methods import Method
 from server.transport.peer import AuthContext
-from server.transport.shared import SharedMessage
 from server.transport.status import OK_TRAILERS, CallFailure, Headers
 from server.transport.stream import RESPONSE_HEADERS, Stream
 

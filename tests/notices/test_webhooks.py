@@ -13,9 +13,9 @@ from couriers import MASTER, PostRoom, work
 from ledgers import START_MS
 from server.notices.deliveries import Channel
 from server.notices.preferences import NoticeSettings
+from server.notices.rendering import tenant_key
 from server.notices.sender import MOST_ATTEMPTS, pause_ms
 from server.notices.tables import NOTICE_DELIVERIES
-from server.notices.webhook import tenant_key
 from server.transport.http import SignatureWrong
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from raw_http2 import DUPLEX, RstStreamFrame, connected, framed, request_fields
-from server.transport import arrivals, deadlines, partings, turns
+from server.transport import arrivals, deadlines, live, turns
 from server.transport.arrivals import Arrivals
 from server.transport.connection import Connection
 from server.transport.deadlines import Deadlines
@@ -95,7 +95,7 @@ async def running(served: Served, count: int) -> None:
 async def test_the_calls_of_a_lost_connection_are_ended_a_few_a_turn(
     served: Served, ended: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partings, "TURN_ENDINGS", FEW)
+    monkeypatch.setattr(live, "TURN_ENDINGS", FEW)
     async with connected(served.port) as raw:
         for stream_id in range(1, 2 * LEFT, 2):
             raw.send(raw.headers(stream_id, request_fields(DUPLEX)))

@@ -15,8 +15,7 @@ from server.facts import FactsInUse
 from server.notices.examples import example
 from server.notices.history import ListedNotice, list_notices, resend
 from server.notices.preferences import settings_of
-from server.notices.rendering import render
-from server.notices.webhook import event_body, tenant_key
+from server.notices.rendering import event_body, render, tenant_key
 from server.services.notices import messages as wire
 from server.storage.sql.audit import Audited, AuditTrail
 from server.transport.contract import Context
