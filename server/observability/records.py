@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
+from time import perf_counter
 from typing import Protocol
 
 from policy.unseen import TURNING
@@ -26,7 +27,9 @@ STANDARD_OUTPUT = "-"
 
 # How soon the thread looks again: after it wrote something, and after it found nothing.
 _BUSY_SECONDS, _IDLE_SECONDS = 0.02, 0.25
-# The thread holds the interpreter while it words a piece: so many take it half a millisecond.
+# The thread holds the interpreter while it words a piece: so long, and so many, at the most. Some
+# take much longer than others: of a refusal the rules are asked again.
+PIECE_SECONDS = 0.0003
 _PIECE_RECORDS = 40
 _CLOSE_SECONDS = 2.0
 _FILE_MODE = 0o600
@@ -137,7 +140,7 @@ class Records:
             self._reopen.clear()
         while self._unwritten or self.waiting:
             if not self._unwritten:
-                self._unwritten = _harmless(b"".join([self._line(one) for one in self._take()]))
+                self._unwritten = _harmless(self._word_a_piece())
                 if self.spool is not None:
                     self.spool.write(self._unwritten)
             # What a full disk refused in the middle of a line goes on there.
@@ -159,12 +162,17 @@ class Records:
             _log.exception("A decision record could not be put into words.")
             return b""
 
-    def _take(self) -> list[Recorded]:
-        piece: list[Recorded] = []
-        for waiting in (self._others, self._grants):
-            while waiting and len(piece) < _PIECE_RECORDS:
-                piece.append(waiting.popleft())
-        return piece
+    def _oldest(self) -> Recorded:
+        return (self._others or self._grants).popleft()
+
+    def _word_a_piece(self) -> bytes:
+        lines: list[bytes] = []
+        until = perf_counter() + PIECE_SECONDS
+        while self.waiting and len(lines) < _PIECE_RECORDS:
+            lines.append(self._line(self._oldest()))
+            if perf_counter() >= until:
+                break
+        return b"".join(lines)
 
     def _open(self) -> None:
         if self._path == STANDARD_OUTPUT:

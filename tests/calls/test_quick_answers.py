@@ -46,7 +46,8 @@ async def engine(board: Switchboard) -> AsyncIterator[Served]:
 def records(engine: Served) -> list[tuple[type, dict[str, Any]]]:
     """Take the records that wait, each with what it is kept as."""
     kept = engine.verbs.authorizer.records
-    return [(type(one), json.loads(kept._line(one))) for one in kept._take()]
+    taken = [kept._oldest() for _ in range(kept.waiting)]
+    return [(type(one), json.loads(kept._line(one))) for one in taken]
 
 
 @pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: " ".join(map(str, asked.values())))

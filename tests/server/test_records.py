@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from dataclasses import replace
@@ -215,3 +216,25 @@ def test_what_turns_the_direction_of_writing_is_escaped(tmp_path: Path, sign: st
 
     assert sign not in (tmp_path / "decisions").read_text(encoding="utf-8")
     assert written(tmp_path / "decisions")[0]["tenant_id"] == f"con{sign}toso"
+
+
+def test_records_that_take_long_to_word_are_written_in_smaller_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seconds = tmp_path / "decisions", itertools.count()
+    written_before: list[int] = []
+
+    def explain(_one: object, _masks: Masks) -> bytes:
+        written_before.append(len(written(path)))
+        return b""
+
+    # By this clock each record takes longer than a piece may.
+    monkeypatch.setattr("server.observability.records.perf_counter", lambda: next(seconds))
+    records = Records(str(path), MASKS, most=100, explain=explain)
+    records.start()
+
+    for number in range(3):
+        records.keep(decided(Reason.CREDITS_EXHAUSTED, f"call-{number}"))
+    records.close()
+
+    assert written_before == [0, 1, 2]
