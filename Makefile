@@ -38,7 +38,7 @@ demo: .venv/ready-to-run ## Start everything, ask two dozen questions, use up cr
 
 # --- Check it -------------------------------------------------------------------------------
 
-.PHONY: check test test-redis7 test-sip flaky static rehearse cases numbers simulate torture soak interop
+.PHONY: check test test-redis7 test-sip flaky static rehearse cases numbers simulate torture soak usage-history interop
 check: test static ## Run every test and every static check; to be green before a commit.
 
 # A run that hangs is ended by a signal that makes Python tell where it hung. Two at a time, a file
@@ -80,6 +80,9 @@ simulate: .venv/ready ## Compare the ledger with its model over SEEDS=300 random
 
 torture: .venv/ready ## Kill everything KILLS=100 times during CALLS=5000 calls, then count the money (SEED=n, STORE=older, cluster or sentinel).
 	@$(BIN)/python tests/torture/command.py --calls $(CALLS) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
+
+usage-history: .venv/ready ## Play 60 days, 200 users and 100,000 calls through a real ledger; compare every sum of usage.
+	@USAGE_DAYS=60 USAGE_USERS=200 USAGE_CALLS=100000 $(BIN)/python -m pytest -q tests/usage/test_sums_are_the_ledgers.py
 
 interop: .venv/ready ## Run grpc-go's interoperability client and h2spec against both transports (needs Go).
 	@$(BIN)/python tests/interop/interop_command.py
