@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from callgate.v1 import notices_pb2 as pb
 from server.calls.messages.fields import InvalidRequest, no_such_page
+from server.calls.messages.parts import set_time
 from server.notices.deliveries import Channel, DeliveryState
 from server.notices.history import ListedDelivery, ListedNotice
 from server.notices.outbox import NoticeKind
@@ -16,19 +15,7 @@ _TOKEN = re.compile(r"([0-9]{1,16})\.([0-9a-f]{1,64})")
 _NOTICE_ID = re.compile(r"[0-9a-f]{1,64}")
 _LANGUAGES = ("", "en", "it")
 
-_KINDS = {
-    NoticeKind.RECHARGE_SUCCEEDED: pb.NOTICE_KIND_RECHARGE_SUCCEEDED,
-    NoticeKind.RECHARGE_FAILED: pb.NOTICE_KIND_RECHARGE_FAILED,
-    NoticeKind.BALANCE_LOW: pb.NOTICE_KIND_BALANCE_LOW,
-    NoticeKind.BALANCE_ZERO: pb.NOTICE_KIND_BALANCE_ZERO,
-    NoticeKind.POOL_80: pb.NOTICE_KIND_POOL_80,
-    NoticeKind.POOL_100: pb.NOTICE_KIND_POOL_100,
-    NoticeKind.CREDITS_EXPIRING: pb.NOTICE_KIND_CREDITS_EXPIRING,
-    NoticeKind.CREDITS_EXPIRED: pb.NOTICE_KIND_CREDITS_EXPIRED,
-    NoticeKind.PAYMENT_REVERSED: pb.NOTICE_KIND_PAYMENT_REVERSED,
-    NoticeKind.IMPLAUSIBLE_USE: pb.NOTICE_KIND_IMPLAUSIBLE_USE,
-    NoticeKind.PAYMENT_RESTORED: pb.NOTICE_KIND_PAYMENT_RESTORED,
-}
+_KINDS = {kind: pb.NoticeKind.Value(f"NOTICE_KIND_{kind.name}") for kind in NoticeKind}
 _KINDS_ASKED = {value: kind for kind, value in _KINDS.items()}
 _CHANNELS = {
     Channel.MAIL: pb.NOTICE_CHANNEL_MAIL,
@@ -87,9 +74,9 @@ def notice(listed: ListedNotice) -> pb.Notice:
         notice_id=listed.notice_id,
         tenant_id=listed.tenant_id,
         kind=_KINDS[listed.kind],
-        time=_timestamp(listed.time_ms),
         deliveries=map(_delivery, listed.deliveries),
     )
+    set_time(written.time, listed.time_ms)
     written.facts.update(dict(listed.facts))
     return written
 
@@ -104,13 +91,7 @@ def _delivery(listed: ListedDelivery) -> pb.NoticeDelivery:
         trouble=listed.trouble,
     )
     if listed.state is DeliveryState.WAITING:
-        written.next_attempt_time.CopyFrom(_timestamp(listed.due_ms))
+        set_time(written.next_attempt_time, listed.due_ms)
     if listed.finish_ms:
-        written.finish_time.CopyFrom(_timestamp(listed.finish_ms))
-    return written
-
-
-def _timestamp(time_ms: int) -> Timestamp:
-    written = Timestamp()
-    written.FromMilliseconds(time_ms)
+        set_time(written.finish_time, listed.finish_ms)
     return written
