@@ -7,7 +7,17 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from policy.decision import ConcurrencyLimit, CreditsPurse, FreePurse, PoolPurse, Purse
+from policy.decision import (
+    ConcurrencyLimit,
+    Counter,
+    CreditsPurse,
+    FreePurse,
+    FreeReason,
+    PoolPurse,
+    Purse,
+    SpendLimit,
+)
+from policy.facts import Rate
 from policy.rating import MAX_WHOLE_NUMBER
 from policy.reasons import Reason
 from server.ledger.answers import Answer, Balance, Segment
@@ -25,6 +35,9 @@ _ANSWER_PARTS = 7
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # About 40 MB when full.
 _POOL_TEXTS_CACHED = 65_536
+_PURSES_READ = 4_096
+# Why it costs nothing is not written.
+_FREE = FreePurse(FreeReason.CARRIER, "")
 # Seconds used, overrun, unpaid (and its micros), and whether it was late: of most, nothing.
 _NOTHING_REPORTED = "0 0 0 0 0"
 
@@ -90,17 +103,10 @@ def _purse_text(purse: Purse, tenant_id: str) -> str:
 # Made of values alone, and the same for all calls that a pool pays in a month.
 @lru_cache(maxsize=_POOL_TEXTS_CACHED)
 def _pool_text(purse: PoolPurse, tenant_id: str) -> str:
-    sizes = {counter.name: counter.size_seconds for counter in purse.counters}
-    # The tally this call is counted on comes first, then those that can stop the plan as well.
-    names = [purse.counter, *(name for name in sizes if name != purse.counter)]
-    fields = [_tally(purse, tenant_id, name) for name in names]
-    refuse_control_characters(*fields)
-    sized = [f"{field}{UNIT}{sizes[name]}" for field, name in zip(fields, names, strict=True)]
+    fields = tally_fields(purse, tenant_id)
+    refuse_control_characters(*(field for field, _ in fields))
+    sized = [f"{field}{UNIT}{size}" for field, size in fields]
     return UNIT.join(["P", str(int(purse.exhausted_reason)), *sized])
-
-
-def _tally(purse: PoolPurse, tenant_id: str, counter: str) -> str:
-    return pool_field(tenant_id, purse.period, counter=counter, pool_id=purse.pool_id)
 
 
 def _credits_text(purse: CreditsPurse, tenant_id: str) -> str:
@@ -116,6 +122,72 @@ def _credits_text(purse: CreditsPurse, tenant_id: str) -> str:
         f"{UNIT}{int(purse.exhausted_reason)}{UNIT}{'' if limit is None else limit.limit_micros}"
         f"{UNIT}{field}"
     )
+
+
+class KeptPurses(NamedTuple):
+    """The purses of a call as its record tells them; those in `gone` pay nothing more.
+
+    What the ledger does not write is left out: capabilities, a rate's id and currency.
+    """
+
+    purses: tuple[Purse, ...]
+    gone: frozenset[int]
+
+    def paying(self) -> list[tuple[int, Purse]]:
+        """List those that may pay, by their places."""
+        return [each for each in enumerate(self.purses) if each[0] not in self.gone]
+
+
+@lru_cache(_PURSES_READ)
+def read_purses(text: str) -> KeptPurses:
+    """Read what `purses_text` wrote, as records and entries have it; many calls have the same."""
+    texts = text.split(PURSE) if text else []
+    return KeptPurses(
+        tuple([_read_purse(one.removeprefix(GONE).split(UNIT)) for one in texts]),
+        frozenset(place for place, one in enumerate(texts) if one.startswith(GONE)),
+    )
+
+
+def _read_purse(parts: Sequence[str]) -> Purse:
+    match parts[0]:
+        case "P":
+            tallies = [field.split("/", 4) for field in parts[2::2]]
+            _, period, counter, _, pool_id = tallies[0]
+            sizes = zip([tally[2] for tally in tallies], map(int, parts[3::2]), strict=True)
+            counters = tuple([Counter(*each) for each in sizes])
+            return PoolPurse(pool_id, period, counter, counters, "", Reason(int(parts[1])))
+        case "C":
+            per_minute, fee, first, following, overdraft = map(int, parts[1:6])
+            limit = None
+            if parts[10]:
+                _, period, _, account_id = parts[10].split("/", 3)
+                limit = SpendLimit(account_id, period, int(parts[9]))
+            rate = Rate("", "", per_minute, fee, first, following)
+            reason = Reason(int(parts[8]))
+            return CreditsPurse(rate, overdraft, parts[6] == "1", limit, "", reason)
+        case _:
+            return _FREE
+
+
+def tally_fields(purse: Purse, tenant_id: str) -> list[tuple[str, int]]:
+    """List the tallies that bound a purse, each with its limit.
+
+    What it gives is counted on the first one; the others stop the plan as well.
+    """
+    if isinstance(purse, PoolPurse):
+        sizes = {counter.name: counter.size_seconds for counter in purse.counters}
+        names = [purse.counter, *(name for name in sizes if name != purse.counter)]
+        return [
+            (
+                pool_field(tenant_id, purse.period, counter=name, pool_id=purse.pool_id),
+                sizes[name],
+            )
+            for name in names
+        ]
+    if isinstance(purse, CreditsPurse) and purse.spend_limit is not None:
+        limit = purse.spend_limit
+        return [(spend_field(tenant_id, limit.period, limit.account_id), limit.limit_micros)]
+    return []
 
 
 def running_text(tenant_id: str, limit: ConcurrencyLimit | None) -> str:

@@ -6,8 +6,9 @@ import pytest
 
 from ledgers import a_rate, an_account, ask, by_the_second, credits_, extend, free, pool
 from policy.decision import Purse
+from policy.reasons import Reason
 from server.ledger import AccountUnknown, CallKey
-from server.ledger.estimates import RoomReader, read_sources, remaining_seconds
+from server.ledger.estimates import RoomReader, read_purses, remaining_seconds
 from server.ledger.redis_ledger import RedisLedger
 from server.ledger.running_calls import CallReader
 from server.storage.redis import Store
@@ -46,6 +47,20 @@ async def test_what_others_hold_does_not_remain(store: Store, redis_ledger: Redi
     assert await estimate(store) == 700
 
 
+async def test_credits_that_want_a_balance_remain_for_nobody_without_one(
+    store: Store, redis_ledger: RedisLedger
+) -> None:
+    toll_free = credits_(overdraft=250_000, reason=Reason.TOLL_FREE_NEEDS_CREDIT)
+    await redis_ledger.open_account(an_account(0))
+    granted = await redis_ledger.reserve(ask("call-1", 1, pool(60), toll_free, want=60))
+
+    remaining = await estimate(store)
+    more = await redis_ledger.extend(extend("call-1", 2, 10, want=80_000))
+
+    assert granted.granted_seconds == 60
+    assert (remaining, more.granted_seconds) == (0, 60)
+
+
 async def test_a_free_call_has_no_end(store: Store, redis_ledger: RedisLedger) -> None:
     await redis_ledger.open_account(an_account(0))
     await redis_ledger.reserve(ask("call-1", 1, free(), want=100))
@@ -62,10 +77,10 @@ async def test_an_account_that_is_not_there_has_no_rooms(
 
 async def estimate(store: Store) -> int | None:
     known = await CallReader(store).read(CallKey("contoso", "sbc-1", "call-1"))
-    sources = read_sources(known.purses_text)
+    kept = read_purses(known.purses_text)
     granted = {use.purse_index: use.seconds for use in known.answer.uses}
     for one in known.answer.segments:
         seconds = one.to_second - one.from_second
         granted[one.purse_index] = granted.get(one.purse_index, 0) + seconds
-    rooms = await RoomReader(store).read("contoso", sources)
-    return remaining_seconds(sources, granted, rooms)
+    rooms = await RoomReader(store).read("contoso", kept.purses)
+    return remaining_seconds(kept, granted, rooms)

@@ -6,17 +6,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from policy.rating import MAX_WHOLE_NUMBER
+from server.ledger.rooms import Tally
 
 # What an account may be funded with over its life, in micros.
 MOST_FUNDED = 10**18
-
-
-@dataclass(slots=True)
-class Tally:
-    """What is gone for good and what is held: seconds of a pool, or micros of a spend limit."""
-
-    done: int = 0
-    held: int = 0
 
 
 @dataclass(slots=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
-from policy.decision import CreditsPurse, FreePurse, PoolPurse, Purse
+from policy.decision import CreditsPurse, PoolPurse, Purse
 from policy.rating import MAX_INCREMENT_SECONDS, affordable_seconds, price_micros
 from policy.reasons import Reason
 from server.ledger.answers import Answer, Segment
+from server.ledger.codec import tally_fields
 from server.ledger.errors import RequestReused
-from server.ledger.keys import expiry_member, pool_field, spend_field
-from server.ledger.model.account import Account, Tally
+from server.ledger.keys import expiry_member
+from server.ledger.model.account import Account
 from server.ledger.requests import PLENTY, REPORT_GRACE_MS, RING_LIMIT_MS, CallKey, Question, Use
+from server.ledger.rooms import Tally, fee, needs_positive, pool_room, room, spendable
 from server.storage.redis.references import call_reference
 
 _MS_PER_SECOND = 1_000
@@ -172,27 +173,19 @@ class Purses:
         pool = next((purse for purse in purses if isinstance(purse, PoolPurse)), None)
         return (
             self._account.available_micros if credits_ else None,
-            None if pool is None else self._pool_room(pool),
+            None if pool is None else pool_room(pool, self._account),
         )
 
     def _room(self, index: int, limit: int) -> int:
         purse = self._call.purses[index]
         if index in self._call.gone:
             return 0
-        if isinstance(purse, FreePurse):
-            return limit
-        if isinstance(purse, PoolPurse):
-            return min(self._pool_room(purse), limit)
         had = self._call.granted_of(index)
-        available = self._account.available_micros
-        if _needs_positive(purse) and had == 0 and (available is None or available <= 0):
-            return 0
-        money = min(self._spendable(purse)) - self._fee(purse)
-        if money < 0:
-            return 0
-        bounded = price_micros(purse.rate, had + limit) if money == math.inf else int(money)
-        total = bounded + price_micros(purse.rate, had)
-        seconds = affordable_seconds(purse.rate, total, had + limit) - had
+        seconds = room(
+            purse, self._account, had=had, fee_due=self._call.to_second == 0, limit=limit
+        )
+        if not isinstance(purse, CreditsPurse) or seconds == 0:
+            return seconds
         if self._ends_from_ms is None or purse.post_paid or not purse.rate.micros_per_minute:
             return seconds
         return self._lasting(purse, had, seconds, now_ms=self._ends_from_ms)
@@ -218,33 +211,12 @@ class Purses:
             seconds = min(seconds, paid - had)
         return seconds
 
-    def _pool_room(self, purse: PoolPurse) -> int:
-        sizes = {counter.name: counter.size_seconds for counter in purse.counters}
-        for name, size in sizes.items():
-            if self._pool_tally(purse, name).done >= size:
-                return 0
-        tally = self._pool_tally(purse)
-        return max(0, sizes[purse.counter] - tally.done - tally.held)
-
-    def _spendable(self, purse: CreditsPurse) -> tuple[float, float]:
-        by_balance: float = math.inf
-        by_limit: float = math.inf
-        if not purse.post_paid:
-            available = self._account.available_micros
-            below_zero = max(purse.overdraft_micros, self._account.credit_limit_micros)
-            by_balance = -math.inf if available is None else available + below_zero
-        if purse.spend_limit is not None:
-            tally = self._spend_tally(purse)
-            assert tally is not None
-            by_limit = purse.spend_limit.limit_micros - tally.done - tally.held
-        return by_balance, by_limit
-
     def _credits_refusal(self, index: int, purse: CreditsPurse) -> tuple[Reason, int]:
         had = self._call.granted_of(index)
         need = price_micros(purse.rate, had + 1) - price_micros(purse.rate, had) + self._fee(purse)
-        if _needs_positive(purse) and had == 0:
+        if needs_positive(purse) and had == 0:
             need = max(1, need)
-        by_balance, by_limit = self._spendable(purse)
+        by_balance, by_limit = spendable(purse, self._account)
         if self._account.available_micros is None and not purse.post_paid:
             return Reason.BALANCE_MISSING, need
         shortfall = max(0, need - int(min(by_balance, need)))
@@ -253,8 +225,7 @@ class Purses:
         return purse.exhausted_reason, shortfall
 
     def _fee(self, purse: CreditsPurse) -> int:
-        # Due once, and only where the first talked second is paid by credits.
-        return purse.rate.connection_fee_micros if self._call.to_second == 0 else 0
+        return fee(purse, due=self._call.to_second == 0)
 
     def _take(self, index: int, seconds: int) -> None:
         call, purse, held = self._call, self._call.purses[index], 0
@@ -357,23 +328,15 @@ class Purses:
             index
         )
 
-    def _pool_tally(self, purse: PoolPurse, counter: str = "") -> Tally:
-        name, tenant_id = counter or purse.counter, self._call.key.tenant_id
-        field = pool_field(tenant_id, purse.period, counter=name, pool_id=purse.pool_id)
+    def _pool_tally(self, purse: PoolPurse) -> Tally:
+        field, _ = tally_fields(purse, self._call.key.tenant_id)[0]
         return self._account.tallies[field]
 
     def _spend_tally(self, purse: CreditsPurse) -> Tally | None:
-        limit = purse.spend_limit
-        if limit is None:
-            return None
-        field = spend_field(self._call.key.tenant_id, limit.period, limit.account_id)
-        return self._account.tallies[field]
+        fields = tally_fields(purse, self._call.key.tenant_id)
+        return self._account.tallies[fields[0][0]] if fields else None
 
 
 def call_end(call: ModelCall) -> int:
     """Say up to which second a call holds something."""
     return call.to_second
-
-
-def _needs_positive(purse: CreditsPurse) -> bool:
-    return purse.exhausted_reason is Reason.TOLL_FREE_NEEDS_CREDIT and not purse.post_paid

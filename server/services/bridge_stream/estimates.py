@@ -9,16 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from callgate.v1 import authorization_pb2 as pb
+from policy.decision import FreePurse
 from policy.reasons import Reason
 from server.ledger import AccountUnknown, LedgerError
 from server.ledger.estimates import (
-    GONE,
     MAX_SECONDS,
-    Credits,
-    Pool,
+    KeptPurses,
     RoomReader,
-    Source,
-    read_sources,
+    read_purses,
     remaining_seconds,
 )
 from server.ledger.journal import Batch
@@ -110,7 +108,7 @@ class Estimates:
             if call is None or not call.is_warned or call.is_ordered:
                 self._warned.discard((tenant_id, call_id))
             elif call.used_seconds and call.granted_until_ms <= now_ms:
-                self._order(call, _last_reason(read_sources(call.purses_text)))
+                self._order(call, _last_reason(read_purses(call.purses_text)))
 
     def _due_at(self, tenant_id: str) -> float:
         return self._looked_at.get(tenant_id, -ESTIMATE_SECONDS) + ESTIMATE_SECONDS
@@ -120,13 +118,13 @@ class Estimates:
         heard = self._heard.pop(tenant_id, _NOTHING)
         topped_up = tenant_id in self._topped_up
         self._topped_up.discard(tenant_id)
-        calls = [(call, read_sources(call.purses_text)) for call in self._running.of(tenant_id)]
+        calls = [(call, read_purses(call.purses_text)) for call in self._running.of(tenant_id)]
         if not calls:
             return
-        every = (source for _, sources in calls for source in sources)
+        every = (purse for _, kept in calls for purse in kept.purses)
         rooms = await self._rooms.read(tenant_id, every)
-        for count, (call, sources) in enumerate(calls, 1):
-            seconds = remaining_seconds(sources, call.granted, rooms)
+        for count, (call, kept) in enumerate(calls, 1):
+            seconds = remaining_seconds(kept, call.granted, rooms)
             self._warn(call, seconds, topped_up=topped_up)
             self._tell(call, MAX_SECONDS if seconds is None else seconds, rooms.n, heard=heard)
             if rooms.is_frozen:
@@ -170,7 +168,7 @@ def _deadline(call: RunningCall) -> pb.ControlItem:
     return deadline_item(call.tenant_id, call.call_id, deadline)
 
 
-def _last_reason(sources: tuple[Source, ...]) -> Reason:
-    last = [source for source in sources if source is not GONE][-1]
-    assert isinstance(last, (Pool, Credits)), "a call that is free has no end"
-    return last.reason
+def _last_reason(kept: KeptPurses) -> Reason:
+    _, last = kept.paying()[-1]
+    assert not isinstance(last, FreePurse), "a call that is free has no end"
+    return last.exhausted_reason
