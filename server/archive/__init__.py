@@ -28,7 +28,6 @@ from server.archive.changes import (
     LotVoided,
     PartitionReopened,
     Position,
-    PurseUse,
     Refund,
 )
 from server.archive.errors import EntryUnfit, PositionMoved
@@ -67,7 +66,6 @@ __all__ = [
     "Position",
     "PositionMoved",
     "Preview",
-    "PurseUse",
     "Refund",
     "SoughtCall",
     "UseRow",

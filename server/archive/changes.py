@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from policy.facts import Rate
+from server.ledger.requests import Use
 
 
 class CallState(StrEnum):
@@ -45,15 +46,6 @@ class ArchivedPurse:
 
 
 @dataclass(frozen=True, slots=True)
-class PurseUse:
-    """What one purse paid of one call so far, the connection fee included."""
-
-    purse_index: int
-    seconds: int
-    micros: int
-
-
-@dataclass(frozen=True, slots=True)
 class CallDescription:
     """What a usage record says of a call besides its figures; empty where it is not known."""
 
@@ -87,8 +79,8 @@ class CallChange:
     state: CallState
     purses_text: str
     purses: tuple[ArchivedPurse, ...]
-    uses: tuple[PurseUse, ...]
-    before: tuple[PurseUse, ...]
+    uses: tuple[Use, ...]
+    before: tuple[Use, ...]
     used_seconds: int
     overrun_seconds: int
     unpaid_seconds: int

@@ -32,10 +32,10 @@ from server.archive.changes import (
     LotTakenBack,
     LotVoided,
     PartitionReopened,
-    PurseUse,
     Refund,
 )
 from server.archive.usage_records import Origin, record_usage
+from server.ledger.requests import Use
 
 _Moved = DirectDebit | Refund | LotTakenBack | IdRuledOut
 
@@ -173,7 +173,7 @@ def _debit(book: Book, call: CallRow, change: CallChange) -> None:
     uses = {use.purse_index: use for use in change.uses}
     for index in sorted(uses.keys() | {row.purse_index for row in book.uses_of(call)}):
         purse, row = change.purses[index], book.use(call, index)
-        use = uses.get(index, PurseUse(index, 0, 0))
+        use = uses.get(index, Use(index, 0, 0))
         seconds, micros = use.seconds - row.seconds, use.micros - row.micros
         row.seconds, row.micros = use.seconds, use.micros
         account.debited_micros += micros

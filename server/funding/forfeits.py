@@ -17,10 +17,9 @@ from server.funding.errors import FundingRefused, Why
 from server.funding.request_rows import of_reference
 from server.funding.requests import Asked, FundingRequests
 from server.funding.statement import entry_of
-from server.ledger.codec import PURSE, UNIT
+from server.ledger.journal import Movement
 
 _DIGEST_DIGITS, _ID_BYTES = 32, 12
-_EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,8 @@ def _lost(connection: Connection, tenant_id: str) -> Counter[str]:
     )
     lost: Counter[str] = Counter()
     for row in connection.execute(query).mappings():
-        for taken in entry_of(row).fields["lots"].split(PURSE):
-            lot_id, micros, how = taken.split(UNIT)
-            lost[lot_id] += int(micros) if how == _EXPIRED else 0
+        for lot_id, micros, is_voided in Movement(entry_of(row)).taken:
+            lost[lot_id] += 0 if is_voided else micros
     return lost
 
 

@@ -15,7 +15,6 @@ from server.archive.calls import SoughtCall, find_call
 from server.funding.errors import FundingRefused, NotArchivedYet, Why
 from server.funding.request_rows import RequestState, find_request, of_reference
 from server.funding.statement import entry_of
-from server.ledger.codec import PURSE, UNIT
 from server.ledger.journal import CALL_KINDS, Movement
 
 # (lot id, micros) as a debit took them, the first one first; no lot id where no lot had the money.
@@ -171,8 +170,7 @@ def _sum_up(movements: Iterable[Movement]) -> Paid:
     """List what each entry took of which lot; what no lot had was owed, or is invoiced."""
     paid: Paid = []
     for movement in movements:
-        rows = (row.split(UNIT) for row in movement.fields["lots"].split(PURSE) if row)
-        lots = [(lot_id, int(micros)) for lot_id, micros in rows]
+        lots = movement.paid
         owed = movement.debited_micros - sum(micros for _, micros in lots)
         paid += lots + ([("", owed)] if owed > 0 else [])
     return paid

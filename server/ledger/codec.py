@@ -240,9 +240,12 @@ def _read_answer(
         used, overrun, unpaid_seconds, unpaid_micros, late, implausible = read_report(report)
     decide_time_ms, available, pool_left = int(decided), *left
     if request is not None and status == "OK":
-        context, explanation = _context(facts) if facts else request.context, request.explanation
+        context, explanation = (
+            read_call_text(facts).context if facts else request.context,
+            request.explanation,
+        )
     else:
-        context = _context(facts)
+        context = read_call_text(facts).context
         explanation = explanation if request is not None and status == "REPEATED" else b""
     return Answer(
         decision_id=decision_id,
@@ -286,40 +289,131 @@ def read_report(text: str) -> tuple[int, int, int, int, int, int]:
     return used, overrun, unpaid_seconds, unpaid_micros, late, sum(rest)
 
 
+class Meta(NamedTuple):
+    """A partition's own line: where its journal stands, and until when grants are small."""
+
+    epoch: int
+    n: int
+    nonce: str
+    time_ms: int
+    small_until_ms: int
+
+
+def read_meta(text: str) -> Meta:
+    """Read a partition's own line. Raises `LedgerDamaged`."""
+    try:
+        epoch, n, nonce, time_ms, small_until_ms = text.split(" ")
+        return Meta(int(epoch), int(n), nonce, int(time_ms), int(small_until_ms))
+    except ValueError as error:
+        raise LedgerDamaged("meta") from error
+
+
+class AccountSums(NamedTuple):
+    """The money of an account, in micros. `available` is None until it is first funded."""
+
+    available: int | None
+    reserved: int
+    post_paid: int
+    funded: int
+    debited: int
+    refunded: int
+    expired: int
+    voided: int
+    owed: int
+
+
+def read_account(money: str, totals: str) -> AccountSums:
+    """Read two fields of an account. Raises `ValueError`."""
+    available, reserved, post_paid = money.split(" ")
+    funded, debited, refunded, expired, voided, owed = map(int, totals.split(" "))
+    return AccountSums(
+        None if available == "-" else int(available),
+        int(reserved),
+        int(post_paid),
+        funded,
+        debited,
+        refunded,
+        expired,
+        voided,
+        owed,
+    )
+
+
+class KeptLot(NamedTuple):
+    """A lot that has something left, or that was not looked at since."""
+
+    expire_ms: int
+    bought_ms: int
+    left_micros: int
+    voided: bool
+    lot_id: str
+
+
+def read_lots(text: str) -> list[KeptLot]:
+    """Read the lots of an account, oldest first. Raises `ValueError`."""
+    rows = (lot.split(" ", 4) for lot in filter(None, text.split(PURSE)))
+    return [
+        KeptLot(int(expire), int(bought), int(left), voided == "1", lot_id)
+        for expire, bought, left, voided, lot_id in rows
+    ]
+
+
 def read_balance(tenant_id: str, reply: Sequence[bytes]) -> Balance:
     """Read the sums of an account. Raises `LedgerDamaged`."""
     try:
         about, money, totals, *_ = (part.decode() for part in reply)
-        available, reserved, post_paid = money.split(" ")
-        funded, debited, refunded, expired, voided, owed = map(int, totals.split(" "))
+        sums = read_account(money, totals)
         currency, _, version = about.split(" ")
     except ValueError as error:
         raise LedgerDamaged(f"the account of {tenant_id}") from error
     return Balance(
         tenant_id=tenant_id,
         currency=currency,
-        available_micros=None if available == "-" else int(available),
-        reserved_micros=int(reserved),
-        funded_micros=funded,
-        debited_micros=debited,
-        expired_micros=expired,
-        refunded_micros=refunded,
-        voided_micros=voided,
-        post_paid_micros=int(post_paid),
-        owed_micros=owed,
+        available_micros=sums.available,
+        reserved_micros=sums.reserved,
+        funded_micros=sums.funded,
+        debited_micros=sums.debited,
+        expired_micros=sums.expired,
+        refunded_micros=sums.refunded,
+        voided_micros=sums.voided,
+        post_paid_micros=sums.post_paid,
+        owed_micros=sums.owed,
         version=int(version),
     )
 
 
-def read_time_ms(meta: bytes | None) -> int:
-    """Read a partition's own time from its line; 0 where there is none. Raises `LedgerDamaged`."""
-    if meta is None:
-        return 0
-    try:
-        _, _, _, time_ms, _ = meta.split(b" ")
-        return int(time_ms)
-    except ValueError as error:
-        raise LedgerDamaged("meta") from error
+def read_rows(text: str) -> list[list[str]]:
+    """Read a list of an entry: lots, movements, tallies."""
+    return [row.split(UNIT) for row in text.split(PURSE)] if text else []
+
+
+def write_rows(rows: Iterable[Iterable[str]]) -> str:
+    """Write what `read_rows` reads."""
+    return PURSE.join(UNIT.join(row) for row in rows)
+
+
+def read_paid(text: str) -> list[tuple[str, int]]:
+    """Read what an entry took of which lot, in micros."""
+    return [(lot_id, int(micros)) for lot_id, micros in read_rows(text)]
+
+
+def read_taken(text: str) -> list[tuple[str, int, bool]]:
+    """Read what lots lost that were over: id, micros, and whether they were voided."""
+    return [(lot_id, int(micros), how == "voided") for lot_id, micros, how in read_rows(text)]
+
+
+class CallText(NamedTuple):
+    """What records and entries tell of a call: its id, its purses, the context of its answer."""
+
+    call_id: str
+    purses: str
+    context: str
+
+
+def read_call_text(facts: str) -> CallText:
+    """Read the facts of a record or entry. Raises `ValueError`."""
+    call_id, purses, context = facts.split(GROUP, 2)
+    return CallText(call_id, purses, context)
 
 
 def require_whole(**amounts: int) -> None:
@@ -350,10 +444,6 @@ def _by_purse(use: Use) -> int:
 
 def _rows(text: str) -> list[list[int]]:
     return [[int(number) for number in row.split(" ")] for row in text.split(",")] if text else []
-
-
-def _context(facts: str) -> str:
-    return facts.split(GROUP, 2)[2]
 
 
 def refuse_control_characters(*texts: str) -> None:
@@ -400,3 +490,9 @@ def read_record(text: bytes) -> CallRecord:
         raise LedgerDamaged("the record of a call")
     record = CallRecord(*lines)
     return record._replace(opened_id=record.opened_id.split(b" ", 1)[0])
+
+
+def read_held(record: CallRecord) -> tuple[tuple[Segment, ...], tuple[Use, ...]]:
+    """Read what a call holds, and what its purses paid."""
+    segments, uses, _ = record.held.decode().split("|")
+    return read_segments(segments), read_uses(uses)

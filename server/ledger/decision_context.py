@@ -93,7 +93,7 @@ def call_context(call: Call, verdict: Admission | Refusal, facts: Facts) -> Deci
         admitted.rate if admitted else None,
         *_person(payer, facts.tenant),
         _asked(call, verdict),
-        tuple([_told(purse) for purse in admitted.purses]) if admitted else (),
+        tuple([told_purse(purse) for purse in admitted.purses]) if admitted else (),
     )
 
 
@@ -271,7 +271,8 @@ def _read_rate(currency: str, fields: list[str]) -> Rate | None:
     return Rate(rate_id, currency, int(per_minute), int(fee), int(first), int(following))
 
 
-def _told(purse: Purse) -> ToldPurse:
+def told_purse(purse: Purse) -> ToldPurse:
+    """Name a purse as callers are told of it."""
     if isinstance(purse, PoolPurse):
         return ToldPurse("pool", purse.capability, purse.pool_id, purse.counter, purse.period)
     return _told_other("credits" if isinstance(purse, CreditsPurse) else "free", purse.capability)

@@ -62,18 +62,19 @@ class RoomReader:
         if None in found[: len(account)]:
             raise AccountUnknown(tenant_id)
         try:
-            meta, money, flags = (text.decode().split(" ") for text in found[: len(account)])
+            meta, (available, _, _), (_, frozen, _, *limit) = (
+                text.decode().split(" ") for text in found[: len(account)]
+            )
             tallies = {
                 field: _tally(text)
                 for field, text in zip(fields, found[len(account) :], strict=True)
                 if text
             }
-            _, frozen, _, *limit = flags
             return Rooms(
                 tenant_id,
                 int(meta[1]),
                 frozen == "1",
-                None if money[0] == _NO_BALANCE else int(money[0]),
+                None if available == _NO_BALANCE else int(available),
                 tallies,
                 int(limit[0]) if limit else 0,
             )

@@ -35,7 +35,8 @@ class Lapsing:
         of_partition = keys.partition_keys(partition)
         async with named_trouble():
             meta = await self._store.command("HGET", of_partition.accounts, keys.META_FIELD)
-            now_ms = max(now_ms, wire.read_time_ms(meta))
+            if meta is not None:
+                now_ms = max(now_ms, wire.read_meta(meta.decode()).time_ms)
             # The damaged ones come first for ever; they must not be all that is looked at.
             most = limit + len(self._damaged)
             due = await self._store.command(

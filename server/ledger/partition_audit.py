@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from policy.decision import CreditsPurse, PoolPurse
 from server.ledger import keys
-from server.ledger.codec import GROUP, PURSE, UNIT, CallRecord, read_record, read_uses
+from server.ledger.codec import (
+    CallRecord,
+    read_account,
+    read_call_text,
+    read_held,
+    read_lots,
+    read_meta,
+    read_purses,
+    read_record,
+    tally_fields,
+)
 from server.ledger.store_calls import named_trouble, pairs
 from server.storage.redis import Store
 
 _TALLIES = frozenset({"pool", "spend"})
-_SEGMENT = re.compile(r"(\d+) (\d+) (\d+) (\d+)")
 _MOST_READINGS = 20
-_SUMS = ("funded", "debited", "refunded", "expired", "voided", "owed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +137,17 @@ class Auditor:
 
 
 def _remember(found: dict[str, RememberedCall], record: CallRecord) -> None:
-    uses = read_uses(record.held.decode().split("|")[1])
+    _, uses = read_held(record)
     opened_id = (record.opened_id or record.decision_id).decode()
     found[opened_id] = RememberedCall(
-        record.facts.decode().split(GROUP)[0],
+        read_call_text(record.facts.decode()).call_id,
         sum(use.seconds for use in uses),
         sum(use.micros for use in uses),
     )
 
 
 def _read_accounts(meta: str, fields: Mapping[str, str]) -> PartitionAudit:
-    epoch, n, nonce, time_ms, _ = meta.split(" ")
-    audit = PartitionAudit(int(epoch), int(n), nonce, int(time_ms))
+    audit = PartitionAudit(*read_meta(meta)[:4])
     for name, text in fields.items():
         kind, _, rest = name.partition("/")
         if kind == "money":
@@ -152,27 +159,20 @@ def _read_accounts(meta: str, fields: Mapping[str, str]) -> PartitionAudit:
 
 
 def _read_account(fields: Mapping[str, str], name: str) -> AuditedAccount:
-    available, reserved, post_paid = fields[f"money/{name}"].split(" ")
-    totals = dict(zip(_SUMS, map(int, fields[f"totals/{name}"].split(" ")), strict=True))
-    lots = filter(None, fields.get(f"lots/{name}", "").split(PURSE))
-    return AuditedAccount(
-        available=0 if available == "-" else int(available),
-        reserved=int(reserved),
-        post_paid=int(post_paid),
-        lots_left=sum(int(lot.split(" ")[2]) for lot in lots),
-        **totals,
-    )
+    sums = read_account(fields[f"money/{name}"], fields[f"totals/{name}"])
+    lots = read_lots(fields.get(f"lots/{name}", ""))
+    return AuditedAccount(sums.available or 0, *sums[1:], sum(lot.left_micros for lot in lots))
 
 
 def _add_call(audit: PartitionAudit, tenant_id: str, record: CallRecord) -> None:
-    purses = record.facts.decode().split(GROUP)[1].split(PURSE)
-    for segment in _SEGMENT.finditer(record.held.decode().partition("|")[0]):
-        index, start, end, held = map(int, segment.groups())
-        parts = purses[index].split(UNIT)
-        if parts[0] == "P":
-            audit.held_tallies[parts[2]] += end - start
-        elif parts[0] == "C":
+    purses = read_purses(read_call_text(record.facts.decode()).purses).purses
+    segments, _ = read_held(record)
+    for index, start, end, held in segments:
+        purse = purses[index]
+        if isinstance(purse, CreditsPurse):
             audit.held_micros[tenant_id] += held
-            if parts[6] == "1" and record.unfunded == b"1":
+            if purse.post_paid and record.unfunded == b"1":
                 audit.held_unfunded[tenant_id] += held
-            audit.held_tallies[parts[10]] += held
+        amount = end - start if isinstance(purse, PoolPurse) else held
+        for field_name, _ in tally_fields(purse, tenant_id)[:1]:
+            audit.held_tallies[field_name] += amount

@@ -110,7 +110,7 @@ class CallReader:
 
 def _known_call(tenant_id: str, reference: str, record: CallRecord) -> KnownCall | None:
     stored = (record.decision_id, record.answer, record.held, record.state, record.facts, b"")
-    call_id, purses_text, _ = record.facts.decode().split(wire.GROUP, 2)
+    call_id, purses_text, _ = wire.read_call_text(record.facts.decode())
     # A page that somebody made up may name a call of another tenant.
     if call_reference(tenant_id, call_id) != reference:
         return None

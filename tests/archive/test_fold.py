@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from archives import TENANT, TIME_MS, Journal, a_change, a_lot, credits_purse, pool_purse
 from policy.facts import Rate
-from server.archive import CallState, Entry, LotsTaken, PurseUse
+from server.archive import CallState, Entry, LotsTaken
 from server.archive.book import AccountRow, Book
 from server.archive.fold import fold_entry, settle_lost
 from server.archive.images import image_of
 from server.archive.usage_records import Origin
+from server.ledger.requests import Use
 
 
 def fold(entries: list[Entry], book: Book | None = None) -> Book:
@@ -110,7 +111,7 @@ def test_a_call_announced_again_counts_on_from_what_was_debited() -> None:
     announced = a_change(
         (0, 150, 180_000),
         opened_id="decision-2",
-        before=(PurseUse(0, 120, 120_000),),
+        before=(Use(0, 120, 120_000),),
         state=CallState.SETTLED,
     )
     fold([journal.add("reserved", announced)], book)

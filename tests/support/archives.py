@@ -26,8 +26,8 @@ from server.archive import (
     Change,
     Entry,
     LotAdded,
-    PurseUse,
 )
+from server.ledger.requests import Use
 
 # Reads all rows of a table, as they are.
 Rows = Callable[[Table], Awaitable[list[dict[str, Any]]]]
@@ -158,7 +158,7 @@ def a_change(
         state=state,
         purses_text=repr(purses),
         purses=purses,
-        uses=tuple(PurseUse(*use) for use in uses),
+        uses=tuple(Use(*use) for use in uses),
         before=(),
         used_seconds=sum(seconds for _, seconds, _ in uses),
         overrun_seconds=0,

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from policy.decision import PoolPurse, Purse
 from server.archive import (
     AccountCarried,
     AccountImage,
@@ -21,7 +22,15 @@ from server.archive import (
 )
 from server.archive.keeper.entries import EntryUnknown, read_entry
 from server.ledger import LedgerDamaged
-from server.ledger.codec import GONE, GROUP, PURSE, UNIT, CallRecord, read_record
+from server.ledger.codec import (
+    CallRecord,
+    read_call_text,
+    read_lots,
+    read_meta,
+    read_purses,
+    read_record,
+    write_rows,
+)
 from server.ledger.journal.entries import JournalEntry
 from server.ledger.keys import CARRIED_FIELD, tenant_name, tenant_of
 from server.ledger.maintenance import TIMED, AsideState
@@ -80,8 +89,8 @@ class Carrying:
         self._partition = partition
         self._state = state
         self._accounts = dict(_accounts(state.fields))
-        _, n, _, time_ms, _ = state.fields[CARRIED_FIELD].split(" ")
-        self._n, self.time_ms = int(n), int(time_ms)
+        meta = read_meta(state.fields[CARRIED_FIELD])
+        self._n, self.time_ms = meta.n, meta.time_ms
 
     async def entries(self, position: Position) -> list[Entry]:
         """List what is to be archived behind `position`. Raises what the archive raises."""
@@ -135,9 +144,9 @@ class Carrying:
                 lines = {
                     "tenant": tenant_name(tenant_id),
                     **texts,
-                    "lots": _write(_lots(image, texts["lots"], known, time_ms=self.time_ms)),
-                    "tallies": _write(_tallies(image, tallies[tenant_id])),
-                    "movements": _write(_movements(image, known, self.time_ms)),
+                    "lots": write_rows(_lots(image, texts["lots"], known, time_ms=self.time_ms)),
+                    "tallies": write_rows(_tallies(image, tallies[tenant_id])),
+                    "movements": write_rows(_movements(image, known, self.time_ms)),
                     "available": available,
                     "reserved": reserved,
                 }
@@ -169,7 +178,7 @@ def _records(state: AsideState, tenants: list[str]) -> Iterator[tuple[CallId, Ca
             continue
         if record.state == _NEVER_GRANTED:
             continue
-        call_id = record.facts.decode().split(GROUP)[0]
+        call_id = read_call_text(record.facts.decode()).call_id
         reference = key.split(":", 2)[2][:CALL_REFERENCE_CHARACTERS]
         for tenant_id in likely:
             if call_reference(tenant_id, call_id) == reference:
@@ -191,7 +200,7 @@ def _call_lines(
     tenant_id, opened_id = call
     segments, uses, report = record.held.decode().split("|")
     facts = record.facts.decode()
-    call_id, purses, _ = facts.split(GROUP, 2)
+    call_id, purses, _ = read_call_text(facts)
     lines = {
         "tenant": tenant_name(tenant_id),
         "call": f"{call_reference(tenant_id, call_id)}:{tenant_name(tenant_id)}",
@@ -228,8 +237,8 @@ def _uses_text(uses: Sequence[UseRow]) -> str:
 
 
 def _paid_by_other_places(uses: Sequence[UseRow], old: str, new: str) -> str:
-    places = {_what(text): index for index, text in enumerate(new.split(PURSE))}
-    what = [_what(text) for text in old.split(PURSE)]
+    places = {_what(purse): index for index, purse in enumerate(read_purses(new).purses)}
+    what = [_what(purse) for purse in read_purses(old).purses]
     return ",".join(
         f"{places[what[use.purse_index]]} {use.seconds} {use.micros}"
         for use in sorted(uses, key=lambda use: places.get(what[use.purse_index], -1))
@@ -237,10 +246,11 @@ def _paid_by_other_places(uses: Sequence[UseRow], old: str, new: str) -> str:
     )
 
 
-def _what(purse: str) -> tuple[str, str]:
+def _what(purse: Purse) -> object:
     """Say by what a purse is known again: a pool by its tally, credits by being credits."""
-    kind, *rest = purse.removeprefix(GONE).split(UNIT)
-    return kind, rest[1] if kind == "P" else ""
+    if isinstance(purse, PoolPurse):
+        return purse.period, purse.counter, purse.pool_id
+    return type(purse)
 
 
 def _paid_now(change: CallChange) -> int:
@@ -272,9 +282,9 @@ def _by_tenant(fields: Mapping[str, str]) -> tuple[_Named, _Named]:
 def _lots(image: AccountImage, text: str, known: Mapping[str, str], *, time_ms: int) -> _Rows:
     """List the lots that the archive has otherwise: id, micros, left, purchase, expiry, voided."""
     there = {}
-    for lot in filter(None, text.split(PURSE)):
-        expire, purchase, left, voided, lot_id = lot.split(" ", 4)
-        there[lot_id] = expire, purchase, left, voided
+    for lot in read_lots(text):
+        sums = (str(lot.expire_ms), str(lot.bought_ms), str(lot.left_micros))
+        there[lot.lot_id] = *sums, str(int(lot.voided))
     archived = {lot.lot_id: lot for lot in image.lots}
     rows: _Rows = []
     for lot_id in sorted({*there, *archived, *(i for i, t in known.items() if t[:4] == "lot ")}):
@@ -308,10 +318,6 @@ def _movements(image: AccountImage, known: Mapping[str, str], time_ms: int) -> _
             what, _, made = text.rpartition(" ")
         rows.append((movement_id, what, made, text.split(" ")[1]))
     return rows
-
-
-def _write(rows: _Rows) -> str:
-    return PURSE.join(UNIT.join(row) for row in rows)
 
 
 def _tells_more(image: AccountImage, change: AccountCarried) -> bool:

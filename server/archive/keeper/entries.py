@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from policy.decision import PayerKind
-from policy.facts import Rate
+from policy.decision import CreditsPurse, PayerKind, PoolPurse, Purse
 from server.archive import (
     AccountCarried,
     AccountDescribed,
@@ -26,11 +26,21 @@ from server.archive import (
     LotTakenBack,
     LotVoided,
     PartitionReopened,
-    PurseUse,
     Refund,
 )
-from server.ledger.codec import GONE, GROUP, PURSE, UNIT, read_report
-from server.ledger.decision_context import DecisionContext, ToldPurse, unpack
+from server.ledger.codec import (
+    UNIT,
+    read_account,
+    read_call_text,
+    read_paid,
+    read_purses,
+    read_report,
+    read_rows,
+    read_taken,
+    read_uses,
+    tally_fields,
+)
+from server.ledger.decision_context import DecisionContext, unpack
 from server.ledger.journal.entries import JournalEntry
 from server.ledger.keys import tenant_of
 
@@ -44,7 +54,6 @@ _CALL_STATES = {
 }
 _INBOUND = re.compile(r"(^|_)in(_|$)|In$")
 _PEOPLE = frozenset({PayerKind.USER, PayerKind.ORGANIZER})
-_USES = re.compile(r"(\d+) (\d+) (\d+)")
 
 
 class EntryUnknown(Exception):
@@ -82,8 +91,8 @@ def _read_change(entry: JournalEntry, fields: Mapping[str, str]) -> Change:
 
 
 def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
-    call_id, purses_text, context_text = fields["facts"].split(GROUP, 2)
-    context = unpack(context_text)
+    call_id, purses_text, packed = read_call_text(fields["facts"])
+    context, tenant_id = unpack(packed), tenant_of(fields["tenant"])
     used, overrun, unpaid_seconds, unpaid_micros, _, implausible = read_report(fields["report"])
     return CallChange(
         opened_id=fields["opened"],
@@ -91,15 +100,15 @@ def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
         call_id=call_id,
         state=state,
         purses_text=purses_text,
-        purses=_read_purses(purses_text, context),
-        uses=_read_uses(fields["uses"]),
-        before=_read_uses(fields["before"]),
+        purses=_archived_purses(purses_text, context, tenant_id),
+        uses=read_uses(fields["uses"]),
+        before=read_uses(fields["before"]),
         used_seconds=used,
         overrun_seconds=overrun,
         unpaid_seconds=unpaid_seconds,
         unpaid_micros=unpaid_micros,
         unfunded=fields["unfunded"] == "1",
-        lots=_lots_paid(fields["lots"]),
+        lots=tuple(read_paid(fields["lots"])),
         description=_describe(context),
         taken_up="taken_up" in fields,
         implausible_seconds=implausible,
@@ -107,55 +116,44 @@ def _read_call(fields: Mapping[str, str], state: CallState) -> CallChange:
     )
 
 
-def _read_purses(text: str, context: DecisionContext) -> tuple[ArchivedPurse, ...]:
-    texts = text.split(PURSE) if text else []
-    told: Sequence[ToldPurse | None] = context.purses
-    if len(told) != len(texts):
+def _archived_purses(
+    text: str, context: DecisionContext, tenant_id: str
+) -> tuple[ArchivedPurse, ...]:
+    purses = read_purses(text).purses
+    told = [one.capability for one in context.purses]
+    if len(told) != len(purses):
         # The call is paid as it began; the context tells of purses that were found later.
-        told = [None] * len(texts)
+        told = [""] * len(purses)
     return tuple(
-        _read_purse(part.removeprefix(GONE).split(UNIT), purse, context)
-        for part, purse in zip(texts, told, strict=True)
+        _archived_purse(purse._replace(capability=capability), context, tenant_id)
+        for purse, capability in zip(purses, told, strict=True)
     )
 
 
-def _read_purse(
-    parts: Sequence[str], told: ToldPurse | None, context: DecisionContext
-) -> ArchivedPurse:
-    capability = told.capability if told else ""
-    match parts[0]:
-        case "P":
-            _, period, _, _, pool_id = parts[2].split("/", 4)
-            return ArchivedPurse(
-                "pool",
-                parts[2],
-                capability=capability,
-                pool_id=pool_id,
-                period=period,
-                size_seconds=int(parts[3]),
-            )
-        case "C":
-            per_minute, fee, first, following = map(int, parts[1:5])
-            rate_id = context.rate.rate_id if context.rate else ""
-            rate = Rate(rate_id, context.currency, per_minute, fee, first, following)
-            return ArchivedPurse(
-                "credits",
-                parts[10],
-                capability=capability,
-                rate=rate,
-                post_paid=parts[6] == "1",
-                overdraft_micros=int(parts[5]),
-            )
-        case _:
-            return ArchivedPurse("free", capability=capability)
-
-
-def _read_uses(text: str) -> tuple[PurseUse, ...]:
-    return tuple(PurseUse(*map(int, row.groups())) for row in _USES.finditer(text))
-
-
-def _lots_paid(text: str) -> tuple[tuple[str, int], ...]:
-    return tuple((lot, int(micros)) for lot, micros in _rows(text))
+def _archived_purse(purse: Purse, context: DecisionContext, tenant_id: str) -> ArchivedPurse:
+    bounds = tally_fields(purse, tenant_id)
+    tally, limit = bounds[0] if bounds else ("", 0)
+    if isinstance(purse, PoolPurse):
+        return ArchivedPurse(
+            "pool",
+            tally,
+            capability=purse.capability,
+            pool_id=purse.pool_id,
+            period=purse.period,
+            size_seconds=limit,
+        )
+    if isinstance(purse, CreditsPurse):
+        rate_id = context.rate.rate_id if context.rate else ""
+        rate = replace(purse.rate, rate_id=rate_id, currency=context.currency)
+        return ArchivedPurse(
+            "credits",
+            tally,
+            capability=purse.capability,
+            rate=rate,
+            post_paid=purse.post_paid,
+            overdraft_micros=purse.overdraft_micros,
+        )
+    return ArchivedPurse("free", capability=purse.capability)
 
 
 def _read_refund(fields: Mapping[str, str]) -> Refund:
@@ -169,14 +167,6 @@ def _read_refund(fields: Mapping[str, str]) -> Refund:
         spend_field=spend_field,
         freed_micros=int(freed or 0),
     )
-
-
-def _lots_taken(text: str) -> tuple[tuple[str, int, bool], ...]:
-    return tuple((lot, int(micros), how == "voided") for lot, micros, how in _rows(text))
-
-
-def _rows(text: str) -> list[list[str]]:
-    return [row.split(UNIT) for row in text.split(PURSE)] if text else []
 
 
 def _describe(context: DecisionContext) -> CallDescription:
@@ -208,29 +198,28 @@ def _read_described(fields: Mapping[str, str]) -> AccountDescribed:
 def _read_carried(fields: Mapping[str, str]) -> AccountCarried:
     _, prepaid, version = fields["about"].split(" ")
     digest, frozen, _, *limit = fields["flags"].split(" ")
-    available, _, post_paid = fields["money"].split(" ")
-    funded, debited, refunded, expired, voided, _ = map(int, fields["totals"].split(" "))
+    sums = read_account(fields["money"], fields["totals"])
     return AccountCarried(
         prepaid=prepaid == "1",
         digest=digest,
         version=int(version),
         frozen=frozen == "1",
         credit_limit=int(limit[0]) if limit else 0,
-        has_balance=available != "-",
-        post_paid=int(post_paid),
-        funded=funded,
-        debited=debited,
-        refunded=refunded,
-        expired=expired,
-        voided=voided,
+        has_balance=sums.available is not None,
+        post_paid=sums.post_paid,
+        funded=sums.funded,
+        debited=sums.debited,
+        refunded=sums.refunded,
+        expired=sums.expired,
+        voided=sums.voided,
         lots=tuple(
             CarriedLot(lot_id, int(micros), int(left), int(purchase), int(expire), how == "1")
-            for lot_id, micros, left, purchase, expire, how in _rows(fields["lots"])
+            for lot_id, micros, left, purchase, expire, how in read_rows(fields["lots"])
         ),
-        tallies=tuple((field, int(done)) for field, done in _rows(fields["tallies"])),
+        tallies=tuple((field, int(done)) for field, done in read_rows(fields["tallies"])),
         movements=tuple(
             (movement_id, text, int(time_ms), int(micros))
-            for movement_id, text, time_ms, micros in _rows(fields["movements"])
+            for movement_id, text, time_ms, micros in read_rows(fields["movements"])
         ),
     )
 
@@ -244,7 +233,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], Change]] = {
         fields["lot"], int(fields["micros"]), int(fields["expire_ms"])
     ),
     "lot_voided": lambda fields: LotVoided(fields["lot"]),
-    "lots_expired": lambda fields: LotsTaken(_lots_taken(fields["lots"])),
+    "lots_expired": lambda fields: LotsTaken(tuple(read_taken(fields["lots"]))),
     "taken_back": lambda fields: LotTakenBack(
         fields["id"],
         int(fields["micros"]),
@@ -253,7 +242,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], Change]] = {
         fields["apart"],
     ),
     "debited": lambda fields: DirectDebit(
-        fields["id"], int(fields["micros"]), _lots_paid(fields["lots"])
+        fields["id"], int(fields["micros"]), tuple(read_paid(fields["lots"]))
     ),
     "refunded": _read_refund,
     "ruled_out": lambda fields: IdRuledOut(fields["id"]),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from server.archive import Archive, ArchivedAccount
 from server.archive.keeper.drain import named_places
-from server.ledger.codec import PURSE
+from server.ledger.codec import read_account, read_lots, read_meta
 from server.ledger.keys import META_FIELD, opening_lot, tenant_name
 from server.ledger.maintenance import Keeping, Looked, is_past
 
@@ -51,7 +51,7 @@ def _lost(accounts: Sequence[ArchivedAccount], looked: Looked) -> str:
     found, meta = looked.fields, looked.fields[META_FIELD]
     if meta is None:
         return "its accounts are gone"
-    stands_at = int(meta.split(" ")[1])
+    stands_at = read_meta(meta).n
     if 0 < looked.last_n < stands_at:
         return f"{named_places(looked.last_n + 1, stands_at)} gone from the end of its journal"
     may_be_missing = {f"lots/{tenant_name(account.tenant_id)}" for account in accounts}
@@ -73,13 +73,10 @@ def _lost(accounts: Sequence[ArchivedAccount], looked: Looked) -> str:
 def _sums(found: Fields, name: str) -> tuple[str, int]:
     """Say what is wrong with the sums of an account, "" for nothing, and what it holds."""
     try:
-        available, reserved, _ = str(found[f"money/{name}"]).split(" ")
-        owed = int(str(found[f"totals/{name}"]).split(" ")[5])
-        lots = filter(None, (found[f"lots/{name}"] or "").split(PURSE))
-        left = sum(int(lot.split(" ")[2]) for lot in lots)
-        there, held = 0 if available == "-" else int(available), int(reserved)
-    except (IndexError, ValueError):
+        sums = read_account(str(found[f"money/{name}"]), str(found[f"totals/{name}"]))
+        left = sum(lot.left_micros for lot in read_lots(found[f"lots/{name}"] or ""))
+    except ValueError:
         return f"the account of {name} cannot be read", 0
-    if left - owed < there:
-        return f"lots/{name} of its accounts is gone", held
-    return "", held
+    if left - sums.owed < (sums.available or 0):
+        return f"lots/{name} of its accounts is gone", sums.reserved
+    return "", sums.reserved

@@ -16,7 +16,7 @@ partition was filled anew as well (`EpochEnded`); it then joins again. See docs/
 
 from __future__ import annotations
 
-from server.ledger.journal.call_moves import CallMoves, MovedPurse, PurseMove
+from server.ledger.journal.call_moves import CallMoves, PurseMove
 from server.ledger.journal.errors import BeyondRetention, EpochEnded, FollowerTooSlow, TailerStopped
 from server.ledger.journal.follower import FOLLOWER_LIMIT, Batch, Follower
 from server.ledger.journal.movement import CALL_KINDS, Movement
@@ -34,7 +34,6 @@ __all__ = [
     "Follower",
     "FollowerTooSlow",
     "JournalSource",
-    "MovedPurse",
     "Movement",
     "Page",
     "Place",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from server.ledger.codec import GONE, GROUP, PURSE, UNIT
+from server.ledger.codec import GROUP, read_purses, read_segments, read_uses
+from server.ledger.decision_context import ToldPurse, told_purse
 from server.ledger.requests import paying_part
 
 _REMEMBERED_PURSES = 4_096
@@ -24,20 +25,6 @@ _USUAL_CALL = re.compile(
 _SUMS = ("segments", "uses", "before", "held_before", "other_purses")
 
 
-@dataclass(frozen=True, slots=True)
-class MovedPurse:
-    """A purse by name. `kind` is "free", "pool" or "credits"; only a pool has the others."""
-
-    kind: str
-    pool_id: str = ""
-    counter: str = ""
-    period: str = ""
-
-
-CREDITS = MovedPurse("credits")
-_FREE = MovedPurse("free")
-
-
 class PurseMove(NamedTuple):
     """By how much one purse changed: what is held of it (negative: given back) and was debited.
 
@@ -45,7 +32,7 @@ class PurseMove(NamedTuple):
     `lot_id`, or (negative) left with it unused.
     """
 
-    purse: MovedPurse
+    purse: ToldPurse
     purse_index: int = 0
     held_seconds: int = 0
     held_micros: int = 0
@@ -109,23 +96,9 @@ def call_moves(call: CallLines) -> CallMoves:
 
 
 @lru_cache(_REMEMBERED_PURSES)
-def purses_of(text: str) -> tuple[MovedPurse, ...]:
+def purses_of(text: str) -> tuple[ToldPurse, ...]:
     """Read the purses of a call; many calls have the same."""
-    return (
-        tuple(_purse(purse.removeprefix(GONE).split(UNIT)) for purse in text.split(PURSE))
-        if text
-        else ()
-    )
-
-
-def paid(text: str) -> dict[int, tuple[int, int]]:
-    """Read what purses paid: seconds and micros by the place of the purse."""
-    sums: _Figures = {}
-    if text:
-        for use in text.split(","):
-            index, seconds, micros = map(int, use.split(" "))
-            sums[index] = (seconds, micros)
-    return sums
+    return tuple(map(told_purse, read_purses(text).purses))
 
 
 _Figures = dict[int, tuple[int, int]]
@@ -143,12 +116,12 @@ class _Sums(NamedTuple):
 def _worked_out(sums: str, purses: str, paying: str) -> CallMoves:
     lines = dict([line.split("=", 1) for line in sums.split("\n")])
     moves: list[PurseMove] = []
-    before = _Sums(_held(lines["held_before"]), paid(lines["before"]))
+    before = _Sums(_held(lines["held_before"]), _paid(lines["before"]))
     if lines.get("other_purses"):
         # Other purses pay from here on; those before give back what they held.
         moves += _moves(purses_of(lines["other_purses"]), before, _Sums({}, before.paid))
         before = _Sums({}, before.paid)
-    after = _Sums(_held(lines["segments"]), paid(lines["uses"]))
+    after = _Sums(_held(lines["segments"]), _paid(lines["uses"]))
     moves += _moves(purses_of(purses), before, after)
     return CallMoves(
         tuple(moves),
@@ -158,7 +131,7 @@ def _worked_out(sums: str, purses: str, paying: str) -> CallMoves:
     )
 
 
-def _moves(purses: tuple[MovedPurse, ...], before: _Sums, after: _Sums) -> Iterator[PurseMove]:
+def _moves(purses: tuple[ToldPurse, ...], before: _Sums, after: _Sums) -> Iterator[PurseMove]:
     for index, purse in enumerate(purses):
         held_seconds, held_micros = _change(index, before.held, after.held)
         debited_seconds, debited_micros = _change(index, before.paid, after.paid)
@@ -177,20 +150,11 @@ def _change(index: int, before: _Figures, after: _Figures) -> tuple[int, int]:
 def _held(segments: str) -> _Figures:
     """Sum up segments by purse: seconds and micros."""
     sums: _Figures = {}
-    if segments:
-        for segment in segments.split(","):
-            index, start, end, held = map(int, segment.split(" "))
-            seconds, micros = sums.get(index, _NOTHING)
-            sums[index] = (seconds + end - start, micros + held)
+    for index, start, end, held in read_segments(segments):
+        seconds, micros = sums.get(index, _NOTHING)
+        sums[index] = (seconds + end - start, micros + held)
     return sums
 
 
-def _purse(parts: list[str]) -> MovedPurse:
-    match parts[0]:
-        case "P":
-            _, period, counter, _, pool_id = parts[2].split("/", 4)
-            return MovedPurse("pool", pool_id, counter, period)
-        case "C":
-            return CREDITS
-        case _:
-            return _FREE
+def _paid(uses: str) -> _Figures:
+    return {use.purse_index: (use.seconds, use.micros) for use in read_uses(uses)}

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from server.ledger.codec import PURSE, UNIT
+from server.ledger.codec import read_paid, read_taken, read_uses
+from server.ledger.decision_context import ToldPurse
 from server.ledger.journal.call_moves import (
-    CREDITS,
     CallLines,
     CallMoves,
-    MovedPurse,
     PurseMove,
     call_moves,
     call_of,
-    paid,
     purses_of,
     read_call,
 )
@@ -125,11 +123,20 @@ class Movement:
         return int(segments.rpartition(",")[2].split(" ")[2])
 
     @property
-    def uses(self) -> tuple[tuple[MovedPurse, Use], ...]:
+    def uses(self) -> tuple[tuple[ToldPurse, Use], ...]:
         """All that the call was debited so far, purse by purse."""
         purses = purses_of(self.call.purses)
-        uses = (Use(index, *sums) for index, sums in sorted(paid(self.fields["uses"]).items()))
-        return tuple((purses[use.purse_index], use) for use in uses)
+        return tuple((purses[use.purse_index], use) for use in read_uses(self.fields["uses"]))
+
+    @property
+    def paid(self) -> list[tuple[str, int]]:
+        """Which lots lost how many micros to a call or a direct debit."""
+        return read_paid(self.fields["lots"])
+
+    @property
+    def taken(self) -> list[tuple[str, int, bool]]:
+        """Which lots that were over lost how many micros, and whether they were voided."""
+        return read_taken(self.fields["lots"])
 
     @property
     def moves(self) -> tuple[PurseMove, ...]:
@@ -167,6 +174,7 @@ class Movement:
         return sum(max(0, move.debited_micros) for move in self.moves)
 
 
+_CREDITS = ToldPurse("credits", "")
 _NO_CALL = CallLines("", "", "", "", "", "", "")
 
 
@@ -176,21 +184,21 @@ def _tenant(first_line: str) -> str:
 
 
 def _top_up(fields: Mapping[str, str]) -> tuple[PurseMove, ...]:
-    return (PurseMove(CREDITS, added_micros=int(fields["micros"]), lot_id=fields["lot"]),)
+    return (PurseMove(_CREDITS, added_micros=int(fields["micros"]), lot_id=fields["lot"]),)
 
 
 def _direct_debit(fields: Mapping[str, str]) -> tuple[PurseMove, ...]:
-    return (PurseMove(CREDITS, debited_micros=int(fields["micros"])),)
+    return (PurseMove(_CREDITS, debited_micros=int(fields["micros"])),)
 
 
 def _refund(fields: Mapping[str, str]) -> tuple[PurseMove, ...]:
-    return (PurseMove(CREDITS, debited_micros=-int(fields["micros"]), lot_id=fields["lot"]),)
+    return (PurseMove(_CREDITS, debited_micros=-int(fields["micros"]), lot_id=fields["lot"]),)
 
 
 def _lots_expired(fields: Mapping[str, str]) -> tuple[PurseMove, ...]:
-    lots = (lot.split(UNIT) for lot in fields["lots"].split(PURSE) if lot)
     return tuple(
-        PurseMove(CREDITS, added_micros=-int(micros), lot_id=lot_id) for lot_id, micros, _ in lots
+        PurseMove(_CREDITS, added_micros=-micros, lot_id=lot_id)
+        for lot_id, micros, _ in read_taken(fields["lots"])
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.ledger import keys
+from server.ledger.codec import read_balance, read_meta
 from server.ledger.errors import AccountUnknown, LedgerDamaged, PartitionNotOpen
 from server.ledger.store_calls import named_trouble
 from server.storage.redis import Store
@@ -66,16 +67,15 @@ async def read_standing(store: Store, tenant_id: str) -> AccountStanding:
         raise PartitionNotOpen
     if values[1] is None:
         raise AccountUnknown(tenant_id)
-    try:
-        meta, about, money, totals = (value.decode().split(" ") for value in values)
-        return AccountStanding(
-            epoch=int(meta[0]),
-            n=int(meta[1]),
-            nonce=meta[2],
-            currency=about[0],
-            available_micros=None if money[0] == "-" else int(money[0]),
-            reserved_micros=int(money[1]),
-            debited_micros=int(totals[1]),
-        )
-    except (AttributeError, IndexError, ValueError) as error:
-        raise LedgerDamaged("an account") from error
+    if None in values:
+        raise LedgerDamaged("an account")
+    meta, balance = read_meta(values[0].decode()), read_balance(tenant_id, values[1:])
+    return AccountStanding(
+        epoch=meta.epoch,
+        n=meta.n,
+        nonce=meta.nonce,
+        currency=balance.currency,
+        available_micros=balance.available_micros,
+        reserved_micros=balance.reserved_micros,
+        debited_micros=balance.debited_micros,
+    )

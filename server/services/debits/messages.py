@@ -159,9 +159,7 @@ def _purse(told: ToldPurse) -> authorization_pb2.Purse:
 
 
 def _set_move(told: pb.Movement, move: PurseMove, part: str, *, currency: str) -> None:
-    purse = move.purse
-    named = ToldPurse(purse.kind, "", purse.pool_id, purse.counter, purse.period)
-    told.purse.CopyFrom(_purse(with_capability(part, move.purse_index, named)))
+    told.purse.CopyFrom(_purse(with_capability(part, move.purse_index, move.purse)))
     if move.held_seconds:
         told.held_duration.seconds = move.held_seconds
     if move.debited_seconds:
