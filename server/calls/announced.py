@@ -20,7 +20,7 @@ from server.ledger import (
     RequestReused,
     Use,
 )
-from server.ledger.codec import GROUP, read_report, read_segments, read_uses
+from server.ledger.codec import read_call_text, read_report, read_segments, read_uses
 from server.ledger.journal.entries import fields_of
 from server.storage.sql.errors import ArchiveUnavailable
 
@@ -42,7 +42,7 @@ def _answer_of_archived(found: ArchivedCall, question: Question) -> Answer:
     if not superseded and content != question.fingerprint:
         raise RequestReused
     used, overrun, unpaid_seconds, unpaid_micros, late, implausible = read_report(fields["report"])
-    context = fields["facts"].split(GROUP, 2)[2]
+    context = read_call_text(fields["facts"]).context
     return Answer(
         decision_id=ending.nonce,
         decide_time_ms=ending.time_ms,
