@@ -31,7 +31,8 @@ help: ## List the targets (this list).
 setup: .venv/ready ## Make .venv from requirements.lock; every other target does so by itself.
 
 run: .venv/ready-to-run ## Start the server on the loopback address, with its own Valkey if no Redis is set.
-	@exec $(BIN)/python -m server
+	@if [ -z "$$CALLGATE_SETTINGS" ]; then export CALLGATE_HTTP_LISTEN="$${CALLGATE_HTTP_LISTEN-127.0.0.1:50080}"; fi; \
+	exec $(BIN)/python -m server
 
 demo: .venv/ready-to-run ## Start everything, ask two dozen questions, use up credits, show answers and mails, stop.
 	@$(BIN)/python -m integrations.demo

@@ -43,7 +43,7 @@ def bind(
 
     Raises `AddressUnusable`, and `OSError` where the certificates cannot be used.
     """
-    address, files = str(settings.listen), _tls_files(settings)
+    address, files = str(settings.listen), tls_files(settings)
     if files is None and inherited is None:
         return transport.add_insecure_port(address)
     try:
@@ -56,7 +56,17 @@ def bind(
         raise OSError(f"tls_certificate, tls_key or tls_client_ca: {error}") from error
 
 
-def _tls_files(settings: Settings) -> TlsFiles | None:
+def answers_over_http(settings: Settings) -> bool:
+    """Say whether questions are answered at `http_listen`: wherever that asks as much as gRPC does.
+
+    It asks less where nothing but a client's certificate lets callers in, and HTTP sees none.
+    """
+    by_certificate_alone = settings.tls_client_ca is not None and not settings.identities
+    return settings.http_rpc and (settings.http_tls or not by_certificate_alone)
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """Name the certificate of the settings, None without one."""
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
     return TlsFiles(

@@ -1,4 +1,4 @@
-"""The page of metrics: which figures of which part stand on it."""
+"""The HTTP listener of an engine: which figures stand on its page, and who answers the rest."""
 
 from __future__ import annotations
 
@@ -6,34 +6,64 @@ import logging
 from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.registry import Collector
 
+from server.app.access import answers_over_http, tls_files
 from server.app.engine import Engine
 from server.app.money import make_money_in
 from server.app.workers.channel import Family, Shared
 from server.app.workers.merging import MergedPage, families_of
 from server.funding.provider_events import PATH
 from server.observability.metrics import Gauge, MetricsPage
+from server.services.http_front import HttpFront
+from server.settings import Settings
 from server.transport.http import HttpListener, PostRoute
+from server.transport.tls import Certificates
 
 _log = logging.getLogger("callgate")
 
 
-async def show_figures(engine: Engine, stack: AsyncExitStack, shared: Shared | None) -> None:
-    """Serve the page where the settings say so. Raises `OSError` if its port is taken.
+async def listen_for_http(
+    engine: Engine, stack: AsyncExitStack, shared: Shared | None
+) -> HttpFront | None:
+    """Listen where the settings say so; questions are answered once the front has its methods.
 
-    Whichever worker is asked tells the figures of all.
+    Whichever worker is asked tells the figures of all. Returns None where no questions are
+    answered. Raises `OSError` if the port is taken, or the certificates cannot be used.
     """
-    address = engine.settings.http_listen
+    settings = engine.settings
+    address = settings.http_listen
     if address is None:
-        return
-    posts = payment_posts(engine)
-    if shared is None:
-        listener = HttpListener(address, _page(engine), posts)
-    else:
+        return None
+    posts, front, certificates = payment_posts(engine), _front(settings), _certificates(settings)
+    page: Collector = _page(engine)
+    if shared is not None:
         page = MergedPage(lambda: own_families(engine, shared), lambda: shared.others.figures)
-        listener = HttpListener(address, page, posts, is_shared=True)
+    listener = HttpListener(
+        address,
+        page,
+        posts,
+        is_shared=shared is not None,
+        certificates=certificates,
+    )
+    listener.front = front
     stack.push_async_callback(listener.stop)
-    _log.info("Metrics on %s:%d/metrics.", address.host, await listener.start())
+    port, scheme = await listener.start(), "http" if certificates is None else "https"
+    _log.info("Metrics on %s:%d/metrics.", address.host, port)
+    if front is not None:
+        _log.info("Questions over HTTP on %s://%s.", scheme, address.shown(port))
+    return front
+
+
+def _front(settings: Settings) -> HttpFront | None:
+    if not answers_over_http(settings):
+        return None
+    return HttpFront(frozenset(settings.http_origins), settings.http_token_prefix)
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    files = tls_files(settings) if settings.http_tls else None
+    return None if files is None else Certificates(files, "http/1.1")
 
 
 def own_families(engine: Engine, shared: Shared) -> list[Family]:

@@ -20,35 +20,49 @@ from server.app.engine import (
     make_watching,
     open_store,
 )
-from server.app.http_page import show_figures
+from server.app.http_page import listen_for_http
 from server.app.keeper import open_archive
 from server.app.services import register_services, transport_options
 from server.app.workers.channel import Shared
 from server.observability.ledger_health import LedgerHealth
 from server.services.health import ACCOUNTS_SERVICE, LEDGER_SERVICE
+from server.services.http_front import HttpFront
+from server.services.json_messages import JsonMessages
 from server.settings import Settings
 from server.storage.redis import StoreRefused
 from server.transport import make_server
+from server.transport.connect import ConnectServer
 
 _log = logging.getLogger("callgate")
 
 
 async def serve_port(
-    engine: Engine, stack: AsyncExitStack, shared: Shared | None, *, making: Making
+    engine: Engine,
+    stack: AsyncExitStack,
+    shared: Shared | None,
+    *,
+    making: Making,
+    front: HttpFront | None,
 ) -> int:
-    """Bind, serve, and see to it that questions under way are answered before the end."""
+    """Bind, serve, and see to it that questions under way are answered before the end.
+
+    What is served over gRPC is served over HTTP too where there is a front for it.
+    """
     settings = engine.settings
+    options = transport_options(settings)
     transport = make_server(
-        settings.transport.value,
-        transport_options(settings),
-        engine.metrics.count_refused_connection,
+        settings.transport.value, options, engine.metrics.count_refused_connection
     )
-    services = register_services(engine, making.around(engine, transport), making.more_services)
+    around = making.around(engine, transport)
+    over_http = None if front is None else ConnectServer(around, JsonMessages(), options)
+    services = register_services(engine, over_http or around, making.more_services)
     port = bind(settings, transport, shared.listener if shared else None)
     for service in ("", *services):
         engine.told.tell(service, serving=True)
     await transport.start()
-    stack.push_async_callback(transport.stop, settings.drain_seconds)
+    stack.push_async_callback((over_http or transport).stop, settings.drain_seconds)
+    if front is not None:
+        front.methods = over_http
     stack.callback(engine.told.drain)
     stack.push_async_callback(_give_notice, engine)
     if shared is None or shared.number == 1:
@@ -118,8 +132,8 @@ async def running_engine(
         await _wait_for_accounts(engine)
         stack.push_async_callback(engine.directory.close)
         await wait_for_directory(engine.facts)
-        await show_figures(engine, stack, shared)
-        yield engine, await serve_port(engine, stack, shared, making=making)
+        front = await listen_for_http(engine, stack, shared)
+        yield engine, await serve_port(engine, stack, shared, making=making, front=front)
 
 
 async def _wait_for_ledger(watch: LedgerHealth) -> None:

@@ -85,9 +85,32 @@ class Settings:
     http_listen: Annotated[
         Address | None,
         kinds.address_or_none(),
-        'Where HTTP is spoken, without TLS: Prometheus reads the metrics at "/metrics". '
-        '"127.0.0.1:9464", say. Off if empty.',
+        "Where HTTP is spoken: questions are asked there as over gRPC (docs/http.md), and "
+        'Prometheus reads the metrics at "/metrics". "127.0.0.1:9464", say. Off if empty.',
     ] = None
+    http_rpc: Annotated[
+        bool,
+        kinds.flag(),
+        "Answer questions at `http_listen`. Off: only metrics, and what payment providers post.",
+    ] = True
+    http_tls: Annotated[
+        bool,
+        kinds.flag(),
+        "Speak HTTPS at `http_listen`, with `tls_certificate`; every client then shows a "
+        "certificate where `tls_client_ca` is set, as over gRPC.",
+    ] = False
+    http_origins: Annotated[
+        tuple[str, ...],
+        kinds.origins(),
+        'Whose pages may ask at `http_listen` (CORS): "https://desk.example.com". Empty: none but '
+        "its own.",
+    ] = ()
+    http_token_prefix: Annotated[
+        str,
+        kinds.path_prefix(),
+        'Where a caller that cannot set headers gives its token: with "/key/" it asks at '
+        "`/key/TOKEN/ask`. Whoever logs paths logs tokens then. Off if empty.",
+    ] = ""
     # --- Who may ask ------------------------------------------------------------------------
     tls_certificate: Annotated[
         Path | None,

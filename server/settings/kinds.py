@@ -21,6 +21,8 @@ E = TypeVar("E", bound=StrEnum)
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _HOST = re.compile(r"[0-9a-z:._-]{1,253}")
+_ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]{1,255}")
+_PREFIX = re.compile(r"(/[A-Za-z0-9_-]{1,32}){1,4}/")
 _ENDING = re.compile(r"(4\d\d)/(\d{1,3})")
 _HIGHEST_PORT = 65_535
 _HIGHEST_CAUSE = 127
@@ -193,6 +195,32 @@ def hosts() -> Kind[tuple[str, ...]]:
         return found
 
     return Kind('names or addresses of hosts, ["billing.internal", "10.0.0.7"]', read)
+
+
+def origins() -> Kind[tuple[str, ...]]:
+    """Origins of web pages, as browsers write them."""
+
+    def read(value: object) -> tuple[str, ...]:
+        words = value.split(",") if isinstance(value, str) else value
+        if not isinstance(words, list):
+            raise ValueError(value)
+        found = tuple(str(word).strip().lower() for word in words if word != "")
+        if not all(_ORIGIN.fullmatch(origin) for origin in found):
+            raise ValueError(value)
+        return found
+
+    return Kind('origins of web pages, ["https://desk.example.com"]', read)
+
+
+def path_prefix() -> Kind[str]:
+    """Where paths begin that hold something more; empty for none."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not (value == "" or _PREFIX.fullmatch(value)):
+            raise ValueError(value)
+        return value
+
+    return Kind('a path that begins and ends with "/", such as "/key/"', read)
 
 
 def countries() -> Kind[tuple[str, ...]]:

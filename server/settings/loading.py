@@ -124,6 +124,8 @@ def _missing_for_strangers(settings: Settings) -> str:
 def _contradictions_of_tls(settings: Settings) -> Iterator[str]:
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         yield "tls_certificate, tls_key: one is of no use without the other"
+    if settings.http_tls and settings.tls_certificate is None:
+        yield "http_tls: needs tls_certificate and tls_key"
     if settings.tls_client_ca is not None and settings.tls_certificate is None:
         yield "tls_client_ca: needs tls_certificate and tls_key"
 

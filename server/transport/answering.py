@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import grpc.aio
@@ -15,10 +15,16 @@ from server.transport.seldom import Seldom
 from server.transport.servicer_context import ServicerContext
 from server.transport.status import CallFailure
 
+if TYPE_CHECKING:
+    from server.transport.http_context import HttpContext
+
+# A call over HTTP/2, or over HTTP/1.1.
+_Call: TypeAlias = "ServicerContext | HttpContext"
+
 _SELDOM = Seldom(logging.getLogger(__name__))
 
 
-async def serve(method: Method, context: ServicerContext) -> None:
+async def serve(method: Method, context: _Call) -> None:
     """Let the servicer answer one call; whatever it does, the call ends."""
     try:
         request = _Requests(context) if method.request_streaming else context.take_request()
@@ -45,7 +51,7 @@ async def serve(method: Method, context: ServicerContext) -> None:
         context.run_done_callbacks()
 
 
-async def _stream_answers(answers: Any, context: ServicerContext) -> None:
+async def _stream_answers(answers: Any, context: _Call) -> None:
     if hasattr(answers, "__aiter__"):
         await _write_all(answers, context)
     else:
@@ -53,7 +59,7 @@ async def _stream_answers(answers: Any, context: ServicerContext) -> None:
     context.finish()
 
 
-async def _write_all(answers: AsyncIterator[Any], context: ServicerContext) -> None:
+async def _write_all(answers: AsyncIterator[Any], context: _Call) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if hasattr(answers, "aclose"):
             # Else a generator that is left early would run its `finally` some time later.
@@ -65,7 +71,7 @@ async def _write_all(answers: AsyncIterator[Any], context: ServicerContext) -> N
 class _Requests(AsyncIterator[Any]):
     """The messages of a streaming request, one after the other."""
 
-    def __init__(self, context: ServicerContext) -> None:
+    def __init__(self, context: _Call) -> None:
         self._context = context
 
     @override

@@ -25,6 +25,11 @@ class SharedMessage:
         self._plain: bytes | None = None
         self._compressed: bytes | None = None
 
+    @property
+    def message(self) -> bytes:
+        """The message as it was given."""
+        return self._message
+
     def sealed(self, *, gzip: bool) -> bytes:
         """Return it with its prefix, compressed if it may be and that is worth while."""
         if gzip and len(self._message) >= _LEAST_COMPRESSED_BYTES:

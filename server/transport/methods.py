@@ -65,9 +65,13 @@ class MethodTable:
         """Add handlers that are asked call by call; registered methods come first."""
         self._generic += handlers
 
+    def registered(self, path: bytes) -> Method | None:
+        """Return the method of a path, of those whose names are known."""
+        return self._registered.get(path)
+
     def find(self, request: Request) -> Method:
         """Return the method that *request* names; raises CallFailure if there is none."""
-        method = self._registered.get(request.path)
+        method = self.registered(request.path)
         if method is not None:
             return method
         details = CallDetails(request.path.decode("latin-1"), request.metadata())

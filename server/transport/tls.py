@@ -36,9 +36,13 @@ class Certificates:
     Safe to use from several threads.
     """
 
-    def __init__(self, files: TlsFiles) -> None:
-        """Read the files; raises OSError or ssl.SSLError if that fails the first time."""
+    def __init__(self, files: TlsFiles, protocol: str = "h2") -> None:
+        """Read the files; raises OSError or ssl.SSLError if that fails the first time.
+
+        *protocol* is what is spoken over TLS, as ALPN names it.
+        """
         self._files = files
+        self._protocol = protocol
         self._lock = threading.Lock()
         self._stamp = self._read_stamp()
         self._context = self._load()
@@ -52,6 +56,16 @@ class Certificates:
         """Return the context for a new connection, made anew if the files have changed."""
         self.refresh()
         return self._context
+
+    def following(self) -> ssl.SSLContext:
+        """Return one context for a listener, each of whose connections gets the current one."""
+
+        def follow(connection: ssl.SSLObject, _name: str | None, _: ssl.SSLContext) -> None:
+            connection.context = self.current()
+
+        listening = self._load()
+        listening.sni_callback = follow
+        return listening
 
     def refresh(self) -> bool:
         """Read the files if they have changed; tell whether new certificates are in force.
@@ -76,7 +90,7 @@ class Certificates:
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["h2"])
+        context.set_alpn_protocols([self._protocol])
         context.load_cert_chain(self._files.certificate_file, self._files.key_file)
         if self._files.client_ca_file is not None:
             context.load_verify_locations(self._files.client_ca_file)

@@ -18,6 +18,9 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from server.transport.http.exchange import Front
+    from server.transport.tls import Certificates
+
 MAX_BODY_BYTES = 64 * 1_024
 # From the headers of a post to the end of its body.
 BODY_SECONDS = 5.0
@@ -58,7 +61,11 @@ class HttpListener:
 
     A route gets a body of at most `MAX_BODY_BYTES`; what it raises is logged and answered 500, so
     that whoever posted tries again. A port that is shared with other workers is one that each
-    serves; its page then says what is to be said of their processes.
+    serves; its page then says what is to be said of their processes. With certificates it speaks
+    HTTPS.
+
+    Attributes:
+        front: Answers whatever else is asked, within limits of its own; set before the start.
     """
 
     def __init__(
@@ -68,8 +75,11 @@ class HttpListener:
         posts: Mapping[str, PostRoute] | None = None,
         *,
         is_shared: bool = False,
+        certificates: Certificates | None = None,
     ) -> None:
         self._address = address
+        self.front: Front | None = None
+        self._certificates = certificates
         self._posts = dict(posts or {})
         self._registry = CollectorRegistry()
         self._registry.register(page)
@@ -88,6 +98,8 @@ class HttpListener:
         """Listen, and return the port. Raises OSError where it is taken."""
         from aiohttp import web
 
+        from server.transport.http.asking import asking
+
         @web.middleware
         async def counted_in(request: web.Request, handler: Handler) -> web.StreamResponse:
             return await self._count_in(request, handler)
@@ -96,6 +108,8 @@ class HttpListener:
         application.router.add_get("/metrics", self._metrics)
         for path, route in self._posts.items():
             application.router.add_post(path, self._handler(route))
+        if self.front is not None:
+            application.router.add_route("*", "/{path:.*}", asking(self.front))
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -105,7 +119,11 @@ class HttpListener:
         )
         await self._runner.setup()
         site = web.TCPSite(
-            self._runner, self._address.host, self._address.port, reuse_port=self._is_shared or None
+            self._runner,
+            self._address.host,
+            self._address.port,
+            reuse_port=self._is_shared or None,
+            ssl_context=self._certificates.following() if self._certificates else None,
         )
         await site.start()
         self._watching = asyncio.create_task(self._end_silent_ones())
