@@ -162,7 +162,7 @@ def _mistake_of(error: Exception) -> InvalidRequest:
 
 
 def _shown(name: str) -> str:
-    return name.encode("utf-8", "replace").decode()[:_MOST_NAME]
+    return name.encode("utf-8", "replace").decode()[:_MOST_NAME] or '""'
 
 
 def _refused(error: InvalidRequest, salvaged: bytes) -> JsonRefused:

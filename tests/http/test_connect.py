@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -367,6 +368,43 @@ def test_a_plain_get_says_what_listens_here(caller: Caller) -> None:
     assert answer.status == 200
     assert answer.body.count(b"\n") == 1
     assert b"callgate" in answer.body
+
+
+def broken(chance: random.Random) -> bytes:
+    """Break a question in one of the ways that callers break them."""
+    told: dict[str, Any] = json.loads(json_format.MessageToJson(a_question()))
+    strange: list[Any] = [
+        None,
+        True,
+        -1,
+        2**70,
+        1.5,
+        "\ud800",
+        [],
+        {},
+        [{}],
+        "x" * 3_000,
+        {"a": {"b": []}},
+    ]
+    if chance.random() < 0.5:
+        told[chance.choice([*told, "colour", "", "é"])] = chance.choice(strange)
+        return json.dumps(told).encode()
+    text = bytearray(json.dumps(told).encode())
+    for _ in range(chance.randrange(1, 6)):
+        text[chance.randrange(len(text))] = chance.randrange(256)
+    return bytes(text[: chance.randrange(len(text))] if chance.random() < 0.3 else text)
+
+
+def test_no_question_however_broken_meets_a_bug(caller: Caller) -> None:
+    chance = random.Random(17)
+    for _ in range(150):
+        body = broken(chance)
+        answer = caller.ask(ASK, body)
+        assert answer.status == 200 or 400 <= answer.status < 500, (body, answer)
+        if answer.status == 400:
+            field, _, fix = answer.told["message"].partition(": ")
+            assert field, body
+            assert fix, body
 
 
 # --- Streams -------------------------------------------------------------------------------------
