@@ -22,6 +22,9 @@ class AccountRow:
     version: int = 0
     frozen: bool = False
     credit_limit_micros: int = 0
+    # When the last of these two was asked for; 0 where nobody said.
+    freezing_ms: int = 0
+    limiting_ms: int = 0
     has_balance: bool = False
     funded_micros: int = 0
     post_paid_micros: int = 0

@@ -168,16 +168,21 @@ class IdRuledOut:
 
 @dataclass(frozen=True, slots=True)
 class AccountFrozen:
-    """Nothing more is granted of an account, or again."""
+    """Nothing more is granted of an account, or again; 0: when that was asked for is not known."""
 
     frozen: bool
+    asked_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CreditLimitSet:
-    """An account may go so far below zero, whatever its facts say."""
+    """An account may go so far below zero, whatever its facts say.
+
+    0: when that was asked for is not known.
+    """
 
     micros: int
+    asked_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +227,9 @@ class AccountCarried:
     lots: tuple[CarriedLot, ...]
     tallies: tuple[tuple[str, int], ...]
     movements: tuple[tuple[str, str, int, int], ...]
+    # When its freeze and its limit were asked for, as far as that is known.
+    freezing_ms: int = 0
+    limiting_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

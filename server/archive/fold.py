@@ -47,11 +47,14 @@ def fold_entry(book: Book, entry: Entry, origin: Origin) -> None:
             _fold_call(book, entry, entry.change, origin=origin)
         case AccountDescribed():
             _describe_account(book, entry.tenant_id, entry.change, partition=origin.partition)
-        case AccountFrozen(frozen=frozen):
-            book.accounts[entry.tenant_id].frozen = frozen
-        case CreditLimitSet(micros=micros):
+        case AccountFrozen(frozen=frozen, asked_ms=asked_ms):
+            account = book.accounts[entry.tenant_id]
+            account.frozen = frozen
+            account.freezing_ms = max(account.freezing_ms, asked_ms)
+        case CreditLimitSet(micros=micros, asked_ms=asked_ms):
             account = book.accounts[entry.tenant_id]
             account.credit_limit_micros = micros
+            account.limiting_ms = max(account.limiting_ms, asked_ms)
             account.has_balance = account.has_balance or micros > 0
         case AccountCarried():
             _carry_account(book, entry, entry.change)
@@ -110,6 +113,8 @@ def _carry_account(book: Book, entry: Entry, change: AccountCarried) -> None:
         book.movements.setdefault(key, MovementRow(*key, text, time_ms, micros))
     account.prepaid, account.digest, account.version = change.prepaid, change.digest, change.version
     account.frozen, account.credit_limit_micros = change.frozen, change.credit_limit
+    account.freezing_ms = max(account.freezing_ms, change.freezing_ms)
+    account.limiting_ms = max(account.limiting_ms, change.limiting_ms)
     account.has_balance, account.post_paid_micros = change.has_balance, change.post_paid
     account.funded_micros, account.debited_micros = change.funded, change.debited
     account.refunded_micros = change.refunded

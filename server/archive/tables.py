@@ -65,6 +65,9 @@ ACCOUNTS = Table(
     Column("frozen", Boolean, nullable=False),
     # How far below zero it may go because somebody said so; what its facts say comes on top.
     Column("credit_limit_micros", BigInteger, nullable=False, server_default="0"),
+    # When the last of these two was asked for: what was asked earlier and comes late is past.
+    Column("freezing_ms", BigInteger, nullable=False, server_default="0"),
+    Column("limiting_ms", BigInteger, nullable=False, server_default="0"),
     # Whether money ever came in; before, there is no balance, not one of zero.
     Column("has_balance", Boolean, nullable=False),
     Column("funded_micros", BigInteger, nullable=False),

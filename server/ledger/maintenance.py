@@ -34,7 +34,7 @@ class RestoredAccount:
     """All that an account is written anew with; nothing is reserved in it.
 
     `tallies` are seconds and micros by the names of `keys`; `known` says of each top-up, debit and
-    refund what it was.
+    refund what it was; `freezing_ms` and `limiting_ms` when freeze and limit were asked for last.
     """
 
     balance: Balance
@@ -43,6 +43,8 @@ class RestoredAccount:
     version: int
     frozen: bool
     credit_limit_micros: int
+    freezing_ms: int
+    limiting_ms: int
     lots: tuple[RestoredLot, ...]
     tallies: tuple[tuple[str, int], ...]
     known: tuple[tuple[str, str], ...]
@@ -282,6 +284,8 @@ def _account_values(account: RestoredAccount) -> list[str]:
         f"money/{name}": f"{available} 0 {balance.post_paid_micros}",
         f"totals/{name}": " ".join(map(str, totals)),
         f"lots/{name}": "\x1e".join(map(_lot_text, account.lots)),
+        f"freezing/{name}": str(account.freezing_ms),
+        f"limiting/{name}": str(account.limiting_ms),
         **{f"known/{name}/{known_id}": text for known_id, text in account.known},
         **{field: f"{done} 0" for field, done in account.tallies},
     }

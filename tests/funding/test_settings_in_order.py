@@ -11,10 +11,11 @@ import pytest
 
 from keepers import Gate, drained
 from server.funding.applying import Kind
-from server.funding.errors import FundingRefused, Why
+from server.funding.errors import FundingBusy, FundingRefused, Why
 from server.funding.requests import Asked
+from server.ledger.keys import partition_keys, partition_of
 from till_victims import Victim
-from tills import UNIT, Till, a_top_up
+from tills import TENANT, UNIT, Till, a_top_up
 
 # Longer than any claim on what somebody was working on when it died.
 FORGOTTEN_SECONDS = 60
@@ -95,3 +96,42 @@ async def test_who_asks_again_for_what_was_set_otherwise_since_is_told(
             await till.funding_requests.ask(a_freeze("old", frozen=False))
 
         assert refused.value.why is Why.SUPERSEDED
+
+
+@pytest.mark.parametrize(
+    ("which", "journal_first"),
+    [("unfreeze, freeze", False), ("limits", True), ("freeze, freeze", False)],
+)
+async def test_what_slept_through_a_lost_store_is_not_done_after_what_was_asked_since(
+    till: Till, doomed: Callable[[Gate], Till], which: str, journal_first: bool
+) -> None:
+    if which == "freeze, freeze":
+        # The newer one finds the account as it wants it already.
+        await till.funding_requests.ask(a_freeze("first", frozen=True))
+        older, newer = OLDER_AND_NEWER["unfreeze, freeze"]
+    else:
+        older, newer = OLDER_AND_NEWER[which]
+    wanted = newer.content.get("frozen") == "True", int(newer.content.get("micros", 0))
+    await drained(till.house)
+    for step in range(2, MOST_STEPS):
+        gate = Gate(step)
+        victim = Victim(doomed(gate).funding_requests.ask(renamed(older, f"old-{step}")), gate)
+        stopped = await victim.reached()
+        await till.funding_requests.ask(renamed(newer, f"new-{step}"))
+        if journal_first:
+            journal = partition_keys(partition_of(TENANT)).journal
+            await till.house.store.command("DEL", journal)
+        till.house.clock.pass_seconds(FORGOTTEN_SECONDS)
+        await till.work()
+        await till.work()
+        await till.house.store.command("FLUSHALL")
+        await drained(till.house)
+        with suppress(FundingRefused, FundingBusy):
+            await victim.wake()
+        till.house.clock.pass_seconds(FORGOTTEN_SECONDS)
+        await till.work()
+
+        assert await standing(till) == wanted, step
+        if not stopped:
+            break
+    assert step > 3

@@ -186,6 +186,8 @@ def _image(account: Account) -> RestoredAccount:
         version=account.version,
         frozen=account.frozen,
         credit_limit_micros=account.credit_limit_micros,
+        freezing_ms=account.asked_ms.get("freezing", 0),
+        limiting_ms=account.asked_ms.get("limiting", 0),
         lots=tuple(
             RestoredLot(lot.lot_id, lot.expire_ms, lot.bought_ms, lot.left_micros, lot.voided)
             for lot in account.oldest_lots()

@@ -40,6 +40,8 @@ _NONCE_BYTES = 10
 _RUNNING = b"live"
 _NEVER_GRANTED = b"refused"
 _WHOLE = ("about", "flags", "money", "totals")
+# When the freeze and the limit of an account were asked for.
+_ASKED = ("freezing", "limiting")
 # Where the name of its tenant stands in a tally's field.
 _TENANT_AT = {"pool": 3, "spend": 2}
 _MOVED = (*TIMED, "taken ")
@@ -164,7 +166,9 @@ def _accounts(fields: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]
         kind, _, tenant = name.partition("/")
         if kind == "money" and all(f"{other}/{tenant}" in fields for other in _WHOLE):
             texts = {other: fields[f"{other}/{tenant}"] for other in _WHOLE}
-            yield tenant_of(tenant), texts | {"lots": fields.get(f"lots/{tenant}", "")}
+            asked = {other: fields.get(f"{other}/{tenant}", "0") for other in _ASKED}
+            lots = {"lots": fields.get(f"lots/{tenant}", "")}
+            yield tenant_of(tenant), texts | asked | lots
 
 
 def _records(state: AsideState, tenants: list[str]) -> Iterator[tuple[CallId, CallRecord]]:
@@ -330,4 +334,5 @@ def _tells_more(image: AccountImage, change: AccountCarried) -> bool:
         any(getattr(change, name) != getattr(account, f"{name}_micros") for name in sums)
         or any(getattr(change, name) != getattr(account, name) for name in same)
         or change.credit_limit != account.credit_limit_micros
+        or any(getattr(change, f"{name}_ms") > getattr(account, f"{name}_ms") for name in _ASKED)
     )

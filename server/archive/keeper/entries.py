@@ -221,14 +221,18 @@ def _read_carried(fields: Mapping[str, str]) -> AccountCarried:
             (movement_id, text, int(time_ms), int(micros))
             for movement_id, text, time_ms, micros in read_rows(fields["movements"])
         ),
+        freezing_ms=int(fields.get("freezing", "0")),
+        limiting_ms=int(fields.get("limiting", "0")),
     )
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, str]], Change]] = {
     "opened": _read_described,
     "described": _read_described,
-    "limit_set": lambda fields: CreditLimitSet(int(fields["micros"])),
-    "frozen": lambda fields: AccountFrozen(fields["frozen"] == "1"),
+    "limit_set": lambda fields: CreditLimitSet(
+        int(fields["micros"]), int(fields.get("asked", "0"))
+    ),
+    "frozen": lambda fields: AccountFrozen(fields["frozen"] == "1", int(fields.get("asked", "0"))),
     "topped_up": lambda fields: LotAdded(
         fields["lot"], int(fields["micros"]), int(fields["expire_ms"])
     ),

@@ -249,6 +249,8 @@ def restored(image: AccountImage, known_since_ms: int = 0) -> RestoredAccount:
         tallies=image.tallies,
         frozen=account.frozen,
         credit_limit_micros=account.credit_limit_micros,
+        freezing_ms=account.freezing_ms,
+        limiting_ms=account.limiting_ms,
         known=tuple(
             made
             for made in (*map(_known_lot, image.lots), *image.movements)

@@ -227,15 +227,16 @@ end
 
 -- Begin the plan of what says how an account is, and not what moves. `asked`, where it is known, is
 -- when it was asked for: what was asked before the last one of its kind is superseded, however late
--- it comes. Returns also the reply that ends it.
+-- it comes; so what changes nothing is noted as well. Returns also the reply that ends it.
 local function open_setting(keys, args, kind, asked)
   local part, acct = load(keys, args[1], args[3], {}, true)
   if not acct then return nil, { 'NO_ACCOUNT' } end
   local plan, field = new_plan(acct, part), kind .. '/' .. acct.tenant
   if asked and asked ~= '' then
-    local asked_ms, last = whole(asked, 'asked_ms'), call('HGET', keys[1], field)
-    if asked_ms < whole(last or 0, field) then return nil, { 'SUPERSEDED' } end
+    local asked_ms, last = whole(asked, 'asked_ms'), whole(call('HGET', keys[1], field) or 0, field)
+    if asked_ms < last then return nil, { 'SUPERSEDED' } end
     plan.known = { field, digits(asked_ms) }
+    plan.is_newer, plan.asked_line = asked_ms > last, '\nasked=' .. digits(asked_ms)
   end
   return plan
 end
@@ -249,10 +250,10 @@ local function freeze(keys, args)
   local plan, reply = open_setting(keys, args, 'freezing', args[5])
   if not plan then return reply end
   local acct, frozen = plan.acct, args[4] == '1'
-  if acct.frozen ~= frozen then
+  if acct.frozen ~= frozen or plan.is_newer then
     acct.frozen = frozen
     note(plan.part, 'frozen', args[2], 'tenant=' .. acct.tenant .. '\nfrozen=' .. args[4]
-      .. money_lines(acct))
+      .. (plan.asked_line or '') .. money_lines(acct))
   end
   commit(keys, plan)
   return { 'OK' }
@@ -268,12 +269,12 @@ local function set_limit(keys, args)
   local plan, reply = open_setting(keys, args, 'limiting', args[5])
   if not plan then return reply end
   local acct = plan.acct
-  if acct.limit ~= micros then
+  if acct.limit ~= micros or plan.is_newer then
     acct.limit = micros
     -- What was never funded has a balance from here on: one of nothing, that may go below.
     if micros > 0 then acct.available = acct.available or 0 end
     note(plan.part, 'limit_set', args[2], 'tenant=' .. acct.tenant .. '\nmicros=' .. digits(micros)
-      .. money_lines(acct))
+      .. (plan.asked_line or '') .. money_lines(acct))
   end
   commit(keys, plan)
   return { 'OK' }

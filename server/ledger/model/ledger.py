@@ -265,8 +265,8 @@ class MemoryLedger:
 
     async def freeze(self, tenant_id: str, *, frozen: bool, asked_ms: int | None = None) -> None:
         """Grant nothing more of an account, or again."""
-        step = self._open_setting(tenant_id, "freezing", asked_ms)
-        if step.account.frozen != frozen:
+        step, is_newer = self._open_setting(tenant_id, "freezing", asked_ms)
+        if step.account.frozen != frozen or is_newer:
             step.account.frozen = frozen
             step.note("frozen")
         self._commit(step)
@@ -276,24 +276,27 @@ class MemoryLedger:
     ) -> None:
         """Let an account go so far below zero, where its facts allow less."""
         wire.require_whole(credit_limit_micros=micros)
-        step = self._open_setting(tenant_id, "limiting", asked_ms)
+        step, is_newer = self._open_setting(tenant_id, "limiting", asked_ms)
         account = step.account
-        if account.credit_limit_micros != micros:
+        if account.credit_limit_micros != micros or is_newer:
             account.credit_limit_micros = micros
             if micros > 0:
                 account.available_micros = account.available_micros or 0
             step.note("limit_set")
         self._commit(step)
 
-    def _open_setting(self, tenant_id: str, kind: str, asked_ms: int | None) -> Step:
+    def _open_setting(self, tenant_id: str, kind: str, asked_ms: int | None) -> tuple[Step, bool]:
+        # Says also whether it is newer than the last of its kind that is known.
         if tenant_id not in self._accounts:
             raise AccountUnknown(tenant_id)
         step = Step(deepcopy(self._accounts[tenant_id]), self._time(tenant_id))
-        if asked_ms is not None:
-            if asked_ms < step.account.asked_ms.get(kind, 0):
-                raise Superseded
-            step.account.asked_ms[kind] = asked_ms
-        return step
+        if asked_ms is None:
+            return step, False
+        last_ms = step.account.asked_ms.get(kind, 0)
+        if asked_ms < last_ms:
+            raise Superseded
+        step.account.asked_ms[kind] = asked_ms
+        return step, asked_ms > last_ms
 
     def _open_money(self, tenant_id: str, change_id: str, what: tuple[str, ...]) -> Step | None:
         # None where this very change was made before.
@@ -324,7 +327,6 @@ class MemoryLedger:
         for tenant_id, account in self._accounts.items():
             if partition_of(tenant_id) == partition:
                 account.running.clear()
-                account.asked_ms.clear()
         self.journal = [one for one in self.journal if partition_of(one[1]) != partition]
         self._small_until_ms[partition] = small_until_ms
         self._partition_time_ms[partition] = self._clock.now_ms()
