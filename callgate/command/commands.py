@@ -30,6 +30,7 @@ from callgate.command.money import credit_limit, debit, freeze, refund, top_up, 
 from callgate.command.notices import notices
 from callgate.command.question import DEFAULT_GATEWAY, KIND_NAMES, Given, question_of
 from callgate.command.rates import back_test, rates
+from callgate.command.reports import reports
 from callgate.command.route import route
 from callgate.command.terminal import echo
 from callgate.command.tokens import tokens
@@ -167,6 +168,6 @@ for _command in (
 for _command in (
     *(*COMMANDS, export, import_, audit, back_test, call, calls, cdr, decisions, notices, rates),
     *(route, tokens, watch),
-    *(usage, attempts, pools),
+    *(usage, attempts, pools, reports),
 ):
     callgate.add_command(_command)

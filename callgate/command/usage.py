@@ -25,7 +25,7 @@ _MOST_ATTEMPTS = 10_000
 _GROUPS = [
     name.removeprefix("USAGE_GROUP_").lower().replace("_", "-") for name in pb.UsageGroup.keys()[1:]
 ]
-_FORMATS = {
+FORMATS = {
     "2025": pb.USAGE_FORMAT_UNSPECIFIED,
     "2021": pb.USAGE_FORMAT_CSV_2021,
     "all": pb.USAGE_FORMAT_CSV_ALL,
@@ -41,7 +41,7 @@ _SHEETS = (
 Command = Callable[..., Any]
 
 
-def _days(command: Command) -> Command:
+def chosen_days(command: Command) -> Command:
     """Add the options of days."""
     start = click.option("--from", "start_date", metavar="DAY", default="", help="As 2026-11-01.")
     text = "Up to this day, that one included."
@@ -49,9 +49,29 @@ def _days(command: Command) -> Command:
     return start(end(command))
 
 
+def chosen_records(command: Command) -> Command:
+    """Add the options of which records."""
+    options = (
+        click.option(
+            "--user", "account_ids", metavar="U", multiple=True, help="Who pays; repeatable."
+        ),
+        click.option("--country", "countries", metavar="CC", multiple=True, help="Of the far end."),
+        click.option(
+            "--call-type", "call_types", metavar="TYPE", multiple=True, help="As user_out."
+        ),
+        click.option("--gateway", "gateway_ids", metavar="ID", multiple=True, help="Who carried."),
+        click.option(
+            "--prefix", "number_prefix", metavar="N", default="", help="The far end begins so."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command(epilog=EPILOG)
 @tenant_option
-@_days
+@chosen_days
 @click.option(
     "--by",
     "groups",
@@ -60,11 +80,7 @@ def _days(command: Command) -> Command:
     type=click.Choice(_GROUPS),
     help=f"Add up by this; twice at the most: {', '.join(_GROUPS)}.  [default: user]",
 )
-@click.option("--user", "account_ids", metavar="U", multiple=True, help="Who pays; repeatable.")
-@click.option("--country", "countries", metavar="CC", multiple=True, help="Of the far end.")
-@click.option("--call-type", "call_types", metavar="TYPE", multiple=True, help="As user_out.")
-@click.option("--gateway", "gateway_ids", metavar="ID", multiple=True, help="Who carried.")
-@click.option("--prefix", "number_prefix", metavar="N", default="", help="The far end begins so.")
+@chosen_records
 @click.option("--call-id", metavar="ID", default="", help="The SIP Call-ID.")
 @click.option("--chart", is_flag=True, help="Draw what was charged as bars.")
 @click.option(
@@ -75,7 +91,7 @@ def _days(command: Command) -> Command:
 )
 @click.option(
     "--columns",
-    type=click.Choice(tuple(_FORMATS)),
+    type=click.Choice(tuple(FORMATS)),
     default="2025",
     show_default=True,
     help="Which columns a CSV has.",
@@ -114,7 +130,7 @@ def usage(
 
 @click.command(epilog=EPILOG)
 @tenant_option
-@_days
+@chosen_days
 @click.option("--user", "account_id", metavar="U", default="", help="Who called or would pay.")
 @click.option(
     "--limit", metavar="N", type=click.IntRange(1), default=50, show_default=True, help="How many."
@@ -243,19 +259,33 @@ def _attempt_rows(found: pb.ListAttemptsResponse) -> Iterator[tuple[str, ...]]:
 def _write(
     engine: Connection, tenant: str, wanted: pb.UsageFilter, *, output: Path, columns: str
 ) -> None:
+    if output.suffix == ".xlsx":
+        _write_beside(output, lambda path: _write_workbook(engine, tenant, wanted, path=path))
+        return
+    form = pb.USAGE_FORMAT_JSON_LINES if output.suffix == ".jsonl" else FORMATS[columns]
+    question = pb.ExportUsageRequest(tenant_id=tenant, filter=wanted, format=form)
+    write_records(engine, question, output)
+
+
+def write_records(engine: Connection, question: pb.ExportUsageRequest, output: Path) -> None:
+    """Write the file of an export, with a progress bar."""
+
+    def write(path: Path) -> int:
+        count = 0
+        with path.open("wb") as file:
+            for chunk in _chunks(engine, question):
+                file.write(chunk.data)
+                count = chunk.records
+        return count
+
+    _write_beside(output, write)
+
+
+def _write_beside(output: Path, write: Callable[[Path], int]) -> None:
     """Write a file beside its place first: what is there is whole."""
     part = output.with_name(f"{output.name}.part")
     try:
-        if output.suffix == ".xlsx":
-            count = _write_workbook(engine, tenant, wanted, path=part)
-        else:
-            form = pb.USAGE_FORMAT_JSON_LINES if output.suffix == ".jsonl" else _FORMATS[columns]
-            question = pb.ExportUsageRequest(tenant_id=tenant, filter=wanted, format=form)
-            count = 0
-            with part.open("wb") as file:
-                for chunk in _chunks(engine, question):
-                    file.write(chunk.data)
-                    count = chunk.records
+        count = write(part)
         part.replace(output)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -51,6 +51,8 @@ class _NoticeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoticeKind
     """Money that was taken back came in again, a dispute that was won say."""
     NOTICE_KIND_IMPLAUSIBLE_USE: _NoticeKind.ValueType  # 11
     """A gateway reported more use of a call than can have passed; the rest is held apart, not charged."""
+    NOTICE_KIND_USAGE_REPORT: _NoticeKind.ValueType  # 12
+    """A period of a saved report of usage is over; mails have its file where it is small enough."""
 
 class NoticeKind(_NoticeKind, metaclass=_NoticeKindEnumTypeWrapper):
     """What a tenant is told of."""
@@ -79,6 +81,8 @@ NOTICE_KIND_PAYMENT_RESTORED: NoticeKind.ValueType  # 10
 """Money that was taken back came in again, a dispute that was won say."""
 NOTICE_KIND_IMPLAUSIBLE_USE: NoticeKind.ValueType  # 11
 """A gateway reported more use of a call than can have passed; the rest is held apart, not charged."""
+NOTICE_KIND_USAGE_REPORT: NoticeKind.ValueType  # 12
+"""A period of a saved report of usage is over; mails have its file where it is small enough."""
 Global___NoticeKind: _TypeAlias = NoticeKind  # noqa: Y015
 
 class _NoticeChannel:

@@ -148,6 +148,34 @@ USAGE_FORMAT_JSON_LINES: UsageFormat.ValueType  # 3
 """A line of JSON a record, with our own names."""
 Global___UsageFormat: _TypeAlias = UsageFormat  # noqa: Y015
 
+class _ReportSchedule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReportScheduleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportSchedule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPORT_SCHEDULE_UNSPECIFIED: _ReportSchedule.ValueType  # 0
+    """Never: it is only saved."""
+    REPORT_SCHEDULE_DAILY: _ReportSchedule.ValueType  # 1
+    """Each day."""
+    REPORT_SCHEDULE_WEEKLY: _ReportSchedule.ValueType  # 2
+    """Each week from Monday."""
+    REPORT_SCHEDULE_MONTHLY: _ReportSchedule.ValueType  # 3
+    """Each month."""
+
+class ReportSchedule(_ReportSchedule, metaclass=_ReportScheduleEnumTypeWrapper):
+    """How often a report is sent: when the period is over in the tenant's time zone."""
+
+REPORT_SCHEDULE_UNSPECIFIED: ReportSchedule.ValueType  # 0
+"""Never: it is only saved."""
+REPORT_SCHEDULE_DAILY: ReportSchedule.ValueType  # 1
+"""Each day."""
+REPORT_SCHEDULE_WEEKLY: ReportSchedule.ValueType  # 2
+"""Each week from Monday."""
+REPORT_SCHEDULE_MONTHLY: ReportSchedule.ValueType  # 3
+"""Each month."""
+Global___ReportSchedule: _TypeAlias = ReportSchedule  # noqa: Y015
+
 @_typing.final
 class UsageFilter(_message.Message):
     """Which records; what is left out is not looked at, and all that is given has to hold."""
@@ -853,3 +881,286 @@ class GetPoolsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPoolsResponse: _TypeAlias = GetPoolsResponse  # noqa: Y015
+
+@_typing.final
+class UsageReport(_message.Message):
+    """A filter with a name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    PERIOD_START_TIME_FIELD_NUMBER: _builtins.int
+    PERIOD_END_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name: 1 to 64 letters, digits, '-', '_' and '.', no '.' in front."""
+    format: Global___UsageFormat.ValueType
+    """How the file is written."""
+    schedule: Global___ReportSchedule.ValueType
+    """How often it is sent."""
+    @_builtins.property
+    def filter(self) -> Global___UsageFilter:
+        """Which records; without days, which the period gives."""
+
+    @_builtins.property
+    def period_start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the period that is sent next begins. Not read; absent where it is not sent."""
+
+    @_builtins.property
+    def period_end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends: it is sent once that is archived. Likewise."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        filter: Global___UsageFilter | None = ...,
+        format: Global___UsageFormat.ValueType = ...,
+        schedule: Global___ReportSchedule.ValueType = ...,
+        period_start_time: _timestamp_pb2.Timestamp | None = ...,
+        period_end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "period_end_time", b"period_end_time", "period_start_time", b"period_start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "format", b"format", "name", b"name", "period_end_time", b"period_end_time", "period_start_time", b"period_start_time", "schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageReport: _TypeAlias = UsageReport  # noqa: Y015
+
+@_typing.final
+class CreateUsageReportRequest(_message.Message):
+    """A report to save."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    @_builtins.property
+    def report(self) -> Global___UsageReport:
+        """The report. Its first period is the one that runs now."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        report: Global___UsageReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateUsageReportRequest: _TypeAlias = CreateUsageReportRequest  # noqa: Y015
+
+@_typing.final
+class CreateUsageReportResponse(_message.Message):
+    """What was saved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report(self) -> Global___UsageReport:
+        """The report."""
+
+    def __init__(
+        self,
+        *,
+        report: Global___UsageReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateUsageReportResponse: _TypeAlias = CreateUsageReportResponse  # noqa: Y015
+
+@_typing.final
+class ListUsageReportsRequest(_message.Message):
+    """A question for saved reports."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUsageReportsRequest: _TypeAlias = ListUsageReportsRequest  # noqa: Y015
+
+@_typing.final
+class ListUsageReportsResponse(_message.Message):
+    """Saved reports."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reports(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageReport]:
+        """The reports, by name; 100 at the most."""
+
+    def __init__(
+        self,
+        *,
+        reports: _abc.Iterable[Global___UsageReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reports", b"reports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUsageReportsResponse: _TypeAlias = ListUsageReportsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteUsageReportRequest(_message.Message):
+    """A report to delete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    name: _builtins.str
+    """The report's name."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteUsageReportRequest: _TypeAlias = DeleteUsageReportRequest  # noqa: Y015
+
+@_typing.final
+class DeleteUsageReportResponse(_message.Message):
+    """It is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteUsageReportResponse: _TypeAlias = DeleteUsageReportResponse  # noqa: Y015
+
+@_typing.final
+class ListClosedMonthsRequest(_message.Message):
+    """A question for closed months."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClosedMonthsRequest: _TypeAlias = ListClosedMonthsRequest  # noqa: Y015
+
+@_typing.final
+class ClosedMonth(_message.Message):
+    """A month that never changes again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MONTH_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    CLOSE_TIME_FIELD_NUMBER: _builtins.int
+    month: _builtins.str
+    """As "2026-11"."""
+    records: _builtins.int
+    """How many they are."""
+    sha256: _builtins.str
+    """The SHA-256 of its file with the 25 columns of 2025, as ExportUsage writes it of these days; in hexadecimal."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on records are booked in it."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Before when."""
+
+    @_builtins.property
+    def close_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was closed."""
+
+    def __init__(
+        self,
+        *,
+        month: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        records: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        close_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "end_time", b"end_time", "month", b"month", "records", b"records", "sha256", b"sha256", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosedMonth: _TypeAlias = ClosedMonth  # noqa: Y015
+
+@_typing.final
+class ListClosedMonthsResponse(_message.Message):
+    """Closed months."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MONTHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def months(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClosedMonth]:
+        """The months, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        months: _abc.Iterable[Global___ClosedMonth] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["months", b"months"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClosedMonthsResponse: _TypeAlias = ListClosedMonthsResponse  # noqa: Y015

@@ -31,7 +31,8 @@ class UsageServiceStub:
     A call has one record for each purse that paid of it, written when the call is over. A record is never changed: what
     is reported late is a further record, a correction, that is booked when it came. Each answer tells until when it is
     complete. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both; UNAVAILABLE
-    while the archive is away. All methods change nothing and may be asked again.
+    while the archive is away. All methods that do not say otherwise change nothing
+    and may be asked again.
     """
 
     def __init__(self, channel):
@@ -65,6 +66,26 @@ class UsageServiceStub:
                 request_serializer=callgate_dot_v1_dot_usage__pb2.GetPoolsRequest.SerializeToString,
                 response_deserializer=callgate_dot_v1_dot_usage__pb2.GetPoolsResponse.FromString,
                 _registered_method=True)
+        self.CreateUsageReport = channel.unary_unary(
+                '/callgate.v1.UsageService/CreateUsageReport',
+                request_serializer=callgate_dot_v1_dot_usage__pb2.CreateUsageReportRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_usage__pb2.CreateUsageReportResponse.FromString,
+                _registered_method=True)
+        self.ListUsageReports = channel.unary_unary(
+                '/callgate.v1.UsageService/ListUsageReports',
+                request_serializer=callgate_dot_v1_dot_usage__pb2.ListUsageReportsRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_usage__pb2.ListUsageReportsResponse.FromString,
+                _registered_method=True)
+        self.DeleteUsageReport = channel.unary_unary(
+                '/callgate.v1.UsageService/DeleteUsageReport',
+                request_serializer=callgate_dot_v1_dot_usage__pb2.DeleteUsageReportRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_usage__pb2.DeleteUsageReportResponse.FromString,
+                _registered_method=True)
+        self.ListClosedMonths = channel.unary_unary(
+                '/callgate.v1.UsageService/ListClosedMonths',
+                request_serializer=callgate_dot_v1_dot_usage__pb2.ListClosedMonthsRequest.SerializeToString,
+                response_deserializer=callgate_dot_v1_dot_usage__pb2.ListClosedMonthsResponse.FromString,
+                _registered_method=True)
 
 
 class UsageServiceServicer:
@@ -73,7 +94,8 @@ class UsageServiceServicer:
     A call has one record for each purse that paid of it, written when the call is over. A record is never changed: what
     is reported late is a further record, a correction, that is booked when it came. Each answer tells until when it is
     complete. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both; UNAVAILABLE
-    while the archive is away. All methods change nothing and may be asked again.
+    while the archive is away. All methods that do not say otherwise change nothing
+    and may be asked again.
     """
 
     def ListUsage(self, request, context):
@@ -116,6 +138,36 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateUsageReport(self, request, context):
+        """Saves a report: a filter with a name, sent to the tenant's recipients and webhook once each period if it says so.
+
+        Not idempotent, audited. ALREADY_EXISTS `REPORT_EXISTS`; RESOURCE_EXHAUSTED `TOO_MANY_REPORTS` beyond 100.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsageReports(self, request, context):
+        """Lists all saved reports of a tenant by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteUsageReport(self, request, context):
+        """Deletes a report; a notice of it that is on its way arrives. Audited. NOT_FOUND `REPORT_UNKNOWN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListClosedMonths(self, request, context):
+        """Lists the months of a tenant that are closed, the newest first. A closed month never changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UsageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -144,6 +196,26 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     request_deserializer=callgate_dot_v1_dot_usage__pb2.GetPoolsRequest.FromString,
                     response_serializer=callgate_dot_v1_dot_usage__pb2.GetPoolsResponse.SerializeToString,
             ),
+            'CreateUsageReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateUsageReport,
+                    request_deserializer=callgate_dot_v1_dot_usage__pb2.CreateUsageReportRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_usage__pb2.CreateUsageReportResponse.SerializeToString,
+            ),
+            'ListUsageReports': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsageReports,
+                    request_deserializer=callgate_dot_v1_dot_usage__pb2.ListUsageReportsRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_usage__pb2.ListUsageReportsResponse.SerializeToString,
+            ),
+            'DeleteUsageReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUsageReport,
+                    request_deserializer=callgate_dot_v1_dot_usage__pb2.DeleteUsageReportRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_usage__pb2.DeleteUsageReportResponse.SerializeToString,
+            ),
+            'ListClosedMonths': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClosedMonths,
+                    request_deserializer=callgate_dot_v1_dot_usage__pb2.ListClosedMonthsRequest.FromString,
+                    response_serializer=callgate_dot_v1_dot_usage__pb2.ListClosedMonthsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'callgate.v1.UsageService', rpc_method_handlers)
@@ -158,7 +230,8 @@ class UsageService:
     A call has one record for each purse that paid of it, written when the call is over. A record is never changed: what
     is reported late is a further record, a correction, that is booked when it came. Each answer tells until when it is
     complete. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both; UNAVAILABLE
-    while the archive is away. All methods change nothing and may be asked again.
+    while the archive is away. All methods that do not say otherwise change nothing
+    and may be asked again.
     """
 
     @staticmethod
@@ -286,6 +359,114 @@ class UsageService:
             '/callgate.v1.UsageService/GetPools',
             callgate_dot_v1_dot_usage__pb2.GetPoolsRequest.SerializeToString,
             callgate_dot_v1_dot_usage__pb2.GetPoolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateUsageReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.UsageService/CreateUsageReport',
+            callgate_dot_v1_dot_usage__pb2.CreateUsageReportRequest.SerializeToString,
+            callgate_dot_v1_dot_usage__pb2.CreateUsageReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsageReports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.UsageService/ListUsageReports',
+            callgate_dot_v1_dot_usage__pb2.ListUsageReportsRequest.SerializeToString,
+            callgate_dot_v1_dot_usage__pb2.ListUsageReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUsageReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.UsageService/DeleteUsageReport',
+            callgate_dot_v1_dot_usage__pb2.DeleteUsageReportRequest.SerializeToString,
+            callgate_dot_v1_dot_usage__pb2.DeleteUsageReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClosedMonths(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callgate.v1.UsageService/ListClosedMonths',
+            callgate_dot_v1_dot_usage__pb2.ListClosedMonthsRequest.SerializeToString,
+            callgate_dot_v1_dot_usage__pb2.ListClosedMonthsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,7 +32,8 @@ class UsageServiceStub:
     A call has one record for each purse that paid of it, written when the call is over. A record is never changed: what
     is reported late is a further record, a correction, that is booked when it came. Each answer tells until when it is
     complete. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both; UNAVAILABLE
-    while the archive is away. All methods change nothing and may be asked again.
+    while the archive is away. All methods that do not say otherwise change nothing
+    and may be asked again.
     """
 
     @_typing.overload
@@ -57,6 +58,17 @@ class UsageServiceStub:
     """
     GetPools: _grpc.UnaryUnaryMultiCallable[_usage_pb2.GetPoolsRequest, _usage_pb2.GetPoolsResponse]
     """Tells how full the pools of minutes are in one month, who used most of them, and the day on which they end."""
+    CreateUsageReport: _grpc.UnaryUnaryMultiCallable[_usage_pb2.CreateUsageReportRequest, _usage_pb2.CreateUsageReportResponse]
+    """Saves a report: a filter with a name, sent to the tenant's recipients and webhook once each period if it says so.
+
+    Not idempotent, audited. ALREADY_EXISTS `REPORT_EXISTS`; RESOURCE_EXHAUSTED `TOO_MANY_REPORTS` beyond 100.
+    """
+    ListUsageReports: _grpc.UnaryUnaryMultiCallable[_usage_pb2.ListUsageReportsRequest, _usage_pb2.ListUsageReportsResponse]
+    """Lists all saved reports of a tenant by name."""
+    DeleteUsageReport: _grpc.UnaryUnaryMultiCallable[_usage_pb2.DeleteUsageReportRequest, _usage_pb2.DeleteUsageReportResponse]
+    """Deletes a report; a notice of it that is on its way arrives. Audited. NOT_FOUND `REPORT_UNKNOWN`."""
+    ListClosedMonths: _grpc.UnaryUnaryMultiCallable[_usage_pb2.ListClosedMonthsRequest, _usage_pb2.ListClosedMonthsResponse]
+    """Lists the months of a tenant that are closed, the newest first. A closed month never changes."""
 
 @_typing.type_check_only
 class UsageServiceAsyncStub(UsageServiceStub):
@@ -65,7 +77,8 @@ class UsageServiceAsyncStub(UsageServiceStub):
     A call has one record for each purse that paid of it, written when the call is over. A record is never changed: what
     is reported late is a further record, a correction, that is booked when it came. Each answer tells until when it is
     complete. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both; UNAVAILABLE
-    while the archive is away. All methods change nothing and may be asked again.
+    while the archive is away. All methods that do not say otherwise change nothing
+    and may be asked again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -87,6 +100,17 @@ class UsageServiceAsyncStub(UsageServiceStub):
     """
     GetPools: _aio.UnaryUnaryMultiCallable[_usage_pb2.GetPoolsRequest, _usage_pb2.GetPoolsResponse]  # type: ignore[assignment]
     """Tells how full the pools of minutes are in one month, who used most of them, and the day on which they end."""
+    CreateUsageReport: _aio.UnaryUnaryMultiCallable[_usage_pb2.CreateUsageReportRequest, _usage_pb2.CreateUsageReportResponse]  # type: ignore[assignment]
+    """Saves a report: a filter with a name, sent to the tenant's recipients and webhook once each period if it says so.
+
+    Not idempotent, audited. ALREADY_EXISTS `REPORT_EXISTS`; RESOURCE_EXHAUSTED `TOO_MANY_REPORTS` beyond 100.
+    """
+    ListUsageReports: _aio.UnaryUnaryMultiCallable[_usage_pb2.ListUsageReportsRequest, _usage_pb2.ListUsageReportsResponse]  # type: ignore[assignment]
+    """Lists all saved reports of a tenant by name."""
+    DeleteUsageReport: _aio.UnaryUnaryMultiCallable[_usage_pb2.DeleteUsageReportRequest, _usage_pb2.DeleteUsageReportResponse]  # type: ignore[assignment]
+    """Deletes a report; a notice of it that is on its way arrives. Audited. NOT_FOUND `REPORT_UNKNOWN`."""
+    ListClosedMonths: _aio.UnaryUnaryMultiCallable[_usage_pb2.ListClosedMonthsRequest, _usage_pb2.ListClosedMonthsResponse]  # type: ignore[assignment]
+    """Lists the months of a tenant that are closed, the newest first. A closed month never changes."""
 
 class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads the usage of one tenant out of the archive; docs/usage.md tells more.
@@ -94,7 +118,8 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     A call has one record for each purse that paid of it, written when the call is over. A record is never changed: what
     is reported late is a further record, a correction, that is booked when it came. Each answer tells until when it is
     complete. PERMISSION_DENIED for a tenant that is unknown or not the caller's, with one text for both; UNAVAILABLE
-    while the archive is away. All methods change nothing and may be asked again.
+    while the archive is away. All methods that do not say otherwise change nothing
+    and may be asked again.
     """
 
     @_abc_1.abstractmethod
@@ -144,5 +169,40 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_usage_pb2.GetPoolsResponse, _abc.Awaitable[_usage_pb2.GetPoolsResponse]]:
         """Tells how full the pools of minutes are in one month, who used most of them, and the day on which they end."""
+
+    @_abc_1.abstractmethod
+    def CreateUsageReport(
+        self,
+        request: _usage_pb2.CreateUsageReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.CreateUsageReportResponse, _abc.Awaitable[_usage_pb2.CreateUsageReportResponse]]:
+        """Saves a report: a filter with a name, sent to the tenant's recipients and webhook once each period if it says so.
+
+        Not idempotent, audited. ALREADY_EXISTS `REPORT_EXISTS`; RESOURCE_EXHAUSTED `TOO_MANY_REPORTS` beyond 100.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUsageReports(
+        self,
+        request: _usage_pb2.ListUsageReportsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.ListUsageReportsResponse, _abc.Awaitable[_usage_pb2.ListUsageReportsResponse]]:
+        """Lists all saved reports of a tenant by name."""
+
+    @_abc_1.abstractmethod
+    def DeleteUsageReport(
+        self,
+        request: _usage_pb2.DeleteUsageReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.DeleteUsageReportResponse, _abc.Awaitable[_usage_pb2.DeleteUsageReportResponse]]:
+        """Deletes a report; a notice of it that is on its way arrives. Audited. NOT_FOUND `REPORT_UNKNOWN`."""
+
+    @_abc_1.abstractmethod
+    def ListClosedMonths(
+        self,
+        request: _usage_pb2.ListClosedMonthsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.ListClosedMonthsResponse, _abc.Awaitable[_usage_pb2.ListClosedMonthsResponse]]:
+        """Lists the months of a tenant that are closed, the newest first. A closed month never changes."""
 
 def add_UsageServiceServicer_to_server(servicer: UsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

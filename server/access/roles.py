@@ -142,6 +142,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "ExportUsage": OVERSEEING,
         "ListAttempts": OVERSEEING,
         "GetPools": OVERSEEING,
+        "CreateUsageReport": ADMINISTERING,
+        "ListUsageReports": OVERSEEING,
+        "DeleteUsageReport": ADMINISTERING,
+        "ListClosedMonths": OVERSEEING,
     },
     "callgate.v1.ServerInfoService": {
         "GetServerInfo": KNOWN,

@@ -14,6 +14,7 @@ import uvloop
 from server.app.log import log_to_stderr
 from server.app.money import AroundPayments, make_money_in, money_duties, plain
 from server.app.notices import duties_of, make_courier
+from server.app.reports import make_reports, report_duties
 from server.archive import Archive
 from server.archive.keeper.comparison import Comparison
 from server.archive.keeper.figures import Figures, KeeperPage
@@ -108,6 +109,8 @@ async def joined_keeper(
             await listener.start()
         more = [KeeperDuty(work, pause) for work, pause in duties_of(courier)]
         more += [KeeperDuty(work, pause) for work, pause in money_duties(money)]
+        reports = make_reports(parts)
+        more += [KeeperDuty(work, pause) for work, pause in report_duties(reports)]
         more.append(KeeperDuty(carrying.work, _CARRY_ROUND_SECONDS, of_machine=True))
         more.append(KeeperDuty(carrying.drop_old, _DROP_ROUND_SECONDS))
         yield Keeper(parts, figures, more)

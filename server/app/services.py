@@ -57,6 +57,7 @@ from server.services.rates import RateDecks, RateLooks
 from server.services.reflection import register_reflection
 from server.services.registration import serve
 from server.services.server_info import ServerInfo
+from server.services.usage.reports import SavedReports
 from server.services.usage.service import UsageReports
 from server.settings import Settings
 from server.storage.sql.audit import AuditTrail
@@ -197,7 +198,10 @@ def register_usage(engine: Engine, transport: TransportServer) -> None:
         days=settings.decision_days,
         now_ms=engine.now_ms,
     )
-    serve(usage_pb2_grpc.add_UsageServiceServicer_to_server, transport, usage)
+    reports = SavedReports(
+        engine.archive.database, engine.facts, AuditTrail(engine.now_ms), engine.now_ms
+    )
+    serve(usage_pb2_grpc.add_UsageServiceServicer_to_server, transport, usage, reports)
 
 
 def register_server_info(engine: Engine, transport: TransportServer) -> None:

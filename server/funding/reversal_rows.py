@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, upd
 from server.funding.charge_rows import ChargeRow, ChargeState
 from server.funding.providers import ReversalKind
 from server.funding.tables import CHARGES, PAYMENT_REVERSALS
-from server.notices.outbox import insert_once
+from server.storage.sql.rows import insert_once
 
 _REVERSALS = PAYMENT_REVERSALS.c
 

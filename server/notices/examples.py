@@ -85,5 +85,16 @@ def _facts(kind: NoticeKind, settings: NoticeSettings, now_ms: int) -> Facts:
             "counted_seconds": 1_500,
             "implausible_seconds": 34_500,
         },
+        NoticeKind.USAGE_REPORT: {
+            "report": "daily-credits",
+            "first_day": "2027-01-14",
+            "last_day": "2027-01-14",
+            "records": 1_280,
+            "charge_micros": 42 * _UNIT,
+            "file": "daily-credits-2027-01-14.csv",
+            "bytes": 310_000,
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "command": "callgate reports run daily-credits --from 2027-01-14 --to 2027-01-14",
+        },
     }
     return examples[kind]

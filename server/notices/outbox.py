@@ -14,10 +14,10 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Table, case, delete
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, case, delete, insert, select
 
-from server.notices.tables import NOTICES, WEBHOOK_EVENTS
+from server.notices.tables import NOTICE_FILES, NOTICES, WEBHOOK_EVENTS
+from server.storage.sql.rows import insert_once
 
 _ID_DIGITS = 32
 
@@ -39,6 +39,7 @@ class NoticeKind(StrEnum):
     PAYMENT_REVERSED = "payment_reversed"
     PAYMENT_RESTORED = "payment_restored"
     IMPLAUSIBLE_USE = "implausible_use"
+    USAGE_REPORT = "usage_report"
 
 
 # Of one moment, in this order: causes first, and lines as a balance that falls crosses them.
@@ -54,6 +55,7 @@ _IN_ORDER = (
     NoticeKind.RECHARGE_FAILED,
     NoticeKind.RECHARGE_SUCCEEDED,
     NoticeKind.PAYMENT_RESTORED,
+    NoticeKind.USAGE_REPORT,
 )
 
 
@@ -103,6 +105,33 @@ def add(connection: Connection, notice: Notice) -> bool:
     return insert_once(connection, NOTICES, values)
 
 
+@dataclass(frozen=True, slots=True)
+class NoticeFile:
+    """A text that goes with the mails of a notice; not with webhooks."""
+
+    name: str
+    body: bytes
+
+
+def add_file(connection: Connection, notice: Notice, file: NoticeFile) -> None:
+    """Add the file of a notice, in the transaction that wrote the notice."""
+    values = {"notice_id": notice.notice_id, "time_ms": notice.time_ms}
+    connection.execute(insert(NOTICE_FILES).values(**values, name=file.name, body=file.body))
+
+
+def read_file(connection: Connection, notice_id: str) -> NoticeFile | None:
+    """Read the file of a notice, if it has one that is kept."""
+    columns = NOTICE_FILES.c
+    query = select(columns.name, columns.body).where(columns.notice_id == notice_id)
+    row = connection.execute(query).first()
+    return None if row is None else NoticeFile(row.name, row.body)
+
+
+def forget_files(connection: Connection, before_ms: int) -> None:
+    """Forget the files of notices from before this time."""
+    connection.execute(delete(NOTICE_FILES).where(NOTICE_FILES.c.time_ms < before_ms))
+
+
 def note_event(connection: Connection, source: str, event_id: str, *, now_ms: int) -> bool:
     """Note an event that somebody posted; False where it was taken before.
 
@@ -115,11 +144,3 @@ def note_event(connection: Connection, source: str, event_id: str, *, now_ms: in
 def forget_events(connection: Connection, before_ms: int) -> None:
     """Forget events that were taken before this time."""
     connection.execute(delete(WEBHOOK_EVENTS).where(WEBHOOK_EVENTS.c.time_ms < before_ms))
-
-
-def insert_once(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
-    """Insert a row, unless its primary key is there; say whether it was inserted."""
-    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    key = list(table.primary_key.columns)
-    statement = insert(table).values(**values).on_conflict_do_nothing().returning(*key)
-    return connection.execute(statement).first() is not None

@@ -23,6 +23,8 @@ class NoticeSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     recipients: tuple[str, ...] = ()
     language: str = "en"
     time_zone: str = "UTC"
+    # Empty while nobody wrote it down.
+    country: str = ""
     webhook_url: str = ""
     # Absent: nobody is told that the balance is low.
     low_balance_micros: int | None = None
@@ -130,6 +132,7 @@ def settings_of(tenant: Tenant) -> NoticeSettings:
         recipients=notices.recipients,
         language=notices.language,
         time_zone=tenant.time_zone,
+        country=tenant.country,
         webhook_url=notices.webhook_url,
         low_balance_micros=notices.low_balance_micros,
         expiring_days=notices.expiring_days,

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from server.notices.deliveries import Channel, DeliveryState
-from server.notices.outbox import NoticeState, insert_once
+from server.notices.outbox import NoticeState
 from server.notices.preferences import NoticeSettings, read_settings
 from server.notices.tables import NOTICE_DELIVERIES, NOTICE_SETTINGS, NOTICES
+from server.storage.sql.rows import insert_once
 
 # Notices that are addressed in one transaction.
 _MOST_ADDRESSED = 200

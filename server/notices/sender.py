@@ -31,7 +31,7 @@ from server.notices.deliveries import (
 )
 from server.notices.expiring import find_expiring, tell_expiring
 from server.notices.figures import NoticeFigures
-from server.notices.outbox import forget_events
+from server.notices.outbox import forget_events, forget_files, read_file
 from server.notices.recipients import address_notices, has_new
 from server.notices.rendering import Told, event_body, tenant_key
 from server.notices.smtp import (
@@ -63,6 +63,8 @@ _LONGEST_EXPONENT = 20
 _GONE = 410
 # Providers repeat events for days; what an event does is done once all the same.
 EVENTS_KEPT_MS = 30 * 24 * 60 * 60 * 1_000
+# Files are sent once more for so long.
+FILES_KEPT_MS = EVENTS_KEPT_MS
 
 _log = logging.getLogger(__name__)
 
@@ -100,11 +102,12 @@ class Sender:
             _log.error("%d mails may have gone out or not: their sender died.", lost)
 
     async def tidy(self) -> None:
-        """Write notices of credits that expire soon; forget events of others that are long over."""
+        """Write notices of credits that expire soon; forget events and files that are old."""
         now_ms = self.now_ms()
         found = await self.database.read(lambda c: find_expiring(c, now_ms))
         await self.database.write(lambda c: tell_expiring(c, found))
         await self.database.write(lambda c: forget_events(c, now_ms - EVENTS_KEPT_MS))
+        await self.database.write(lambda c: forget_files(c, now_ms - FILES_KEPT_MS))
 
     async def count(self) -> None:
         """Count what waits."""
@@ -168,7 +171,9 @@ class Sender:
 
     async def _send_mail(self, round_: Round, delivery: Delivery, token: str) -> None:
         assert self.postman is not None
-        mail = mail_of(told_of(delivery), sender=self.postman.sender, number=delivery.round)
+        file = await self.database.read(lambda c: read_file(c, delivery.notice_id))
+        sender = self.postman.sender
+        mail = mail_of(told_of(delivery), sender=sender, number=delivery.round, file=file)
 
         async def goes_out() -> bool:
             until_ms = self.now_ms() + LEASE_MS

@@ -15,6 +15,7 @@ from email.utils import format_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from server.notices.outbox import NoticeFile
 from server.notices.rendering import Told, render
 
 if TYPE_CHECKING:
@@ -142,7 +143,9 @@ _TARGET_DIGITS = 8
 _POLICY = MAIL_POLICY.clone(cte_type="7bit")
 
 
-def mail_of(told: Told, *, sender: str, number: int) -> EmailMessage:
+def mail_of(
+    told: Told, *, sender: str, number: int, file: NoticeFile | None = None
+) -> EmailMessage:
     """Write the mail of a notice to its target.
 
     Its Message-ID is the same each time that this mail is sent, and another one in each round
@@ -158,6 +161,16 @@ def mail_of(told: Told, *, sender: str, number: int) -> EmailMessage:
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(rendered.text)
     mail.add_alternative(rendered.html, subtype="html")
+    if file is not None:
+        subtype = "plain" if file.name.endswith(".jsonl") else "csv"
+        # Bytes as they are, for their checksum; texts would have their lines broken anew.
+        mail.add_attachment(
+            file.body,
+            maintype="text",
+            subtype=subtype,
+            filename=file.name,
+            params={"charset": "utf-8"},
+        )
     # Last, because whoever sets the content takes away what was said of another one.
     mail["Content-Language"] = rendered.language
     return mail

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
 
 from server.storage.sql.metadata import METADATA
 
@@ -65,6 +75,17 @@ NOTICE_DELIVERIES = Table(
     Column("trouble", String(255), nullable=False),
     ForeignKeyConstraint(["notice_id"], ["notices.notice_id"], ondelete="CASCADE"),
     Index("ix_notice_deliveries_state", "state", "due_ms"),
+)
+
+# What goes with the mails of a notice; kept for a while.
+NOTICE_FILES = Table(
+    "notice_files",
+    METADATA,
+    Column("notice_id", String(64), primary_key=True),
+    Column("time_ms", BigInteger, nullable=False, index=True),
+    Column("name", String(128), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["notice_id"], ["notices.notice_id"], ondelete="CASCADE"),
 )
 
 # Events that others posted to us, each taken once.

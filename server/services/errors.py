@@ -56,6 +56,7 @@ from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.contract import Context, Ending
 from server.transport.seldom import Seldom
 from server.usage.decisions.finding import DecisionUnknown
+from server.usage.reports.saved import MOST_REPORTS, ReportExists, ReportUnknown, TooManyReports
 
 DOMAIN = "callgate.v1"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -165,6 +166,19 @@ TABLE: Mapping[type[Exception], Failure] = {
         "DECISION_UNKNOWN",
         "The archive has no record of such a decision of this tenant: it may be too old, or not "
         "have arrived yet.",
+    ),
+    ReportExists: Failure(
+        grpc.StatusCode.ALREADY_EXISTS,
+        "REPORT_EXISTS",
+        "The tenant has a report of this name. Delete it first, or choose another name.",
+    ),
+    ReportUnknown: Failure(
+        grpc.StatusCode.NOT_FOUND, "REPORT_UNKNOWN", "The tenant has no report of this name."
+    ),
+    TooManyReports: Failure(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOO_MANY_REPORTS",
+        f"The tenant has {MOST_REPORTS} reports, which is all that it may. Delete one.",
     ),
     NobodyToTell: Failure(
         grpc.StatusCode.FAILED_PRECONDITION,

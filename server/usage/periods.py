@@ -53,11 +53,18 @@ def spans(period: Period, zone: str, *, from_ms: int, to_ms: int) -> list[Span]:
         if len(found) == MOST_PERIODS:
             raise TooManyPeriods
         following = next_of(period, first)
-        name = first.isoformat()[:7] if period is Period.MONTH else first.isoformat()
         end_ms = start_of(following, zone)
-        found.append(Span(name, max(from_ms, start_ms), min(to_ms, end_ms)))
+        found.append(Span(_name_of(period, first), max(from_ms, start_ms), min(to_ms, end_ms)))
         first = following
     return found
+
+
+def span_at(period: Period, zone: str, time_ms: int) -> Span:
+    """Say in which period a time is, uncut."""
+    first = _first_day(period, day_at(time_ms, zone))
+    return Span(
+        _name_of(period, first), start_of(first, zone), start_of(next_of(period, first), zone)
+    )
 
 
 def next_of(period: Period, first: date) -> date:
@@ -69,6 +76,10 @@ def next_of(period: Period, first: date) -> date:
             return first + timedelta(7)
         case Period.MONTH:
             return (first.replace(day=1) + timedelta(31)).replace(day=1)
+
+
+def _name_of(period: Period, first: date) -> str:
+    return first.isoformat()[:7] if period is Period.MONTH else first.isoformat()
 
 
 def _first_day(period: Period, day: date) -> date:

@@ -217,6 +217,12 @@ def archived_until(
     return now_ms
 
 
+def was_archived(connection: Connection, partition: int) -> bool:
+    """Say whether anything of a partition was ever archived."""
+    query = select(POSITIONS.c.n).where(POSITIONS.c.partition == partition)
+    return connection.execute(query).first() is not None
+
+
 def _time_of(connection: Connection, place: tuple[int, int, int]) -> int | None:
     query = select(JOURNAL.c.time_ms).where(
         tuple_(JOURNAL.c.partition, JOURNAL.c.epoch, JOURNAL.c.n) == place

@@ -30,6 +30,7 @@ MAY_BE_EMPTY = {
     ("GetStatement", "call_id"),
     ("ListAttempts", "account_id"),
     *((name, "call_id") for name in ("ListUsage", "SummarizeUsage", "ExportUsage")),
+    ("CreateUsageReport", "call_id"),
     *(("FindDecisions", name) for name in ("account_id", "call_id", "gateway_id", "decision_id")),
 }
 KINDS = [field.name for field in pb.AuthorizeCallRequest.DESCRIPTOR.oneofs_by_name["kind"].fields]

@@ -39,6 +39,17 @@ FACTS: dict[NoticeKind, dict[str, Any]] = {
         "counted_seconds": 60,
         "implausible_seconds": 940,
     },
+    NoticeKind.USAGE_REPORT: {
+        "report": "italy",
+        "first_day": "2026-11-01",
+        "last_day": "2026-11-30",
+        "records": 12,
+        "charge_micros": 3_000_000,
+        "file": "italy-2026-11-01-2026-11-30.csv",
+        "bytes": 4_321,
+        "sha256": "9f86d081",
+        "command": "callgate reports run italy",
+    },
 }
 POOL = {"pool_id": "US:MCOPSTN1", "counter": "domestic", "period": "2027-01"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import html
 import io
 import json
@@ -31,9 +32,11 @@ from callgate.v1.money_pb2 import Money
 from callgate.v1.usage_pb2_grpc import UsageServiceStub
 from engines import Engine, failure_of, running_engine, wait_until
 from identities import TOKENS, identity
+from server.app.reports import Outbox
 from server.archive.tables import TALLIES, USAGE_RECORDS
 from server.ledger.keys import pool_field
 from server.storage.sql.database import Database
+from server.usage.reports.sending import Reports
 from usage_rows import a_usage
 
 CONTOSO_ZONE = "UTC"
@@ -120,6 +123,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     path = folder / "identities.toml"
     path.write_text(
         identity("reader", "reader", tenants='["contoso"]')
+        + identity("administrator", "tenant-administrator", tenants='["contoso"]')
         + identity("nobody", "reader", tenants='["fabrikam"]')
         + identity("bridge", "bridge", tenants='["contoso"]')
     )
@@ -451,3 +455,61 @@ def test_nobody_reads_what_is_not_theirs(house: House) -> None:
     told = ask("ListUsage", "nobody", "fabrikam")
     assert told.records
     assert not ours.intersection(each.usage_id for each in told.records)
+
+
+def test_a_report_is_saved_listed_written_and_deleted_by_the_command(
+    house: House, tmp_path: Path
+) -> None:
+    def command(*arguments: str, who: str = "administrator") -> Result:
+        typed = [*arguments, "--tenant", "contoso", "--address", house.engine.address]
+        return CliRunner().invoke(callgate, ["reports", *typed, "--token", TOKENS[who]])
+
+    chosen = ("--country", "IT", "--corrections", "none", "--columns", "jsonl")
+    assert "ROLE_MISSING" in command("save", "italy", *chosen, who="reader").output
+    assert command("save", "italy", *chosen, "--every", "monthly").exit_code == 0
+    assert "REPORT_EXISTS" in command("save", "italy").output
+    assert "report.name" in command("save", "../italy").output
+    saved = json.loads(command("list", "--json", who="reader").output)["reports"]
+    path = tmp_path / "italy.jsonl"
+    days = ("--from", "2026-10-01", "--to", "2026-10-31")
+    written = command("run", "italy", *days, "--output", str(path), who="reader")
+    assert written.exit_code == 0, written.output
+    assert command("delete", "italy").exit_code == 0
+    assert "REPORT_UNKNOWN" in command("delete", "italy").output
+
+    (report,) = saved
+    assert report["filter"] == {"countries": ["IT"], "corrections": "CORRECTION_FILTER_NONE"}
+    assert report["schedule"] == "REPORT_SCHEDULE_MONTHLY"
+    assert [json.loads(line)["usage_id"] for line in path.read_text().splitlines()] == [
+        row["usage_id"]
+        for row in OURS
+        if row["external_country"] == "IT"
+        and not row["correction"]
+        and START_MS + 11 * DAY_MS <= row["book_ms"] < START_MS + 42 * DAY_MS
+    ]
+
+
+def test_the_file_of_a_closed_month_has_the_checksum_that_was_written_down(
+    house: House,
+) -> None:
+    now_ms = START_MS + 100 * DAY_MS
+
+    async def complete_ms(_tenant_id: str) -> int:
+        return now_ms
+
+    async def close() -> None:
+        database = Database(f"sqlite:///{house.engine.folder}/data/archive.sqlite")
+        await Reports(database, Outbox(), complete_ms, lambda: now_ms).close()
+        await database.close()
+
+    def closed() -> Any:
+        asyncio.run(close())
+        return house.ask("ListClosedMonths", pb.ListClosedMonthsRequest(tenant_id="contoso")).months
+
+    wait_until(closed)
+    (month,) = [each for each in closed() if each.month == "2026-10"]
+    chunks = house.file(start_date="2026-10-01", end_date="2026-10-31")
+    text = b"".join(chunk.data for chunk in chunks)
+
+    assert month.records == chunks[-1].records > 0
+    assert month.sha256 == hashlib.sha256(text).hexdigest()

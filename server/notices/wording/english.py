@@ -131,6 +131,21 @@ ENGLISH = Language(
                 _WHEN,
             ),
         ),
+        "usage_report": Wording(
+            "{tenant}: usage report {report}, {first_day} to {last_day}",
+            (
+                "The usage of {tenant} that was booked from {first_day} to {last_day}, as the "
+                "report {report} chooses it. The file {file} is attached where it is small enough.",
+                "Its bytes never change once the period is over. This writes it anew: {command}",
+            ),
+            (
+                ("Records", "records"),
+                ("Charged", "charge"),
+                ("Bytes", "bytes"),
+                ("SHA-256", "sha256"),
+                _WHEN,
+            ),
+        ),
     },
     reasons={
         "card_declined": "the card was declined",

@@ -135,6 +135,22 @@ ITALIAN = Language(
                 _WHEN,
             ),
         ),
+        "usage_report": Wording(
+            "{tenant}: rapporto di utilizzo {report}, dal {first_day} al {last_day}",
+            (
+                "L'utilizzo di {tenant} registrato dal {first_day} al {last_day}, come lo "
+                "sceglie il rapporto {report}. Il file {file} è allegato se è abbastanza piccolo.",
+                "I suoi byte non cambiano più dopo la fine del periodo. Questo comando lo "
+                "riscrive: {command}",
+            ),
+            (
+                ("Righe", "records"),
+                ("Addebitato", "charge"),
+                ("Byte", "bytes"),
+                ("SHA-256", "sha256"),
+                _WHEN,
+            ),
+        ),
     },
     reasons={
         "card_declined": "la carta è stata rifiutata",

@@ -34,6 +34,7 @@ from server.facts.errors import (
 from server.services.directory.checks import Checker, licence_moves
 from server.services.directory.messages import ITEMS, TENANT, Shape, check_currency, values_of
 from server.storage.sql.audit import Audited, AuditTrail
+from server.usage.reports.saved import drop_reports
 
 _FIXED = frozenset({"currency_code", "opening_balance"})
 
@@ -120,6 +121,7 @@ class Changes:
         if not msgspec.json.decode(before.body).get("frozen"):
             raise TenantInUse(tenant_id)
         rows.drop_items(self.connection, tenant_id)
+        drop_reports(self.connection, tenant_id)
         gone = replace(before, revision=revision, update_ms=self.now_ms, deleted=True)
         rows.put_tenant(self.connection, gone)
         what = Audited("DeleteTenant", f"tenants/{tenant_id}", tenant_id)

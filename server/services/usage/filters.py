@@ -24,12 +24,18 @@ _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 _PREFIX = re.compile(r"\+[0-9]{1,15}")
 _PLACE = re.compile(r"([0-9]{1,16})\.([0-9A-Za-z-]{1,36})(?:\.([0-9]{1,16}))?")
-_DIRECTIONS: Mapping[int, str] = {0: "", 1: "inbound", 2: "outbound"}
-_CORRECTIONS: Mapping[int, bool | None] = {0: None, 1: True, 2: False}
-_PURSES: Mapping[int, str] = {
+DIRECTIONS: Mapping[int, str] = {0: "", 1: "inbound", 2: "outbound"}
+CORRECTIONS: Mapping[int, bool | None] = {0: None, 1: True, 2: False}
+PURSES: Mapping[int, str] = {
     calls_pb.PURSE_KIND_FREE: "free",
     calls_pb.PURSE_KIND_POOL: "pool",
     calls_pb.PURSE_KIND_CREDITS: "credits",
+}
+FORMS: Mapping[int, str] = {
+    pb.USAGE_FORMAT_UNSPECIFIED: "2025",
+    pb.USAGE_FORMAT_CSV_2021: "2021",
+    pb.USAGE_FORMAT_CSV_ALL: "all",
+    pb.USAGE_FORMAT_JSON_LINES: "jsonl",
 }
 _PERIODS = frozenset(Period)
 _GROUPS: Mapping[int, str] = {
@@ -54,17 +60,22 @@ def read_filter(asked: pb.UsageFilter, tenant: Tenant, now_ms: int) -> Filter:
         now_ms if to_ms is None else to_ms,
         account_ids=_values(asked.account_ids, "account_ids", limits.account_id),
         call_types=_values(asked.call_types, "call_types", _word),
-        direction=_known(_DIRECTIONS, asked.direction, "filter.direction"),
+        direction=known(DIRECTIONS, asked.direction, "filter.direction"),
         countries=_values(asked.countries, "countries", _country),
         number_prefix=asked.number_prefix,
         hidden_digits=HIDDEN_DIGITS.get(tenant.country, 0),
-        purses=[_known(_PURSES, purse, "filter.purses") for purse in asked.purses],
+        purses=[known(PURSES, purse, "filter.purses") for purse in asked.purses],
         capabilities=_values(asked.capabilities, "capabilities", _word),
         gateway_ids=_values(asked.gateway_ids, "gateway_ids", limits.an_id),
         least_charge_micros=least,
-        corrections=_known(_CORRECTIONS, asked.corrections, "filter.corrections"),
+        corrections=known(CORRECTIONS, asked.corrections, "filter.corrections"),
         call_id=limits.call_id(asked.call_id) if asked.call_id else "",
     )
+
+
+def read_form(asked: pb.UsageFormat.ValueType, field: str = "format") -> str:
+    """Read how a file is written. Raises `InvalidRequest`."""
+    return known(FORMS, asked, field)
 
 
 def read_days(start: str, end: str, *, zone: str, prefix: str = "") -> tuple[int, int | None]:
@@ -94,7 +105,7 @@ def read_month(text: str, today: date) -> date:
 
 def read_groups(asked: Sequence[pb.UsageGroup.ValueType]) -> list[str]:
     """Read what sums are told by. Raises `InvalidRequest`."""
-    groups = [_known(_GROUPS, group, "group_by") for group in asked]
+    groups = [known(_GROUPS, group, "group_by") for group in asked]
     if len(groups) > _MOST_GROUP_BY or len(set(groups)) < len(groups):
         raise InvalidRequest("group_by", "two different groups at the most")
     if len(_PERIODS.intersection(groups)) > 1:
@@ -145,7 +156,8 @@ def _country(field: str, value: str) -> str:
     return value.upper()
 
 
-def _known(known: Mapping[int, _Value], value: int, field: str) -> _Value:
-    if value not in known:
+def known(values: Mapping[int, _Value], value: int, field: str) -> _Value:
+    """Read a value of an enum. Raises `InvalidRequest`."""
+    if value not in values:
         raise InvalidRequest(field, "one that the contract names")
-    return known[value]
+    return values[value]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -26,6 +26,7 @@ from server.services.usage import messages as wire
 from server.services.usage.filters import (
     read_days,
     read_filter,
+    read_form,
     read_groups,
     read_month,
     read_place,
@@ -46,17 +47,13 @@ from server.usage.records import (
     list_records,
     sum_records,
 )
+from server.usage.reports.files import write_records
 
 _MS_PER_DAY = 86_400_000
 # An entry may be under way with a time of its own; it is written within so long, or not at all.
 _UNDER_WAY_MS = 1_000
 # Records of a chunk: formatted between two calls' turns, not in one long stretch.
 _CHUNK = 500
-_CSV = {
-    pb.USAGE_FORMAT_UNSPECIFIED: export.COLUMNS_2025,
-    pb.USAGE_FORMAT_CSV_2021: export.COLUMNS_2021,
-    pb.USAGE_FORMAT_CSV_ALL: export.ALL_COLUMNS,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +121,7 @@ class UsageReports:
     async def export_usage(self, request: pb.ExportUsageRequest, context: Context) -> None:
         """Write a file in chunks, each read when the one before is on its way."""
         tenant, wanted = self._wanted(request)
-        if request.format not in (*_CSV, pb.USAGE_FORMAT_JSON_LINES):
-            raise InvalidRequest("format", "one of the formats of files")
+        form = read_form(request.format)
         page = _page_of(request, 0, "resume_token")
         after, end_ms = read_place(page.after)
         complete_ms = await self._complete(tenant)
@@ -143,7 +139,7 @@ class UsageReports:
             if not found and not is_first:
                 return
             shown = [export.masked(record, wanted.hidden_digits) for record in found]
-            response.data = await asyncio.to_thread(_text, shown, request.format, header=is_first)
+            response.data = await asyncio.to_thread(write_records, shown, form, header=is_first)
             response.records += len(found)
             if found:
                 after = wire.place_of(found[-1])
@@ -249,9 +245,3 @@ def _page_of(request: Message, size: int, field: str = "page_token") -> Page:
 
 def _token(page: Page, place: Place, *more: int) -> str:
     return page.token_after(".".join(map(str, (*place, *more))))
-
-
-def _text(records: Sequence[export.Row], form: pb.UsageFormat.ValueType, *, header: bool) -> bytes:
-    if form == pb.USAGE_FORMAT_JSON_LINES:
-        return "".join(export.write_json_lines(records)).encode()
-    return "".join(export.write_csv(records, _CSV[form], header=header)).encode()

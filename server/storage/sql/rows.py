@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,14 @@ def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> 
         _upserting(table, connection.dialect.name),
         sorted(rows, key=lambda row: tuple(row[name] for name in key)),
     )
+
+
+def insert_once(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row, unless its primary key is there; say whether it was inserted."""
+    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    key = list(table.primary_key.columns)
+    statement = insert(table).values(**values).on_conflict_do_nothing().returning(*key)
+    return connection.execute(statement).first() is not None
 
 
 def _key_of(table: Table) -> list[str]:

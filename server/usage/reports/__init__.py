@@ -1,0 +1,1 @@
+"""Saved reports, sent once a period, and months that are closed."""
