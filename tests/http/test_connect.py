@@ -31,6 +31,7 @@ JSON, PROTO = "application/json", "application/proto"
 SECONDS = 20.0
 ASK = "/callgate.v1.AuthorizationService/AuthorizeCall"
 SETTLE = "/callgate.v1.AuthorizationService/SettleCall"
+RELEASE = "/callgate.v1.AuthorizationService/ReleaseCall"
 BALANCE = "/callgate.v1.CreditService/GetBalance"
 WATCH = "/callgate.v1.DebitService/WatchDebits"
 
@@ -201,14 +202,26 @@ def test_a_case_is_answered_alike_whichever_way_it_is_asked(caller: Caller, row:
         setattr(getattr(request, kind), person, "adele")
 
     check_alike(caller, ASK, request)
+    # What it holds would be missing to the calls of other tests.
+    check_alike(caller, RELEASE, the_end(request))
     request.explain = True
     request.call_id += "-explained"
     check_alike(caller, ASK, request)
+    check_alike(caller, RELEASE, the_end(request))
+
+
+def the_end(question: pb.AuthorizeCallRequest) -> pb.ReleaseCallRequest:
+    return pb.ReleaseCallRequest(
+        tenant_id=question.tenant_id,
+        gateway_id=question.gateway_id,
+        call_id=question.call_id,
+        sequence=question.sequence + 1,
+    )
 
 
 def test_a_settled_call_is_charged_once_whichever_way_its_end_is_told(caller: Caller) -> None:
     question = a_question("+390612345678")
-    caller.engine.ask(question)
+    assert caller.engine.ask(question).HasField("grant")
     end = pb.SettleCallRequest(
         tenant_id="contoso", gateway_id="sbc-1", call_id=question.call_id, sequence=2
     )
@@ -442,7 +455,7 @@ def test_debits_are_watched_as_events_and_resumed_by_their_ids(caller: Caller) -
     question = a_question("+390612345678")
     with watch(caller) as watched:
         checkpoint = next(watched)
-        caller.engine.ask(question)
+        assert caller.engine.ask(question).HasField("grant")
         event = next(one for one in watched if "data" in one)
     with watch(caller, last_event_id=checkpoint["id"]) as resumed:
         again = next(resumed)
