@@ -43,4 +43,5 @@ def test_the_client_asks_for_grpcio_and_protobuf_alone(wheel: zipfile.ZipFile) -
         'click>=8.5; extra == "cli"',
         "grpcio>=1.85.1",
         "protobuf>=7.35.1",
+        'xlsxwriter>=3.2; extra == "cli"',
     ]
