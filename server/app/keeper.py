@@ -30,6 +30,7 @@ from server.settings import Settings
 from server.storage.redis import EmbeddedServer, Store, StoreClock, StoreRefused, StoreUnavailable
 from server.storage.sql.database import Database, archive_url
 from server.storage.sql.errors import ArchiveUnavailable, ArchiveUnusable
+from server.storage.sql.gate import Gate
 from server.transport.http import HttpListener
 from server.usage.decisions.carrying import Carrying, CarryingFigures
 
@@ -87,7 +88,7 @@ async def joined_keeper(
     figures = Figures(settings.journal_max_entries)
     async with AsyncExitStack() as stack:
         joining = running_parts(settings, make_clock=make_clock)
-        parts, _store = await stack.enter_async_context(joining)
+        parts, store = await stack.enter_async_context(joining)
         courier = make_courier(settings, parts.archive.database, parts.now_ms)
         money = make_money_in(
             settings,
@@ -107,13 +108,21 @@ async def joined_keeper(
             listener = HttpListener(settings.keeper_http_listen, page)
             stack.push_async_callback(listener.stop)
             await listener.start()
-        more = [KeeperDuty(work, pause) for work, pause in duties_of(courier)]
-        more += [KeeperDuty(work, pause) for work, pause in money_duties(money)]
+        more = [
+            KeeperDuty(work, pause, gate=Gate(parts.archive.database, waits))
+            for duties, waits in (
+                (duties_of(courier), courier.figures.something_waits),
+                (money_duties(money), money.finishing.figures.something_waits),
+            )
+            for work, pause in duties
+        ]
         reports = make_reports(parts)
         more += [KeeperDuty(work, pause) for work, pause in report_duties(reports)]
-        more.append(KeeperDuty(carrying.work, _CARRY_ROUND_SECONDS, of_machine=True))
+        more.append(KeeperDuty(carrying.work_if_grown, _CARRY_ROUND_SECONDS, of_machine=True))
         more.append(KeeperDuty(carrying.drop_old, _DROP_ROUND_SECONDS))
-        yield Keeper(parts, figures, more)
+        keeper = Keeper(parts, figures, more)
+        store.on_connect(keeper.doubt)
+        yield keeper
 
 
 def _make_carrying(settings: Settings, parts: KeeperParts) -> Carrying:

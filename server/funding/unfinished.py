@@ -66,6 +66,10 @@ class MoneyFigures:
     # Requests and charges that a store had lost, and that were put in again.
     put_in_again: int = 0
 
+    def something_waits(self) -> bool:
+        """Tell whether a request or a charge waits, for somebody or for its time."""
+        return bool(self.waiting or self.charges.total())
+
     def families(self) -> Iterator[Metric]:
         """Build every family anew."""
         charges = GaugeMetricFamily(

@@ -121,6 +121,11 @@ class Keeping:
             accounts = keys.partition_keys(partition).accounts
             return bool(await self._store.command("HEXISTS", accounts, keys.META_FIELD))
 
+    async def holds_nothing(self, partition: int) -> bool:
+        """Tell whether no call of a partition holds anything."""
+        async with named_trouble():
+            return not await self._store.command("ZCARD", keys.partition_keys(partition).expiry)
+
     async def look(self, partition: int, fields: Sequence[str]) -> Looked:
         """Read what an inspection goes by, at one moment."""
         of_partition = keys.partition_keys(partition)

@@ -24,6 +24,12 @@ class NoticeFigures:
     # By channel and state, as they were counted last.
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
+    def something_waits(self) -> bool:
+        """Tell whether anything is to go out, now or later."""
+        return any(
+            self.counts[channel.value, state.value] for channel in Channel for state in _OPEN
+        )
+
     def families(self) -> Iterator[Metric]:
         """Build every family anew."""
         waiting = GaugeMetricFamily(

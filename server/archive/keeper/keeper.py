@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from server.archive import Archive, EntryUnfit, Position, PositionMoved
 from server.archive.keeper.drain import BATCH, ArchiveBehind, Drain, PartitionLost
@@ -16,20 +15,26 @@ from server.archive.keeper.entries import EntryUnknown
 from server.archive.keeper.figures import Figures
 from server.archive.keeper.inspection import Inspection
 from server.archive.keeper.rebuild import Rebuild, RebuildOvertaken
+from server.archive.keeper.sweep import Sweep, oldest_period
 from server.ledger import Ledger, LedgerDamaged, LedgerUnavailable
 from server.ledger.journal.entries import JournalReader
-from server.ledger.maintenance import KNOWN_MS, Keeping
+from server.ledger.maintenance import Keeping
 from server.storage.sql.errors import ArchiveUnavailable
+from server.storage.sql.gate import Gate
 
 # Who does not renew its lease for this long is taken for dead.
 LEASE_MS = 10_000
 _LEASE_ROUND_SECONDS = 2.0
-# Between two rounds of a journal in which nothing was found.
+# Between two looks at which journals moved.
 _DRAIN_PAUSE_SECONDS = 0.2
+# One round in so many reads every journal, also what did not move: what was lost does not.
+_ROUNDS_A_FULL_ONE = 10
 _POSITIONS_ROUND_SECONDS = 1.0
 # Batches of one partition in one round; then others, new ones among them, have their turn.
 _MOST_PASSES = 10
 _EXPIRE_ROUND_SECONDS = 1.0
+# One round in so many looks at every partition, also at those in which nothing was held.
+_EXPIRE_ROUNDS_A_FULL_ONE = 10
 _EXPIRE_CALLS = 100
 _SWEEP_ROUND_SECONDS = 3_600.0
 # A partition that the archive does not know is looked for this often.
@@ -38,8 +43,9 @@ _AWAY_ROUND_SECONDS = 0.5
 # After a bug, which else would fill the log.
 _BROKEN_PAUSE_SECONDS = 5.0
 _INSPECTION_ROUND_SECONDS = 1.0
-# What is inspected in a round; the others have their turn in the next ones.
-_INSPECTED_PARTITIONS, _INSPECTED_ACCOUNTS = 16, 1_000
+# What is inspected in a round; the others have their turn in the next ones. Of those that rest, in
+# which nothing moves and nothing is held, one a round.
+_INSPECTED_PARTITIONS, _INSPECTED_ACCOUNTS, _INSPECTED_AT_REST = 16, 1_000, 1
 _HOLDER_BYTES = 8
 
 _log = logging.getLogger(__name__)
@@ -50,12 +56,20 @@ class KeeperDuty:
     """One more thing to do, while this keeper leads. A store or archive that is away ends a round.
 
     Whatever else it raises is a bug, and ends the round too. What `of_machine` is done by every
-    keeper, for no other one can.
+    keeper, for no other one can. What has a `gate` is done only where that finds it due.
     """
 
     work: Callable[[], Awaitable[None]]
     pause_seconds: float
     of_machine: bool = False
+    gate: Gate | None = None
+
+    async def work_if_due(self) -> None:
+        """Do it, if there may be something to do."""
+        if self.gate is None:
+            await self.work()
+        else:
+            await self.gate.passed(self.work)
 
 
 class Keeper:
@@ -75,6 +89,10 @@ class Keeper:
         self._positions: dict[int, Position | None] = {}
         # Partitions that did not answer, looked at again now and then: nobody waits behind them.
         self._away: set[int] = set()
+        # Partitions in which nothing is held, since when nothing was written in them.
+        self._at_rest: set[int] = set()
+        self._drain_rounds = self._expire_rounds = 0
+        self._positions_gate = Gate(parts.archive.database)
         # Whether what is known of the archive is known to be old.
         self._overtaken = False
         self.figures = figures
@@ -84,15 +102,15 @@ class Keeper:
         duties = (
             self._forever(self.hold_lease, _LEASE_ROUND_SECONDS),
             self._forever(self._while_leading(self.discover), _DISCOVERY_ROUND_SECONDS),
-            self._forever(self._while_leading(self.read_positions), _POSITIONS_ROUND_SECONDS),
-            self._forever(self._while_leading(self._drain_known), _DRAIN_PAUSE_SECONDS),
-            self._forever(self._while_leading(self.expire), _EXPIRE_ROUND_SECONDS),
+            self._forever(self._while_leading(self._read_moved), _POSITIONS_ROUND_SECONDS),
+            self._forever(self._while_leading(self._drain_moved), _DRAIN_PAUSE_SECONDS),
+            self._forever(self._while_leading(self._expire_moving), _EXPIRE_ROUND_SECONDS),
             self._forever(self._while_leading(self.sweep), _SWEEP_ROUND_SECONDS),
             self._forever(self.look_for_away, _AWAY_ROUND_SECONDS),
             self._forever(self._while_leading(self._inspect_some), _INSPECTION_ROUND_SECONDS),
             *(
                 self._forever(
-                    each.work if each.of_machine else self._while_leading(each.work),
+                    each.work_if_due if each.of_machine else self._while_leading(each.work_if_due),
                     each.pause_seconds,
                 )
                 for each in self._more
@@ -154,16 +172,22 @@ class Keeper:
             await self._inspect_next()
 
     async def _inspect_some(self) -> None:
-        inspected = 0
+        inspected, at_rest = 0, _INSPECTED_AT_REST
         for _ in self._within_reach()[:_INSPECTED_PARTITIONS]:
-            inspected += await self._inspect_next()
+            inspected += await self._inspect_next(at_rest=at_rest > 0)
+            at_rest -= self._inspected in self._at_rest
             if inspected >= _INSPECTED_ACCOUNTS:
                 return
 
-    async def _inspect_next(self) -> int:
-        """Inspect the next partition; say how many accounts it has."""
-        reached = self._within_reach() or [0]
-        partition = self._inspected = min([p for p in reached if p > self._inspected] or reached)
+    async def _inspect_next(self, *, at_rest: bool = True) -> int:
+        """Inspect the next partition, one `at_rest` too or none; say how many accounts it has."""
+        reached = self._within_reach()
+        if not at_rest:
+            reached = [partition for partition in reached if partition not in self._at_rest]
+        if not reached:
+            return 0
+        partition = min([p for p in reached if p > self._inspected] or reached)
+        self._inspected = partition
         position = self._positions.get(partition)
         if position is None:
             return 0
@@ -184,10 +208,32 @@ class Keeper:
             return accounts
         return 0
 
+    async def _read_moved(self) -> None:
+        await self._positions_gate.passed(self.read_positions)
+
+    async def _drain_moved(self) -> None:
+        """Drain the partitions whose journals moved; now and then all of them."""
+        self._drain_rounds += 1
+        if self._drain_rounds % _ROUNDS_A_FULL_ONE == 0 or self._overtaken:
+            await self._drain_known()
+            return
+        reached = self._within_reach()
+        places = {each: place.n for each in reached if (place := self._positions[each])}
+        moved = {*await self.parts.journal.moved(places), *(set(reached) - places.keys())}
+        self._at_rest -= moved
+        await self._drain_all_of(sorted(moved))
+
+    def doubt(self) -> None:
+        """Read every journal at the next look: the store may be another one than before."""
+        self._drain_rounds = _ROUNDS_A_FULL_ONE - 1
+        self._at_rest.clear()
+
     async def _drain_known(self) -> None:
         if self._overtaken:
             await self.read_positions()
-        busy = self._within_reach()
+        await self._drain_all_of(self._within_reach())
+
+    async def _drain_all_of(self, busy: list[int]) -> None:
         for _ in range(_MOST_PASSES):
             # A batch each in turn: one that is never drained to its end keeps no other one waiting.
             busy = [partition for partition in busy if await self._drain_one(partition)]
@@ -195,19 +241,45 @@ class Keeper:
             if not busy:
                 return
 
+    async def _expire_moving(self) -> None:
+        """Give back what lapsed where something is held; now and then look everywhere."""
+        self._expire_rounds += 1
+        if self._expire_rounds % _EXPIRE_ROUNDS_A_FULL_ONE == 0:
+            self._at_rest.clear()
+        for partition in self._within_reach():
+            if partition in self._at_rest:
+                continue
+            await self._expire_in(partition)
+            await self._let_rest(partition)
+
+    async def _let_rest(self, partition: int) -> None:
+        # Before it is asked: whoever finds that its journal moved meanwhile takes it away again.
+        self._at_rest.add(partition)
+        try:
+            if await self.parts.keeping.holds_nothing(partition):
+                return
+        except LedgerUnavailable as error:
+            self._note_away(partition, error)
+        except LedgerDamaged as error:
+            _log.error("What partition %d holds cannot be seen: %s", partition, error)
+        self._at_rest.discard(partition)
+
     async def expire(self) -> int:
         """Give back what lapsed, a number of calls a partition; say of how many calls."""
         before = self.figures.expired_reservations
         for partition in self._within_reach():
-            try:
-                given_back = await self.parts.ledger.expire(partition, _EXPIRE_CALLS)
-            except LedgerUnavailable as error:
-                self._note_away(partition, error)
-            except LedgerDamaged as error:
-                _log.error("Nothing lapses in partition %d: %s", partition, error)
-            else:
-                self.figures.expired_reservations += given_back
+            await self._expire_in(partition)
         return self.figures.expired_reservations - before
+
+    async def _expire_in(self, partition: int) -> None:
+        try:
+            given_back = await self.parts.ledger.expire(partition, _EXPIRE_CALLS)
+        except LedgerUnavailable as error:
+            self._note_away(partition, error)
+        except LedgerDamaged as error:
+            _log.error("Nothing lapses in partition %d: %s", partition, error)
+        else:
+            self.figures.expired_reservations += given_back
 
     async def sweep(self) -> None:
         """Forget tallies that are long over."""
@@ -265,6 +337,8 @@ class Keeper:
             await self._fill_anew(partition, before, str(lost))
             return True
         self._positions[partition] = drained.position
+        if drained.taken:
+            self._at_rest.discard(partition)
         if before and drained.position:
             self.figures.entries_archived += drained.position.n - before.n
         self.figures.note_waiting(partition, drained.waiting, drained.oldest_ms)
@@ -272,6 +346,7 @@ class Keeper:
 
     async def _fill_anew(self, partition: int, position: Position | None, why: str) -> None:
         _log.error("Partition %d is filled anew: %s.", partition, why)
+        self._at_rest.discard(partition)
         self._positions[partition] = await self.parts.rebuild.rebuild(partition, position)
         self.figures.partitions_rebuilt += 1
 
@@ -339,30 +414,3 @@ class KeeperParts:
     archive: Archive
     rebuild: Rebuild
     now_ms: Callable[[], int]
-
-
-# A tally outlives its month by this many others.
-MONTHS_KEPT = 2
-_MONTHS = 12
-_MS_PER_SECOND = 1_000
-
-
-class Sweep:
-    """Sweeps old tallies. Safe to repeat: a tally that holds something stays."""
-
-    def __init__(self, keeping: Keeping, now_ms: Callable[[], int]) -> None:
-        self._keeping = keeping
-        self._now_ms = now_ms
-
-    async def sweep(self, partitions: Iterable[int]) -> None:
-        """Do one round over the accounts of these partitions."""
-        now_ms = self._now_ms()
-        for partition in partitions:
-            await self._keeping.sweep(partition, oldest_period(now_ms), now_ms - KNOWN_MS)
-
-
-def oldest_period(now_ms: int) -> str:
-    """Name the oldest month whose tallies are kept."""
-    now = datetime.fromtimestamp(now_ms / _MS_PER_SECOND, UTC)
-    months = now.year * _MONTHS + now.month - 1 - MONTHS_KEPT
-    return f"{months // _MONTHS:04d}-{months % _MONTHS + 1:02d}"

@@ -77,6 +77,33 @@ class JournalReader:
             rows = await self._store.command("XREVRANGE", journal, "+", "-", "COUNT", 1)
         return _read_entry(rows[0]) if rows else None
 
+    async def moved(self, places: Mapping[int, int]) -> set[int]:
+        """Say which of these partitions have an entry after the place that is named for each.
+
+        One command for all of them, in a cluster one each. A partition that does not answer is said
+        to have one: whoever reads there learns why.
+        """
+        if not self._store.is_cluster:
+            return await self._moved(places)
+        looks = [self._moved({partition: n}) for partition, n in places.items()]
+        return set[int]().union(*await asyncio.gather(*looks))
+
+    async def _moved(self, places: Mapping[int, int]) -> set[int]:
+        if not places:
+            return set()
+        by_journal = {partition_keys(partition).journal: partition for partition in places}
+        after = (f"{n}-0" for n in places.values())
+        try:
+            async with named_trouble():
+                found = await self._store.command(
+                    "XREAD", "COUNT", 1, "STREAMS", *by_journal, *after
+                )
+        except (LedgerUnavailable, LedgerDamaged):
+            return set(places)
+        # The wire has a list of lists, a newer version of it a map; nothing new is None.
+        journals = found if isinstance(found, Mapping) else [row[0] for row in found or ()]
+        return {by_journal[journal.decode()] for journal in journals}
+
     async def archived_place(self, partition: int) -> tuple[int, int]:
         """Say epoch and place of the last entry that was archived; `NEVER` where none is noted."""
         async with named_trouble():

@@ -17,8 +17,8 @@ OLDEST_VERSION = 7
 EVICTION_POLICY = "noeviction"
 _SCANNED_AT_ONCE = 1_000
 _MICROS_PER_SECOND = 1_000_000
-# FCALL, the function, the number of keys, the first key.
-_KEY_OF_FUNCTION = 3
+# FCALL, the function, the number of keys, the first key; XREAD COUNT n STREAMS, the first key.
+_KEY_PLACES: dict[Argument, int] = {"FCALL": 3, "XREAD": 4}
 
 
 class Store:
@@ -43,6 +43,11 @@ class Store:
         self._libraries: dict[str, str] = {}
         self._insisting = 0
         self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys of different slots need a command each."""
+        return self._entrance.kind is Kind.CLUSTER
 
     def on_connect(self, listener: Callable[[], None]) -> None:
         """Tell `listener` of each connection that is opened from now on, the first ones included.
@@ -236,7 +241,7 @@ async def _load(node: Node, code: str) -> None:
 
 
 def _key_of(parts: Sequence[Argument]) -> Key:
-    place = _KEY_OF_FUNCTION if parts[0] == "FCALL" else 1
+    place = _KEY_PLACES.get(parts[0], 1)
     # A command without a key goes to the node of slot 0, as the empty key does.
     key = parts[place] if len(parts) > place else ""
     return str(key) if isinstance(key, int) else key

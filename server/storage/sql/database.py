@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -34,13 +35,17 @@ CONNECTIONS = 4
 _MIGRATION_LOCK = 0x63616C6C67617465
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 READ_ONLY = "callgate_read_only"
+# A commit is seen by others once its bytes, which are in the file before, are on the disk.
+_SETTLED_NS = 1_000_000_000
 
 
 class Database:
     """One database of an archive. All methods raise `ArchiveUnavailable`."""
 
     def __init__(self, url: str) -> None:
-        self._engine = _make_engine(_parse(url))
+        parsed = _parse(url)
+        self._engine = _make_engine(parsed)
+        self._files = _files_of(parsed)
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="archive")
 
     @property
@@ -58,6 +63,22 @@ class Database:
     async def is_made(self) -> bool:
         """Tell whether it ever had tables; `migrate` makes them, wherever it is called first."""
         return await self.read(_revision_of) is not None
+
+    def write_mark(self) -> object:
+        """Give what changes with each write of any process; None where nothing cheap tells it.
+
+        A file says when it was written, which is before others see what was, and two writes of one
+        moment look alike: so nothing is told until the last one is a second ago.
+        """
+        if self._files is None:
+            return None
+        try:
+            stats = [file.stat() for file in self._files]
+        except FileNotFoundError:
+            return None
+        if max(stat.st_mtime_ns for stat in stats) > time.time_ns() - _SETTLED_NS:
+            return None
+        return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats]
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` in one transaction that is committed when it returns."""
@@ -99,6 +120,13 @@ class Database:
 def archive_url(url: str, data_folder: Path) -> str:
     """Say where the archive is: at `url`, or in a file of the data folder where that is empty."""
     return url or f"sqlite:///{(data_folder / SQLITE_FILE).absolute()}"
+
+
+def _files_of(url: URL) -> tuple[Path, Path] | None:
+    """Name the files that SQLite writes to: its log of writes before the database itself."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    return Path(f"{url.database}-wal"), Path(url.database)
 
 
 def _parse(text_of_url: str) -> URL:

@@ -8,6 +8,7 @@ after a crash or beside another keeper, writes nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -31,6 +32,8 @@ from server.usage.decisions.tables import DECISIONS, day_of, drop_day, list_days
 BATCH = 500
 # Batches of one round, all files together; then whoever else waits for the archive has a turn.
 _MOST_BATCHES = 20
+# Looks at the files for each round that is done in any case.
+_LOOKS_A_ROUND = 10
 _BATCH_BYTES = 4 * 1_024 * 1_024
 # Between two pieces of a day that is dropped: others write then.
 _DROP_PAUSE_SECONDS = 0.02
@@ -98,6 +101,13 @@ class Carrying:
     figures: CarryingFigures
     # How far files are carried that are still written to.
     _ends: dict[str, int] = field(default_factory=dict)
+    _looks: int = 0
+
+    async def work_if_grown(self) -> None:
+        """Do one round, if files grew; now and then one all the same: files end without growing."""
+        self._looks += 1
+        if self._looks % _LOOKS_A_ROUND == 0 or self._sizes() != self._ends:
+            await self.work()
 
     async def work(self) -> None:
         """Do one round."""
@@ -159,11 +169,17 @@ class Carrying:
             return []
         return sorted(name for name in names if name.endswith(SUFFIX))
 
+    def _sizes(self) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        for name in self._list():
+            # Another keeper of the machine may have taken it just now.
+            with contextlib.suppress(FileNotFoundError):
+                sizes[name] = (self.folder / name).stat().st_size
+        return sizes
+
     def _waiting(self) -> int:
-        return sum(
-            max(0, (self.folder / name).stat().st_size - self._ends.get(name, 0))
-            for name in self._list()
-        )
+        sizes = self._sizes()
+        return sum(max(0, size - self._ends.get(name, 0)) for name, size in sizes.items())
 
 
 def read_piece(path: Path, begin: int) -> Piece | None:
