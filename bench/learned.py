@@ -73,7 +73,7 @@ class Learned:
         }
         reference = call_reference(tenant, call_id)
         names = (
-            *keys.keys_of(tenant).all(),
+            *keys.keys_of(tenant),
             keys.call_key(tenant, reference),
         )
         filled = [_fill(text, places) for text in self.templates[asked.kind].arguments]

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from time import perf_counter_ns
 from typing import TypeVar
 
@@ -50,15 +51,7 @@ _Told = tuple[Call, Answer, DecisionContext, bool]
 
 def decision_ids() -> Callable[[], str]:
     """Make ids of decisions: a random start of this process' own, and a count."""
-    start = secrets.token_hex(6)
-    count = 0
-
-    def next_id() -> str:
-        nonlocal count
-        count += 1
-        return f"{start}{count:08x}"
-
-    return next_id
+    return map((secrets.token_hex(6) + "{:08x}").format, count(1)).__next__
 
 
 def to_repeat(question: Question) -> Question:

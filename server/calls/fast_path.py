@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import lru_cache
 from operator import attrgetter
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
@@ -40,7 +39,6 @@ from server.storage.redis import StoreUnavailable
 from server.transport.deadlines import Deadlines
 
 _NS_PER_US = 1_000
-_GATEWAYS_KEPT = 4_096
 
 
 class Kind(NamedTuple):
@@ -281,15 +279,10 @@ def _reads(
     asking.requested_seconds = 0
     if request.HasField("requested_duration"):
         asking.requested_seconds = limits.requested_seconds(request.requested_duration)
-    asking.gateway_id = _gateway(request.gateway_id)
+    asking.gateway_id = limits.gateway_id(request.gateway_id)
     asking.call_id = limits.call_id(request.call_id)
     asking.sequence = limits.sequence(request.sequence)
     return True
-
-
-@lru_cache(maxsize=_GATEWAYS_KEPT)
-def _gateway(gateway_id: str) -> str:
-    return limits.an_id("gateway_id", gateway_id)
 
 
 def _fingerprint(asking: PendingReserve, tenant: Tenant, user: User) -> str:

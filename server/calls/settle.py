@@ -15,6 +15,7 @@ from server.access.errors import TenantForbidden
 from server.calls.announced import Announcing
 from server.calls.authorize import Authorizer
 from server.calls.decision_record import Reported
+from server.calls.messages.question import CallQuestion
 from server.calls.messages.report import Report
 from server.ledger import (
     AccountUnknown,
@@ -41,19 +42,17 @@ class CallReports:
     announcing: Announcing
     charge_unknown_calls: bool
 
-    async def extend(self, report: Report, remaining_seconds: float | None) -> Reported:
+    def extend(self, report: Report, remaining_seconds: float | None) -> Awaitable[Reported]:
         """Debit what was used and take more, if the rules still agree. Raises `FactsBehind` too."""
-        return await self._take("extend", report, self._extend, remaining_seconds=remaining_seconds)
+        return self._take("extend", report, self._extend, remaining_seconds=remaining_seconds)
 
-    async def settle(self, report: Report, remaining_seconds: float | None) -> Reported:
+    def settle(self, report: Report, remaining_seconds: float | None) -> Awaitable[Reported]:
         """Debit all that was used and give back the rest."""
-        return await self._take("settle", report, self._settle, remaining_seconds=remaining_seconds)
+        return self._take("settle", report, self._settle, remaining_seconds=remaining_seconds)
 
-    async def release(self, report: Report, remaining_seconds: float | None) -> Reported:
+    def release(self, report: Report, remaining_seconds: float | None) -> Awaitable[Reported]:
         """Give back all a call holds. Raises `CallAnswered` where use was reported."""
-        return await self._take(
-            "release", report, self._release, remaining_seconds=remaining_seconds
-        )
+        return self._take("release", report, self._release, remaining_seconds=remaining_seconds)
 
     async def _take(
         self,
@@ -72,7 +71,10 @@ class CallReports:
         question = Question(call, report.sequence, report.fingerprint, decision_id, "")
         try:
             async with authorizer.deadline.timeout(remaining_seconds):
-                answer = await self._ask(report, question, work)
+                try:
+                    answer = await work(report, question)
+                except CallUnknown:
+                    answer = await self._answer_unknown(report, question)
         except TimeoutError as error:
             raise LedgerUnavailable("no answer in time") from error
         except AccountUnknown as error:
@@ -89,18 +91,15 @@ class CallReports:
         authorizer.records.keep(reported)
         return reported
 
-    async def _ask(
-        self,
-        report: Report,
-        question: Question,
-        work: Callable[[Report, Question], Awaitable[Answer]],
-    ) -> Answer:
-        try:
-            return await work(report, question)
-        except CallUnknown:
-            # Which tenants there are is told to nobody.
-            if report.call.tenant_id not in self.authorizer.facts.current.directory.tenants:
-                raise TenantForbidden from None
+    async def _answer_unknown(self, report: Report, question: Question) -> Answer:
+        """Answer about a call that the ledger does not know."""
+        unknown = report.unknown_call
+        if unknown is not None and self.charge_unknown_calls and report.used_seconds:
+            with suppress(CallUnknown):
+                return await self._charge(report, question, unknown)
+        # Which tenants there are is told to nobody.
+        if report.call.tenant_id not in self.authorizer.facts.current.directory.tenants:
+            raise TenantForbidden from None
         return await self.announcing.told_before(question)
 
     async def _extend(self, report: Report, question: Question) -> Answer:
@@ -149,19 +148,16 @@ class CallReports:
             concurrency_limit=None if concurrency is None else concurrency.limit,
         )
 
-    async def _settle(self, report: Report, question: Question) -> Answer:
-        ledger, unknown = self.authorizer.ledger, report.unknown_call
-        try:
-            return await ledger.settle(question, report.used_seconds)
-        except CallUnknown:
-            if unknown is None or not self.charge_unknown_calls or not report.used_seconds:
-                raise
+    def _settle(self, report: Report, question: Question) -> Awaitable[Answer]:
+        return self.authorizer.ledger.settle(question, report.used_seconds)
+
+    async def _charge(self, report: Report, question: Question, unknown: CallQuestion) -> Answer:
         with suppress(CallUnknown):
             return await self.announcing.told_before(question)
         # It is asked about as it would have been at its beginning, then ends as any other.
         debited = await self.announcing.debited(unknown, unknown.call.tenant_id)
         await self.authorizer.decide(unknown._replace(sequence=report.sequence - 1), None, debited)
-        return await ledger.settle(question, report.used_seconds)
+        return await self._settle(report, question)
 
-    async def _release(self, _: Report, question: Question) -> Answer:
-        return await self.authorizer.ledger.release(question)
+    def _release(self, _: Report, question: Question) -> Awaitable[Answer]:
+        return self.authorizer.ledger.release(question)

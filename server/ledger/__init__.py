@@ -6,7 +6,7 @@ compared with. Neither knows a rule; money is whole micros, time whole seconds o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from server.ledger.answers import Answer, Balance, Segment
@@ -76,26 +76,26 @@ class Ledger(Protocol):
         about one call, or their tenants differ.
         """
 
-    async def extend(self, request: ExtendRequest) -> Answer:
+    def extend(self, request: ExtendRequest) -> Awaitable[Answer]:
         """Debit what was used and take more; a refusal ends the call and gives the rest back.
 
         A call that had lapsed is charged, marked late, and goes on. Raises `RequestReused`,
         `FactsStale`, `CallUnknown`, `CallOver`.
         """
 
-    async def look(self, call: CallKey) -> Answer:
+    def look(self, call: CallKey) -> Awaitable[Answer]:
         """Read a call as it stands, changing nothing: its last answer, marked superseded.
 
         Raises `CallUnknown`.
         """
 
-    async def settle(self, question: Question, used_seconds: int) -> Answer:
+    def settle(self, question: Question, used_seconds: int) -> Awaitable[Answer]:
         """Debit all that a call used, late also after it lapsed, and give back the rest.
 
         Raises `RequestReused`, `CallUnknown`, `CallOver`.
         """
 
-    async def release(self, question: Question) -> Answer:
+    def release(self, question: Question) -> Awaitable[Answer]:
         """Give back all a call holds: the called party never answered. Costs nothing.
 
         The segments of the answer are those given back. Raises `RequestReused`, `CallUnknown`,

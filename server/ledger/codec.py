@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 from policy.decision import (
@@ -224,13 +225,13 @@ def read_answer(text: bytes, request: ReserveRequest | None = None) -> Answer:
     """
     try:
         *parts, explanation = text.split(FILE, _ANSWER_PARTS - 1)
-        return _read_answer([part.decode() for part in parts], explanation, request)
+        return _read_answer(map(bytes.decode, parts), explanation, request)
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise LedgerDamaged("a stored answer") from error
 
 
 def _read_answer(
-    parts: Sequence[str], explanation: bytes, request: ReserveRequest | None
+    parts: Iterable[str], explanation: bytes, request: ReserveRequest | None
 ) -> Answer:
     status, decision_id, answer, held, state, facts = parts
     decided, report_in, lapses_in, final, reason, shortfall, *left = answer.split(" ")
@@ -275,12 +276,15 @@ def _read_answer(
 
 def read_segments(text: str) -> tuple[Segment, ...]:
     """Read what is held, as records and entries spell it."""
-    return tuple([Segment(*numbers) for numbers in _rows(text)])
+    return tuple([Segment(*map(int, row.split(" "))) for row in text.split(",")]) if text else ()
 
 
 def read_uses(text: str) -> tuple[Use, ...]:
     """Read what purses paid, as records and entries spell it."""
-    return tuple(sorted([Use(*numbers) for numbers in _rows(text)], key=_by_purse))
+    if not text:
+        return ()
+    uses = [Use(*map(int, row.split(" "))) for row in text.split(",")]
+    return tuple(sorted(uses, key=attrgetter("purse_index")))
 
 
 def read_report(text: str) -> tuple[int, int, int, int, int, int]:
@@ -436,14 +440,6 @@ def require_money(micros: int) -> None:
     """Refuse an amount that moves nothing, or more than the ledger can hold."""
     if not 0 < micros <= MAX_WHOLE_NUMBER:
         raise ValueError(f"{micros} micros; it must be from 1 to {MAX_WHOLE_NUMBER}")
-
-
-def _by_purse(use: Use) -> int:
-    return use.purse_index
-
-
-def _rows(text: str) -> list[list[int]]:
-    return [[int(number) for number in row.split(" ")] for row in text.split(",")] if text else []
 
 
 def refuse_control_characters(*texts: str) -> None:

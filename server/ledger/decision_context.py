@@ -163,7 +163,7 @@ def unpack(text: str) -> DecisionContext:
         directory_version,
         currency,
         assumed == "1",
-        _read_rate(currency, fields[_RATE_AT:_FIXED_FIELDS]),
+        _read_rate((currency, *fields[_RATE_AT:_FIXED_FIELDS])),
         location,
         own_number,
         AskedCall(*fields[_ASKED_AT:_RATE_AT]),
@@ -264,8 +264,10 @@ def _rate(rate: Rate | None) -> tuple[str, ...]:
     )
 
 
-def _read_rate(currency: str, fields: list[str]) -> Rate | None:
-    rate_id, per_minute, fee, first, following = fields
+# Many calls have the same.
+@lru_cache(maxsize=4_096)
+def _read_rate(fields: tuple[str, ...]) -> Rate | None:
+    currency, rate_id, per_minute, fee, first, following = fields
     if not per_minute:
         return None
     return Rate(rate_id, currency, int(per_minute), int(fee), int(first), int(following))

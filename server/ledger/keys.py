@@ -7,8 +7,8 @@ always in the same partition. See docs/ledger.md for the table.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from server.ledger.requests import CallKey
@@ -23,9 +23,11 @@ _CACHED_GATEWAYS = 4_096
 CALL_KINDS = ("call", "other")
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionKeys:
-    """Keys that all tenants of a partition share; they live as long as the store."""
+class PartitionKeys(NamedTuple):
+    """Keys that all tenants of a partition share, as every function takes them.
+
+    They live as long as the store.
+    """
 
     # Hash: the partition's own line `meta`, and the fields of its accounts, named below.
     accounts: str
@@ -34,10 +36,6 @@ class PartitionKeys:
     # Stream: one entry a change, ids n-0; trimmed when archived, but never its last entry. Also
     # the sharded channel on which the id of each new entry is told.
     journal: str
-
-    def all(self) -> tuple[str, str, str]:
-        """List them in the order in which every function takes them."""
-        return self.accounts, self.expiry, self.journal
 
 
 @lru_cache(maxsize=_CACHED_TENANTS)
@@ -53,6 +51,7 @@ def partition_keys(partition: int) -> PartitionKeys:
     return PartitionKeys(f"{tag}:accounts", f"{tag}:expiry", f"{tag}:journal")
 
 
+@lru_cache(maxsize=_CACHED_TENANTS)
 def keys_of(tenant_id: str) -> PartitionKeys:
     """Spell the keys of a tenant's partition."""
     return partition_keys(partition_of(tenant_id))
@@ -157,6 +156,7 @@ def opening_lot(tenant_id: str) -> str:
     return f"opening:{tenant_id}"
 
 
+@lru_cache(maxsize=_CACHED_TENANTS)
 def tenant_name(tenant_id: str) -> str:
     """Write a tenant's id as it stands in fields and in the journal: with no slash in it."""
     if "/" in tenant_id or "%" in tenant_id:

@@ -138,7 +138,7 @@ class Keeping:
         """Empty a partition if its journal ends with `last`; False where it does not."""
         end = (last.n, last.nonce) if last else ("", "")
         of_partition = keys.partition_keys(partition)
-        return bool(await self._call("close", of_partition.all(), (epoch, *end)))
+        return bool(await self._call("close", of_partition, (epoch, *end)))
 
     async def set_aside(self, partition: int, *, epoch: int, archived: ArchivedPlace) -> bool:
         """Shut a partition that lost its journal alone; all else in it stays as it is.
@@ -175,7 +175,7 @@ class Keeping:
         async with named_trouble():
             async for found in self._store.scan(keys.every_key_of(partition)):
                 names = [name.decode() for name in found]
-                calls = [name for name in names if name not in of_partition.all()]
+                calls = [name for name in names if name not in of_partition]
                 for start in range(0, len(calls), _DROPPED_AT_ONCE):
                     some = calls[start : start + _DROPPED_AT_ONCE]
                     keys_given = (of_partition.accounts, *some)

@@ -59,7 +59,7 @@ class PreparedReserve:
             purses, concurrency, refusal = said.purses, said.concurrency, None
         else:
             purses, concurrency, refusal = (), None, said.reason
-        of_partition = keys.keys_of(tenant_id).all()
+        of_partition = keys.keys_of(tenant_id)
         self._named = f"{len(tenant_id)}:{tenant_id}"
         self._accounts_key = of_partition[0]
         self._context_end = context_end

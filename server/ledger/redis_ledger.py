@@ -83,6 +83,7 @@ class RedisLedger:
         self._clock = clock
         self._recovery = recovery
         self._tolerance_seconds = tolerance_seconds
+        self._tolerance: Argument = "" if tolerance_seconds is None else tolerance_seconds
         self._lapsing = Lapsing(store, self._expire_one)
 
     async def install(self) -> None:
@@ -155,9 +156,7 @@ class RedisLedger:
             "" if opening is None else opening,
             *(keys.opening_lot(account.tenant_id), account.opening_expire_ms, place),
         )
-        reply: list[bytes] = await self._call(
-            "open", keys.keys_of(account.tenant_id).all(), arguments
-        )
+        reply: list[bytes] = await self._call("open", keys.keys_of(account.tenant_id), arguments)
         return reply
 
     async def reserve(self, request: ReserveRequest) -> Answer:
@@ -165,7 +164,7 @@ class RedisLedger:
         if request.dry_run or request.explanation or wire.is_announced(request):
             return (await self._reserve((request,), "d" if request.dry_run else ""))[0]
         call, arguments = request.question.call, _first_arguments(request)
-        function_keys = (*keys.keys_of(call.tenant_id).all(), _call_key(call))
+        function_keys = (*keys.keys_of(call.tenant_id), _call_key(call))
         reply = await self._call(RESERVE_FIRST, function_keys, (self._now_ms(), *arguments))
         if type(reply) is bytes:
             return wire.read_answer(reply, request)
@@ -185,7 +184,7 @@ class RedisLedger:
         wire.require_legs(requests)
         first = requests[0].question
         tenant_id = first.call.tenant_id
-        function_keys, legs = list(keys.keys_of(tenant_id).all()), []
+        function_keys, legs = list(keys.keys_of(tenant_id)), []
         for request in requests:
             function_keys += _leg_keys(request.question.call)
             legs += _leg_arguments(request, self._tolerance_seconds)
@@ -218,29 +217,25 @@ class RedisLedger:
         """Take for several calls on one account, in one step."""
         return tuple(await self._reserve(requests, "a" if all_or_nothing else ""))
 
-    async def extend(self, request: ExtendRequest) -> Answer:
+    def extend(self, request: ExtendRequest) -> Awaitable[Answer]:
         """Debit what was used and take more, unless the rules now say no."""
         refusal = "" if request.refusal is None else int(request.refusal)
         limit = "" if request.concurrency_limit is None else request.concurrency_limit
         more: tuple[Argument, ...] = (refusal, request.want_seconds, request.floor_seconds, limit)
         more += (wire.terms_text(request), int(request.last), self._tolerance)
-        return wire.read_answer(
-            await self._report("extend", request.question, request.used_seconds, *more)
-        )
+        return self._report("extend", request.question, request.used_seconds, *more)
 
-    async def look(self, call: CallKey) -> Answer:
+    def look(self, call: CallKey) -> Awaitable[Answer]:
         """Read a call as it stands, changing nothing."""
-        return wire.read_answer(await self._report("release", looking(call), 0))
+        return self._report("release", looking(call), 0)
 
-    async def settle(self, question: Question, used_seconds: int) -> Answer:
+    def settle(self, question: Question, used_seconds: int) -> Awaitable[Answer]:
         """Debit all that a call used and give back the rest."""
-        reply = await self._report("settle", question, used_seconds, self._tolerance)
-        return wire.read_answer(reply)
+        return self._report("settle", question, used_seconds, self._tolerance)
 
-    async def release(self, question: Question) -> Answer:
+    def release(self, question: Question) -> Awaitable[Answer]:
         """Give back all a call holds: the called party never answered."""
-        reply = await self._report("release", question, 0)
-        return wire.read_answer(reply)
+        return self._report("release", question, 0)
 
     async def expire(self, tenant_partition: int, limit: int) -> int:
         """Give back what lapsed in one partition, `limit` calls at most; say how many."""
@@ -296,7 +291,7 @@ class RedisLedger:
     async def _money(self, function: str, tenant_id: str, *more: Argument) -> Any:
         reply = await self._call(
             function,
-            keys.keys_of(tenant_id).all(),
+            keys.keys_of(tenant_id),
             (self._now_ms(), _nonce(), keys.tenant_name(tenant_id), *more),
         )
         raise_trouble(reply, tenant_id)
@@ -306,21 +301,17 @@ class RedisLedger:
         """Read one account. Raises `AccountUnknown`."""
         reply = await self._call(
             "balance",
-            keys.keys_of(tenant_id).all(),
+            keys.keys_of(tenant_id),
             (self._now_ms(), _nonce(), keys.tenant_name(tenant_id)),
         )
         raise_trouble(reply, tenant_id)
         return wire.read_balance(tenant_id, reply)
 
-    @property
-    def _tolerance(self) -> Argument:
-        return "" if self._tolerance_seconds is None else self._tolerance_seconds
-
     async def _report(
         self, function: str, question: Question, used_seconds: int, *more: Argument
-    ) -> bytes:
+    ) -> Answer:
         tenant_id = question.call.tenant_id
-        of_partition = keys.keys_of(tenant_id).all()
+        of_partition = keys.keys_of(tenant_id)
         call_key = _call_key(question.call)
 
         def ask(second: str, *of_call: str) -> Awaitable[Any]:
@@ -345,8 +336,9 @@ class RedisLedger:
         if reply[0] == b"EXPIRE_FIRST":
             await self._expire_all(keys.partition_of(tenant_id))
             reply = await ask("s", *of_call)
-        raise_trouble(reply, tenant_id)
-        return reply  # type: ignore[no-any-return] # Redis's replies have no type.
+        if type(reply) is not bytes:
+            raise_trouble(reply, tenant_id)
+        return wire.read_answer(reply)
 
     async def _expire_all(self, partition: int) -> None:
         # Nobody may be refused over money that nobody holds, however long a keeper was dead.
@@ -357,7 +349,7 @@ class RedisLedger:
         reference, tenant_id = keys.parse_expiry_member(member)
         given_back: int = await self._call(
             "expire",
-            (*keys.keys_of(tenant_id).all(), keys.call_key(tenant_id, reference)),
+            (*keys.keys_of(tenant_id), keys.call_key(tenant_id, reference)),
             (now_ms, keys.tenant_name(tenant_id), member, _nonce()),
         )
         return given_back
@@ -385,7 +377,7 @@ class RedisLedger:
 
 
 def _call_key(call: CallKey) -> str:
-    return keys.call_key(call.tenant_id, call_reference(call.tenant_id, call.call_id))
+    return keys.call_key_stem(call.tenant_id) + call_reference(call.tenant_id, call.call_id)
 
 
 def _leg_keys(call: CallKey) -> tuple[str, str]:

@@ -6,7 +6,7 @@ A refusal is no failure. What is not in the table is a bug: INTERNAL, nothing to
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NoReturn, TypeVar
@@ -72,7 +72,7 @@ _seldom = Seldom(logging.getLogger(__name__))
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
-Method = Callable[[Question, Context], Coroutine[Any, Any, Answer]]
+Method = Callable[[Question, Context], Awaitable[Answer]]
 
 
 class StreamReplaced(Exception):
@@ -391,7 +391,8 @@ def answering_failures(
 
     async def answered(request: Question, context: Context) -> Answer:
         try:
-            check_readable(request)
+            if request is UNREADABLE:
+                check_readable(request)
             try:
                 return await method(request, context)
             except TenantUnknown as unknown:

@@ -71,7 +71,7 @@ class MethodTable:
 
     def find(self, request: Request) -> Method:
         """Return the method that *request* names; raises CallFailure if there is none."""
-        method = self.registered(request.path)
+        method = self._registered.get(request.path)
         if method is not None:
             return method
         details = CallDetails(request.path.decode("latin-1"), request.metadata())

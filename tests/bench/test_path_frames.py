@@ -7,8 +7,8 @@ from pathlib import Path
 from bench.frames import measure
 from server.settings.loading import load_settings
 
-MOST_FRAMES = {"AuthorizeCall": 110, "SettleCall": 150}
-MOST_FILES = {"AuthorizeCall": 42, "SettleCall": 43}
+MOST_FRAMES = {"AuthorizeCall": 104, "SettleCall": 124}
+MOST_FILES = {"AuthorizeCall": 41, "SettleCall": 40}
 
 
 async def test_a_usual_call_and_its_end_take_a_short_way(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def _call(
 ) -> tuple[CallKey, int]:
     call = CallKey(
         limits.tenant_id(request.tenant_id),
-        limits.an_id("gateway_id", request.gateway_id),
+        limits.gateway_id(request.gateway_id),
         limits.call_id(request.call_id),
     )
     return call, limits.sequence(request.sequence)

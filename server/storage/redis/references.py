@@ -11,12 +11,10 @@ CALL_REFERENCE_CHARACTERS = 22
 
 def call_reference(*parts: str) -> str:
     """Stand for a call in keys: 22 characters; no byte of a caller's is ever part of a key."""
-    return reference_bytes(*parts).decode()
-
-
-def reference_bytes(*parts: str) -> bytes:
-    """Write that reference as it is sent."""
-    return reference_bytes_of("".join([f"{len(part)}:{part}" for part in parts]))
+    named = ""
+    for part in parts:
+        named += f"{len(part)}:{part}"
+    return reference_bytes_of(named).decode()
 
 
 def reference_bytes_of(named: str) -> bytes:
