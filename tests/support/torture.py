@@ -3,8 +3,9 @@
 Two bridges drive calls through `ControlCalls` of two servers, while store, servers and keeper are
 killed with SIGKILL and come back. Afterwards ledger, archive and usage records must agree, to the
 micro, with money computed here from the seconds talked and the rate table, and nothing may stay
-reserved. A store may also go back to an older snapshot ("older"): then the bridges tell all ends
-again, as the client does, and all is there.
+reserved. A store may lose what it had not written yet, or go back to an older snapshot ("older"):
+the bridges tell again what they told last whenever the store's epoch has changed, as the shipped
+client does with ends, and all is there.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from callgate.v1.credits_pb2_grpc import CreditServiceStub
 from server.ledger.keys import partition_of
 from server.ledger.redis_ledger import RedisLedger
 from server.storage.redis import Store
+from torture_memory import Memory, heard_of_all, watching
 from torture_victims import Victims, tortured_store
 from torture_world import (
     CATALOGUE,
@@ -71,10 +73,6 @@ async def torture(
     random = Random(seed)
     write_tenants(folder / "directory")
     planned = plan_calls(random, calls)
-    loses_reports = store == "older"
-    for call in planned:
-        # What was reported and lost comes back only from a bridge that speaks of the call again.
-        call.abandoned = call.abandoned and not loses_reports
     started = time.monotonic()
     async with AsyncExitStack() as stack:
         hurt = stack.enter_context(tortured_store(store, folder, TENANTS))
@@ -88,9 +86,13 @@ async def torture(
         ]
         expected = Expected(CATALOGUE / "rates" / "USD.csv")
         killer = _Killer(victims, random, kills, calls)
-        await _drive(bridges, planned, expected, killer, progress)
-        if loses_reports:
-            await _tell_again(bridges, planned)
+        memories = [Memory(bridge, victims, _tell_again) for bridge in bridges]
+        async with watching(memories):
+            await _drive(memories, planned, expected, killer, progress)
+            # Whoever asks has the store compared with the archive first.
+            for tenant_id in TENANTS:
+                await _balance(victims, tenant_id)
+            await heard_of_all(victims.archive, memories)
         await _let_expire(victims)
         await _compare(victims, expected)
     talked = sum(expected.seconds.values())
@@ -98,7 +100,8 @@ async def torture(
         (
             f"seed {seed}: {calls} calls, {talked:,} s talked, {time.monotonic() - started:.0f} s",
             f"hurt: {', '.join(f'{name} {n}' for name, n in sorted(victims.hurt.items()))}",
-            f"streams opened: {', '.join(str(bridge.streams_opened) for bridge in bridges)}",
+            f"streams opened: {', '.join(str(bridge.streams_opened) for bridge in bridges)}; "
+            f"told again: {sum(memory.told_again for memory in memories)}",
             f"debited: {sum(expected.micros.values()) / 1e6:,.6f} USD; all agree to the micro",
         )
     )
@@ -130,7 +133,7 @@ class _Killer:
 
 
 async def _drive(
-    bridges: Sequence[Bridge],
+    memories: Sequence[Memory],
     planned: Sequence[PlannedCall],
     expected: Expected,
     killer: _Killer,
@@ -138,18 +141,20 @@ async def _drive(
 ) -> None:
     waiting = iter(enumerate(planned, 1))
 
-    async def work(bridge: Bridge) -> None:
+    async def work(memory: Memory) -> None:
         for number, call in waiting:
-            expected.add(call, await _play(bridge, call))
+            expected.add(call, await _play(memory.bridge, call))
+            if call.talk_seconds:
+                memory.keep(call)
             killer.call_ended()
             if progress and number % _PROGRESS_EVERY == 0:
                 print(f"  {number} of {len(planned)} calls", flush=True)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for bridge in bridges:
+            for memory in memories:
                 for _ in range(CALLS_AT_ONCE):
-                    group.create_task(work(bridge))
+                    group.create_task(work(memory))
     finally:
         await killer.finish()
 
@@ -175,6 +180,7 @@ async def _play(bridge: Bridge, call: PlannedCall) -> int:
         # Its bridge never speaks of it again; the last cumulative report stands.
         bridge.forget(call.call_id)
         return call.reported_seconds
+    call.abandoned = False
     talked = max(call.reported_seconds, min(call.talk_seconds, granted)) + call.over_run_seconds
     await _settle(bridge, call, talked)
     return talked
@@ -222,22 +228,21 @@ async def _settle(bridge: Bridge, call: PlannedCall, talked: int) -> None:
         raise Wrong(f"{call.call_id} was not paid in full: {answer}")
 
 
-async def _tell_again(bridges: Sequence[Bridge], planned: Sequence[PlannedCall]) -> None:
-    """Tell each end again, as a client does whose engine's store went back: the lost ones count."""
-    by_gateway = {bridge.gateway_id: bridge for bridge in bridges}
-    for call in planned:
-        if not call.talk_seconds:
-            continue
-        bridge = by_gateway[call.gateway_id]
-        call.sequence -= 1
-        question = pb.SettleCallRequest(
-            **_next_question(bridge, call), used_duration=Duration(seconds=call.reported_seconds)
-        )
-        try:
-            await bridge.ask(settle_call=question)
-        except QuestionFailed as failure:
-            await _announce(bridge, call, call.reported_seconds, failure)
-            await _settle(bridge, call, call.reported_seconds)
+async def _tell_again(bridge: Bridge, call: PlannedCall) -> None:
+    """Tell again what was told last of a call: where nothing was lost, nothing moves."""
+    if call.abandoned:
+        await _extend(bridge, call)
+        bridge.forget(call.call_id)
+        return
+    call.sequence -= 1
+    question = pb.SettleCallRequest(
+        **_next_question(bridge, call), used_duration=Duration(seconds=call.reported_seconds)
+    )
+    try:
+        await bridge.ask(settle_call=question)
+    except QuestionFailed as failure:
+        await _announce(bridge, call, call.reported_seconds, failure)
+        await _settle(bridge, call, call.reported_seconds)
 
 
 async def _announce(bridge: Bridge, call: PlannedCall, used: int, failure: QuestionFailed) -> int:
