@@ -50,6 +50,7 @@ def test_a_change_of_whom_to_tell_reaches_the_keeper(tmp_path: Path) -> None:
         wrong = failure_of(lambda: change(pb.Notices(recipients=["b@acme.example\nBcc: c"])))
 
         assert changed.notices == pb.Notices(recipients=["b@acme.example"], language="it")
-        assert written(engine) == ['{"recipients":["b@acme.example"],"language":"it","country":"US"}']
+        body = '{"recipients":["b@acme.example"],"language":"it","country":"US"}'
+        assert written(engine) == [body]
         assert wrong.code is grpc.StatusCode.INVALID_ARGUMENT
         assert "notices.recipients" in wrong.text
