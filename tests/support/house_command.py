@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("server", "policy", "callgate")
 SHORT_LINES = 30
 # A figure of the server -> how much it may be.
-LIMITS = {"files": 415, "short files": 15, "modules with one importer": 125}
+LIMITS = {"files": 430, "short files": 15, "modules with one importer": 125}
 
 
 def main() -> int:
