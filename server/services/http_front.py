@@ -47,7 +47,9 @@ class HttpFront(Front):
         answered = await self._lead(self._with_token(asked))
         if answered is None or origin not in self.origins:
             return answered
-        headers = {**answered.headers, "Access-Control-Allow-Origin": origin}
+        vary = ", ".join(filter(None, (answered.headers.get("Vary"), "Origin")))
+        allowed = {"Access-Control-Allow-Origin": origin, "Vary": vary}
+        headers = {**answered.headers, **allowed}
         return dataclasses.replace(answered, headers=headers)
 
     async def _lead(self, asked: Asked) -> Answered | None:
@@ -66,7 +68,10 @@ class HttpFront(Front):
         """
         if origin in self.origins:
             return True
-        where = urlsplit(origin)
+        try:
+            where = urlsplit(origin)
+        except ValueError:  # Of brackets that hold no address.
+            return False
         return where.netloc == asked.headers.get("host") and _is_address(where.hostname or "")
 
     def _with_token(self, asked: Asked) -> Asked:

@@ -89,8 +89,10 @@ def error_of(
 
 def refused_body(error: BodyRefused) -> Answered:
     """Write that a body was not taken."""
-    late = error.status == 408
-    code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.RESOURCE_EXHAUSTED
+    code = {
+        BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
+        408: grpc.StatusCode.DEADLINE_EXCEEDED,
+    }.get(error.status, grpc.StatusCode.RESOURCE_EXHAUSTED)
     return failed(code, str(error), status=error.status)
 
 

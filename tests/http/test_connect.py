@@ -5,88 +5,29 @@ from __future__ import annotations
 import base64
 import json
 import random
-import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPResponse
-from typing import Any, NamedTuple
+from http.client import HTTPResponse
+from typing import Any
 
-import grpc
 import pytest
-from google.protobuf import descriptor_pool, json_format
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.status_pb2 import Status
 
-import server.app.services as _all_of_them
 from callgate.v1 import authorization_pb2 as pb
 from callgate.v1 import credits_pb2, debits_pb2
 from case_rows import CaseRow, read_rows
-from engines import Engine, a_question, running_engine
-from server.access.roles import RULES
+from engines import a_question, running_engine
+from http_asking import JSON, PROTO, Answer, Caller, unary_methods
 
-JSON, PROTO = "application/json", "application/proto"
-SECONDS = 20.0
 ASK = "/callgate.v1.AuthorizationService/AuthorizeCall"
 SETTLE = "/callgate.v1.AuthorizationService/SettleCall"
 RELEASE = "/callgate.v1.AuthorizationService/ReleaseCall"
 BALANCE = "/callgate.v1.CreditService/GetBalance"
 WATCH = "/callgate.v1.DebitService/WatchDebits"
-
-
-class Answer(NamedTuple):
-    """What came back over HTTP."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def told(self) -> dict[str, Any]:
-        told = json.loads(self.body)
-        assert isinstance(told, dict)
-        return told
-
-
-class Caller:
-    """Asks one engine over HTTP, and over gRPC to compare."""
-
-    def __init__(self, engine: Engine) -> None:
-        found = re.search(r"Questions over HTTP on http://127.0.0.1:(\d+)", engine.log)
-        assert found is not None, engine.log
-        self.engine, self.port = engine, int(found[1])
-        self.channel = grpc.insecure_channel(engine.address)
-
-    def open(self) -> HTTPConnection:
-        return HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
-
-    def ask(
-        self, path: str, body: bytes | str | None = None, kind: str = JSON, **headers: str
-    ) -> Answer:
-        method = "GET" if body is None else "POST"
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        if body is not None:
-            named["content-type"] = kind
-        connection = self.open()
-        connection.request(method, path, body, named)
-        response = connection.getresponse()
-        answer = Answer(response.status, dict(response.headers), response.read())
-        connection.close()
-        return answer
-
-    def ask_grpc(self, path: str, request: bytes) -> bytes | tuple[str, str, bytes]:
-        """Return the answer; of a failure its code, its text and its details."""
-        method: Any = self.channel.unary_unary(path)
-        try:
-            answer, _ = method.with_call(request, timeout=SECONDS)
-        except grpc.RpcError as error:
-            failed: Any = error
-            details = dict(failed.trailing_metadata()).get("grpc-status-details-bin", b"")
-            return failed.code().name.lower(), failed.details(), details
-        assert isinstance(answer, bytes)
-        return answer
 
 
 @pytest.fixture(scope="module")
@@ -99,19 +40,6 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
 
 
 # --- The same answers ----------------------------------------------------------------------------
-
-
-def unary_methods() -> dict[str, MethodDescriptor]:
-    """List every unary RPC of the contract."""
-    assert _all_of_them.register_services is not None, "it knows every proto"
-    pool = descriptor_pool.Default()
-    found = {}
-    for service in RULES:
-        if service.startswith("callgate.") and "Harness" not in service:
-            for name, method in pool.FindServiceByName(service).methods_by_name.items():
-                if not (method.client_streaming or method.server_streaming):
-                    found[f"/{service}/{name}"] = method
-    return found
 
 
 METHODS = unary_methods()

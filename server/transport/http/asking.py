@@ -11,7 +11,7 @@ from aiohttp import web
 from server.transport import peer
 from server.transport.http.exchange import Answered, Asked, BodyRefused, Front, Send
 
-_TIMEOUT, _TOO_LARGE = 408, 413
+_BAD_REQUEST, _TIMEOUT, _TOO_LARGE = 400, 408, 413
 
 
 def asking(front: Front) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -75,6 +75,10 @@ class _Exchange:
         except TimeoutError:
             raise BodyRefused(
                 _TIMEOUT, f"body: was not sent within {seconds:.0f} s; send it at once"
+            ) from None
+        except web.RequestPayloadError:
+            raise BodyRefused(
+                _BAD_REQUEST, "body: breaks HTTP's own rules for chunks or lengths; send it whole"
             ) from None
         return bytes(body)
 

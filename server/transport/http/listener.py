@@ -36,6 +36,18 @@ _BAD_REQUEST, _TIMEOUT, _TOO_LARGE, _BUSY = 400, 408, 413, 503
 _log = logging.getLogger(__name__)
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell whether a line is of a bug; others quote what strangers sent, tokens among it."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+_requests_log = logging.getLogger(f"{__name__}.requests")
+_requests_log.addFilter(_is_ours)
+
+
 @dataclass(frozen=True, slots=True)
 class Posted:
     """What somebody posted. Names of headers are in lower case; nobody has checked anything yet."""
@@ -113,6 +125,7 @@ class HttpListener:
         self._runner = web.AppRunner(
             application,
             access_log=None,
+            logger=_requests_log,
             auto_decompress=False,
             keepalive_timeout=_IDLE_SECONDS,
             shutdown_timeout=_STOP_SECONDS,
