@@ -31,6 +31,8 @@ RETRY_SECONDS = 5
 HEADER_SECONDS = 10.0
 _IDLE_SECONDS = 30.0
 _STOP_SECONDS = 2.0
+# For the rest of a body that was refused, so that who still sends it reads why.
+_REFUSED_BODY_SECONDS = 1.0
 _BAD_REQUEST, _TIMEOUT, _TOO_LARGE, _BUSY = 400, 408, 413, 503
 
 _log = logging.getLogger(__name__)
@@ -126,6 +128,7 @@ class HttpListener:
             application,
             access_log=None,
             logger=_requests_log,
+            lingering_time=_REFUSED_BODY_SECONDS,
             auto_decompress=False,
             keepalive_timeout=_IDLE_SECONDS,
             shutdown_timeout=_STOP_SECONDS,
