@@ -59,7 +59,7 @@ class GetServerInfoResponse(_message.Message):
     transport: _builtins.str
     """What serves this connection: "nghttp2" or "grpcio"."""
     store_epoch: _builtins.int
-    """How often a part of the store was filled anew, as far as is known; 0 while it is not. Where it is another
+    """How often the store began anew or a part of it was filled anew, as far as is known; 0 while it is not. Where it is another
     number than a while ago the store may have lost the last seconds: tell the ends of calls again that were
     answered since the number was read last and in the hour before. Each moves money once, however often it is told.
     """

@@ -194,7 +194,7 @@ def build_engine(
         rooms=RoomReader(store),
         standings=Standings(NewestStreams(store)),
         archive=archive,
-        store_epoch=StoreEpoch(archive),
+        store_epoch=StoreEpoch(archive, store.runs),
         comparison=comparison,
         directory=directory_source(settings, facts),
         fill=JournalFill(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, and_, select, tuple_, update
+from sqlalchemy import Connection, and_, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.archive import tables
@@ -27,7 +27,7 @@ from server.archive.rows import (
 from server.archive.usage_records import Origin
 from server.ledger.journal.past import ArchivedEntry, JournalSpan
 from server.storage.sql.database import Database
-from server.storage.sql.rows import plain_row
+from server.storage.sql.rows import insert_once, plain_row
 
 
 def read_span(connection: Connection, span: JournalSpan) -> tuple[str | None, list[ArchivedEntry]]:
@@ -60,6 +60,7 @@ class Archive:
     def __init__(self, database: Database, watchers: Sequence[Watcher] = ()) -> None:
         self._database = database
         self._watchers = tuple(watchers)
+        self._runs: set[str] = set()
 
     @property
     def database(self) -> Database:
@@ -77,6 +78,19 @@ class Archive:
     async def positions(self) -> dict[int, Position]:
         """Say how far each partition is archived."""
         return await self._database.read(_read_positions)
+
+    async def count_runs(self, run_ids: Iterable[str]) -> int:
+        """Take note of runs of the store; say how many were ever seen."""
+        fresh = set(run_ids) - self._runs
+        if fresh:
+
+            def note(connection: Connection) -> None:
+                for run_id in sorted(fresh):
+                    insert_once(connection, tables.STORE_RUNS, {"run_id": run_id})
+
+            await self._database.write(note)
+            self._runs |= fresh
+        return await self._database.read(_count_runs)
 
     async def append(
         self, partition: int, expected: Position | None, entries: Sequence[Entry], *, epoch: int
@@ -235,6 +249,10 @@ class Archive:
 def _read_positions(connection: Connection) -> dict[int, Position]:
     rows = connection.execute(select(tables.PARTITIONS)).mappings()
     return {row["partition"]: Position(row["epoch"], row["n"], row["nonce"]) for row in rows}
+
+
+def _count_runs(connection: Connection) -> int:
+    return int(connection.scalar(select(func.count()).select_from(tables.STORE_RUNS)) or 0)
 
 
 def _require_position(connection: Connection, partition: int, expected: Position | None) -> None:

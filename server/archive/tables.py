@@ -32,6 +32,8 @@ PARTITIONS = Table(
 )
 
 # Every change of money and time, as the ledger wrote it down.
+# A run of a primary, by the id that it gives itself.
+STORE_RUNS = Table("store_runs", METADATA, Column("run_id", String(64), primary_key=True))
 JOURNAL = Table(
     "journal",
     METADATA,

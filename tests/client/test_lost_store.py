@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import grpc
@@ -49,6 +50,39 @@ async def test_an_end_that_was_answered_and_lost_is_charged_after_all(
             await eventually(lambda: client.store_epoch > 0, WAIT_SECONDS)
 
             redis.command("FLUSHALL")
+            await eventually(lambda: money(engine) == before, WAIT_SECONDS)
+
+    assert before == (200_000, 0)
+
+
+async def test_an_end_of_which_only_a_store_that_began_anew_knew_is_charged_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callgate.client.client.EPOCH_SECONDS", 0.1)
+    clock = HandClock()
+    kept = tmp_path / "redis" / "appendonlydir"
+    # Neither the archive nor the store's file has it: nothing says that a tail is missing.
+    with (
+        running_redis(tmp_path / "redis") as redis,
+        running_engine(tmp_path / "engine", redis_url=redis.url, run_keeper=False) as engine,
+    ):
+        async with Client(engine.address, ClientOptions(clock=clock)) as client:
+            await eventually(lambda: client.store_epoch > 0, WAIT_SECONDS)
+            shutil.copytree(kept, tmp_path / "older")
+            question = AuthorizeCallRequest(
+                tenant_id="contoso", called_number=ITALY, user_call=UserCall(user_id="adele")
+            )
+            async with client.call(question) as call:
+                call.answered()
+                await clock.advance(61)
+            assert call.settlement is not None
+            before, was = money(engine), client.store_epoch
+
+            redis.kill()
+            shutil.rmtree(kept)
+            (tmp_path / "older").rename(kept)
+            redis.start()
+            await eventually(lambda: client.store_epoch > was, WAIT_SECONDS)
             await eventually(lambda: money(engine) == before, WAIT_SECONDS)
 
     assert before == (200_000, 0)

@@ -59,6 +59,7 @@ from server.storage.redis import StoreUnavailable
 from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.status import percent_encode
 from server.usage.decisions.finding import DecisionUnknown
+from server.usage.reports.saved import ReportExists, ReportUnknown, TooManyReports
 
 CASES = [
     (InvalidRequest("call_id", "give one"), "INVALID_ARGUMENT", "FIELD_INVALID", False),
@@ -96,6 +97,9 @@ CASES = [
     (IdentityExists(), "ALREADY_EXISTS", "IDENTITY_EXISTS", False),
     (IdentityChanged(), "ABORTED", "ETAG_CHANGED", False),
     (NoticeUnknown(), "NOT_FOUND", "NOTICE_UNKNOWN", False),
+    (ReportExists("A report of that name is there."), "ALREADY_EXISTS", "REPORT_EXISTS", False),
+    (ReportUnknown("No report has that name."), "NOT_FOUND", "REPORT_UNKNOWN", False),
+    (TooManyReports("As many as may be."), "RESOURCE_EXHAUSTED", "TOO_MANY_REPORTS", False),
     (DecisionUnknown(), "NOT_FOUND", "DECISION_UNKNOWN", False),
     (NobodyToTell(), "FAILED_PRECONDITION", "NOBODY_TO_TELL", False),
     (directory.CatalogueChanged(), "ABORTED", "CATALOGUE_CHANGED", False),

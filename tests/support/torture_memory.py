@@ -85,8 +85,9 @@ async def watching(memories: Sequence[Memory]) -> AsyncIterator[None]:
 async def heard_of_all(archive: Path, memories: Sequence[Memory]) -> None:
     """Wait until every bridge has heard of the last epoch that the archive began."""
     with closing(sqlite3.connect(f"file:{archive}?mode=ro", uri=True)) as database:
-        (begun,) = database.execute("SELECT 1 + sum(max(0, epoch - 1)) FROM partitions").fetchone()
+        (begun,) = database.execute("SELECT sum(max(0, epoch - 1)) FROM partitions").fetchone()
+        (runs,) = database.execute("SELECT count(*) FROM store_runs").fetchone()
     async with asyncio.timeout(_HEARD_SECONDS):
         for memory in memories:
-            while memory.epoch < begun:
+            while memory.epoch < begun + runs:
                 await memory.look()

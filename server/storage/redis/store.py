@@ -173,6 +173,10 @@ class Store:
         for info in await self.every_node("INFO"):
             self._check(_read_info(info))
 
+    async def runs(self) -> list[str]:
+        """Name the run of each primary within reach: another one each time that it begins anew."""
+        return [_read_info(info)["run_id"] for info in await self.every_node("INFO", "server")]
+
     async def check_policy(self) -> None:
         """Refuse a server that may drop keys by now: somebody may have changed it.
 
