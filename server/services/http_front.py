@@ -11,13 +11,14 @@ from urllib.parse import unquote, urlsplit
 import grpc
 from typing_extensions import override
 
+from server.services import plain_face
 from server.transport import connect_wire as wire
 from server.transport.connect import ConnectServer
 from server.transport.http.exchange import Answered, Asked, Front
 
 _HELLO = (
     b"callgate listens here: POST /callgate.v1.SERVICE/METHOD with JSON or protobuf (Connect); "
-    b"/metrics.\n"
+    b"/ask, /report, /release; /metrics.\n"
 )
 _FORBIDDEN = 403
 _CORS_SECONDS = 600
@@ -59,6 +60,8 @@ class HttpFront(Front):
             text = "the engine is starting; ask again in a second"
             headers = {"Retry-After": "1"}
             return wire.failed(grpc.StatusCode.UNAVAILABLE, text, headers=headers)
+        if asked.path in plain_face.PATHS:
+            return await plain_face.answer(self.methods, asked)
         return await self.methods.answer(asked)
 
     def _is_welcome(self, origin: str, asked: Asked) -> bool:

@@ -109,7 +109,7 @@ class Settings:
         str,
         kinds.path_prefix(),
         'Where a caller that cannot set headers gives its token: with "/key/" it asks at '
-        "`/key/TOKEN/ask`. Whoever logs paths logs tokens then. Off if empty.",
+        "`/key/TOKEN/ask?...`, as any path. Whoever logs paths logs tokens then. Off if empty.",
     ] = ""
     # --- Who may ask ------------------------------------------------------------------------
     tls_certificate: Annotated[

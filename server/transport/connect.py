@@ -154,6 +154,8 @@ class ConnectServer(WrappedServer):
         """
         method = self._methods.registered(path.encode())
         assert method is not None, f"{path} is served"
+        wire.check_headers(asked, self._options.max_metadata_bytes)
+        self._check_head(method, asked)
         return await self._run(method, asked, message, ends_at=wire.deadline_of(asked))
 
     async def _answer(self, asked: Asked) -> Answered | None:
@@ -202,7 +204,7 @@ class ConnectServer(WrappedServer):
                     wire.WRONG_TYPE,
                     headers={"Accept-Post": f"{wire.JSON}, {wire.PROTO}"},
                 )
-            is_json, body = kind == wire.JSON, await self._body(asked)
+            is_json, body = kind == wire.JSON, await self.body(asked)
         if not is_json:
             return False, body
         ignore = query.get(_IGNORE_UNKNOWN, asked.headers.get(_IGNORE_UNKNOWN, ""))
@@ -226,7 +228,8 @@ class ConnectServer(WrappedServer):
         body = wire.unpacked(body, query.get("compression", ""), most_bytes)
         return encoding == "json", body or (b"{}" if encoding == "json" else b"")
 
-    async def _body(self, asked: Asked) -> bytes:
+    async def body(self, asked: Asked) -> bytes:
+        """Read and unpack the body of a request. Raises `Refused` and `BodyRefused`."""
         options = self._options
         most_bytes = options.max_receive_message_bytes
         body = await asked.read(most_bytes, options.arrival_timeout_seconds)
@@ -243,7 +246,7 @@ class ConnectServer(WrappedServer):
         ending = method.check(HttpContext(asked, method, b"", ends_at=None))
         if ending is not None:
             refused = wire.Refused(ending[1])
-            refused.answered = self._failed(ending)
+            refused.answered = self.failed(ending)
             raise refused
 
     # How it is answered --------------------------------------------------------------------------
@@ -267,7 +270,7 @@ class ConnectServer(WrappedServer):
 
     def _ended(self, path: str, context: HttpContext, *, as_json: bool) -> Answered:
         if context.ending is not None:
-            return self._failed(context.ending)
+            return self.failed(context.ending)
         message = context.answered or b""
         trailers = {f"Trailer-{name}": str(value) for name, value in context.trailing_metadata()}
         if not as_json:
@@ -275,7 +278,8 @@ class ConnectServer(WrappedServer):
         text = self._messages.to_json(path, message)
         return Answered(200, text, {"Content-Type": wire.JSON, **trailers})
 
-    def _failed(self, ending: Ending) -> Answered:
+    def failed(self, ending: Ending) -> Answered:
+        """Write how a call ended that failed."""
         code, text, trailing = ending
         headers = {}
         for name, value in trailing:
@@ -302,7 +306,7 @@ class ConnectServer(WrappedServer):
             )
         is_json, message = await self._message(method, asked)
         if isinstance(message, JsonRefused):
-            return self._failed(message.ending)
+            return self.failed(message.ending)
         if not is_json:
             raise wire.Refused("content-type: must be application/json", wire.WRONG_TYPE)
         last = asked.headers.get("last-event-id", "")
@@ -315,7 +319,7 @@ class ConnectServer(WrappedServer):
         try:
             await serve(method, context)
             if events.send is None:
-                return self._failed(context.ending) if context.ending else Answered(204)
+                return self.failed(context.ending) if context.ending else Answered(204)
             if context.ending is not None:
                 code, text, _ = context.ending
                 await events.fail(wire.error_of(code, text, self._details(context.ending)))
