@@ -258,6 +258,7 @@ def test_a_page_that_somebody_looks_at_may_not_ask_by_a_picture(engine: Caller) 
 @pytest.mark.parametrize(
     "query",
     [
+        "to=911",
         "to=911&tenant=contoso",
         "to=911&tenant=contoso&seconds=soon&kind=phone&colour=1&format=yaml",
         "to=911&tenant=contoso&sequence=&call=",
