@@ -18,20 +18,11 @@ from policy.facts import Catalogue, Tenant
 from server.facts.catalogue import read_catalogue
 from server.facts.directory import read_directory
 from server.facts.files.problems import InvalidFacts, Problems
+from server.facts.files.telling import NICENESS, Invalid, Problem, Progressed, Stopped, tell
 from server.storage.sql.database import Database
 from server.storage.sql.errors import ArchiveUnavailable
 from server.usage.reading import Span
-from server.usage.working import (
-    NICENESS,
-    Cost,
-    Invalid,
-    Problem,
-    Progressed,
-    Stopped,
-    bound_memory,
-    play,
-    tell,
-)
+from server.usage.working import Cost, bound_memory, play
 
 
 class Work(msgspec.Struct, frozen=True):

@@ -41,21 +41,12 @@ from server.facts.decks.deck import DeckRate, to_instant
 from server.facts.decks.table_file import read_timelines, table_path, write_timelines
 from server.facts.files.problems import InvalidFacts, Problems
 from server.facts.files.table import read_table
+from server.facts.files.telling import NICENESS, Invalid, Problem, Progressed, Stopped, tell
 from server.storage.sql.audit import Audited, AuditTrail
 from server.storage.sql.database import Database
 from server.storage.sql.errors import ArchiveUnavailable
 from server.usage.reading import Span
-from server.usage.working import (
-    NICENESS,
-    Cost,
-    Invalid,
-    Problem,
-    Progressed,
-    Stopped,
-    bound_memory,
-    play,
-    tell,
-)
+from server.usage.working import Cost, bound_memory, play
 
 # Of changes and of remarks in one message.
 PILE: Final = 500

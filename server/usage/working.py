@@ -1,54 +1,23 @@
-"""What the processes have in common that play usage: told progress, the sums that came of it."""
+"""What the processes have in common that play usage: the sums that came of it."""
 
 from __future__ import annotations
 
 import resource
-import sys
 from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
 
 from policy.facts import Catalogue, Tenant
+from server.facts.files.telling import Progressed, tell
 from server.storage.sql.database import Database
 from server.usage.back_test import BackTest, Key, Played, Sums
 from server.usage.reading import Period, Span
 
-# Answering calls comes first wherever both want the same processor.
-NICENESS: Final = 10
 # More than the largest file and a full catalogue need: a workbook may unpack without end.
 MAX_MEMORY_BYTES: Final = 4 * 1024 * 1024 * 1024
 # Of accounts and of countries, those that change most.
 MAX_TOLD_SUMS: Final = 1_000
-
-
-class Progressed(msgspec.Struct, frozen=True, tag="progress"):
-    """How far it is."""
-
-    stage: str
-    done: int
-    total: int
-
-
-class Problem(msgspec.Struct, frozen=True, tag="problem"):
-    """A mistake in the file."""
-
-    line: int
-    field: str
-    text: str
-
-
-class Invalid(msgspec.Struct, frozen=True, tag="invalid"):
-    """The file has mistakes, and nothing was changed."""
-
-    first: str
-    count: int
-
-
-class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
-    """Nothing was changed: "forbidden", "changed", "read-only", or why the archive is not there."""
-
-    why: str
 
 
 class ToldSum(msgspec.Struct, frozen=True):
@@ -141,12 +110,6 @@ def _told(
         refused_calls=sums.refused_calls,
         refused_micros=sums.refused_micros,
     )
-
-
-def tell(message: msgspec.Struct) -> None:
-    """Tell who asked."""
-    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def bound_memory() -> None:

@@ -15,12 +15,13 @@ from xlsxwriter import Workbook
 from server.facts.catalogue import read_catalogue
 from server.facts.decks import DeckOptions
 from server.facts.files.problems import Problems
+from server.facts.files.telling import Invalid, Problem, Stopped
 from server.storage.sql.audit import AUDIT_TRAIL
 from server.storage.sql.database import Database
 from server.usage import rates_process, reading
 from server.usage.rates_process import Changes, Finished, Summary, Work
 from server.usage.reading import Span
-from server.usage.working import Cost, Invalid, Problem, Stopped
+from server.usage.working import Cost
 from usage_to_play import instant, to_london, write_usage
 
 NOW_MS = instant("2026-12-01")

@@ -1,7 +1,8 @@
 """The process that imports one file, so that neither parsing nor checking holds the loop.
 
-Started as `python -m server.directory.import_child`. Its input is one line of JSON, the work, then
-the file; its output one line of JSON for each thing to tell, the last of which is how it ended.
+Started as `python -m server.facts.directory.import_process`. Its input is one line of JSON, the
+work, then the file; its output one line of JSON for each thing to tell, the last of which is how it
+ended.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from server.facts.directory.import_file import Imported, ImportedTenant, read_im
 from server.facts.directory.import_rows import Import
 from server.facts.directory.importing import Importer, Stage, TenantChanged
 from server.facts.files.problems import InvalidFacts, Problems
+from server.facts.files.telling import NICENESS, Invalid, Problem, Progressed, Stopped, tell
 from server.storage.sql.database import Database
 from server.storage.sql.errors import ArchiveUnavailable
-
-NICENESS = 10
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -42,22 +42,6 @@ class Work(msgspec.Struct, frozen=True):
     who: str
     now_ms: int
     touched: list[str] | None
-
-
-class Progressed(msgspec.Struct, frozen=True, tag="progress"):
-    """How far it is."""
-
-    stage: Stage
-    done: int
-    total: int
-
-
-class Problem(msgspec.Struct, frozen=True, tag="problem"):
-    """A mistake in the file."""
-
-    line: int
-    field: str
-    text: str
 
 
 class Changed(msgspec.Struct, frozen=True, tag="changed"):
@@ -80,19 +64,6 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     losing: int
 
 
-class Invalid(msgspec.Struct, frozen=True, tag="invalid"):
-    """The file has mistakes, and nothing was changed."""
-
-    first: str
-    count: int
-
-
-class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
-    """Nothing was changed: "forbidden", "changed", or why the archive is not there."""
-
-    why: str
-
-
 Message = Progressed | Problem | Changed | Finished | Invalid | Stopped
 
 
@@ -107,14 +78,14 @@ async def run(work: Work, content: bytes) -> None:
         found, tenant_id = await _import(work, content, database)
     except InvalidFacts as error:
         for each in error.problems:
-            _tell(Problem(each.line, each.field, each.text))
-        _tell(Invalid(str(error.problems[0]), len(error.problems) + error.more))
+            tell(Problem(each.line, each.field, each.text))
+        tell(Invalid(str(error.problems[0]), len(error.problems) + error.more))
     except _Forbidden:
-        _tell(Stopped("forbidden"))
+        tell(Stopped("forbidden"))
     except TenantChanged:
-        _tell(Stopped("changed"))
+        tell(Stopped("changed"))
     except ArchiveUnavailable as error:
-        _tell(Stopped(str(error)))
+        tell(Stopped(str(error)))
     else:
         _tell_differences(found, tenant_id)
     finally:
@@ -122,7 +93,7 @@ async def run(work: Work, content: bytes) -> None:
 
 
 async def _import(work: Work, content: bytes, database: Database) -> tuple[Differences, str]:
-    _tell(Progressed(Stage.READING, 0, 0))
+    tell(Progressed(Stage.READING, 0, 0))
     problems = Problems()
     catalogue = read_catalogue(Path(work.catalogue_folder), problems)
     problems.raise_if_any()
@@ -132,7 +103,7 @@ async def _import(work: Work, content: bytes, database: Database) -> tuple[Diffe
     one = Import(work.import_id, imported.tenant_id, work.who, work.now_ms)
 
     def progress(stage: Stage, done: int, total: int) -> None:
-        _tell(Progressed(stage, done, total))
+        tell(Progressed(stage, done, total))
 
     importer = Importer(database, catalogue, progress)
     return await importer.run(imported, one, dry_run=work.dry_run), imported.tenant_id
@@ -168,9 +139,9 @@ def _id_in(text: str) -> str:
 
 def _tell_differences(found: Differences, tenant_id: str) -> None:
     for each in found.told():
-        _tell(Changed(each.action, each.resource, each.fields, each.losses))
+        tell(Changed(each.action, each.resource, each.fields, each.losses))
     counts = found.counts
-    _tell(
+    tell(
         Finished(
             tenant_id=tenant_id,
             created=counts[Action.CREATE],
@@ -180,11 +151,6 @@ def _tell_differences(found: Differences, tenant_id: str) -> None:
             losing=found.losing_count,
         )
     )
-
-
-def _tell(message: Message) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def main() -> None:

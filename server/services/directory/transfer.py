@@ -22,21 +22,13 @@ from server.calls.messages import fields as limits
 from server.calls.messages.fields import InvalidRequest
 from server.facts.directory import rows
 from server.facts.directory.bodies import ItemKind, read_item
-from server.facts.directory.import_process import (
-    Changed,
-    Finished,
-    Invalid,
-    Message,
-    Problem,
-    Progressed,
-    Stopped,
-    Work,
-)
+from server.facts.directory.import_process import Changed, Finished, Message, Work
 from server.facts.directory.rows import Shelf
 from server.facts.directory.sections import UserSection
 from server.facts.directory.users_csv import write_users
 from server.facts.directory.writing import write_tenant
 from server.facts.errors import DirectoryChanged, DirectoryInFiles, FileInvalid, ImportRunning
+from server.facts.files.telling import Invalid, Problem, Progressed, Stopped
 from server.services.directory.source import Source
 from server.services.file_work import MAX_CHUNK_BYTES, FileWork, work_on_file
 from server.storage.sql.errors import ArchiveUnavailable
@@ -134,7 +126,7 @@ def _response(message: Message, work: Work) -> pb.ImportDirectoryResponse:
     match message:
         case Progressed(stage, done, total):
             progress = pb.ImportProgress(done_count=done, total_count=total)
-            progress.stage = _STAGES[stage.value]
+            progress.stage = _STAGES[stage]
             return pb.ImportDirectoryResponse(progress=progress)
         case Problem(line, name, text):
             return pb.ImportDirectoryResponse(

@@ -23,6 +23,7 @@ from server.facts.decks.deck import DEFAULT_INCREMENTS
 from server.facts.decks.values import CellWrong, read_currency, read_increments
 from server.facts.errors import CatalogueChanged, CatalogueReadOnly, FileInvalid, ImportRunning
 from server.facts.files.figures import to_milliseconds
+from server.facts.files.telling import Invalid, Stopped
 from server.facts.reloads import ask_for_reload, wait_for_reload
 from server.services.file_work import FileWork, work_on_file
 from server.services.rates import messages as wire
@@ -31,7 +32,6 @@ from server.storage.sql.errors import ArchiveUnavailable
 from server.transport.contract import Context
 from server.usage import back_test_process, rates_process
 from server.usage.reading import Span
-from server.usage.working import Invalid, Stopped
 
 MAX_NAME: Final = 255
 MAX_COLUMN: Final = 255

@@ -12,6 +12,7 @@ from callgate.v1.money_pb2 import Money
 from policy.destination import Destination
 from policy.facts import DatedRate
 from server.facts.files.figures import to_milliseconds
+from server.facts.files.telling import Problem, Progressed
 from server.usage import back_test_process, rates_process
 from server.usage.rates_process import (
     Changes,
@@ -23,7 +24,7 @@ from server.usage.rates_process import (
     ToldRate,
     Understood,
 )
-from server.usage.working import Cost, Problem, Progressed, ToldSum
+from server.usage.working import Cost, ToldSum
 
 _STAGES: Final = {
     name.removeprefix("RATE_STAGE_").lower(): number for name, number in pb.RateStage.items()
