@@ -129,13 +129,13 @@ class RecordFile:
 
     Attributes:
         now: When it is read; a record that began after that has a wrong zone or clock.
-        oldest: How long ago a call may have begun at most, None for any time.
+        oldest: How long ago a call may have begun at most.
     """
 
     path: Path
     mapping: RecordMapping
     now: datetime
-    oldest: timedelta | None
+    oldest: timedelta
     header: list[str] = field(default_factory=list)
     _seen: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
@@ -184,7 +184,7 @@ class RecordFile:
             raise LineWrong(
                 f"{self.mapping.columns['start']}: is in the future; look at zone and time_format"
             )
-        if self.oldest is not None and began < self.now - self.oldest:
+        if began < self.now - self.oldest:
             raise LineWrong(
                 f"{self.mapping.columns['start']}: is more than {self.oldest.days} days ago, when"
                 " the engine may not know any more that it was charged"

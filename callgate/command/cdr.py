@@ -7,14 +7,14 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from google.protobuf.duration_pb2 import Duration
@@ -28,6 +28,7 @@ from callgate.errors import Mistake, NoAnswer
 from callgate.v1.authorization_pb2 import (
     AuthorizeCallRequest,
     Reason,
+    Refusal,
     RunningCall,
     SettleCallRequest,
     SettleCallResponse,
@@ -42,7 +43,7 @@ _ANNOUNCED_SEQUENCE, _SETTLED_SEQUENCE = 2_000_000_000, 2_000_000_001
 _AT_ONCE, _PIECE = 16, 512
 _WAITS_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _UNKNOWN, _ENDED = "CALL_UNKNOWN", "CALL_ENDED"
-_SETTLED = "settled"
+_REJECTED = ("line", "why")
 _SHOWN = ("line", "call_id", "outcome", "paid_or_why")
 
 _Answer = TypeVar("_Answer")
@@ -55,6 +56,7 @@ class Done:
     record: CallRecord
     how: str
     paid: Sequence[tuple[str, Money]] = ()
+    more: str = ""
 
 
 Outcome = Done | LineRefused
@@ -94,7 +96,7 @@ def cdr() -> None:
 @address_option
 @click.pass_context
 def import_records(
-    context: click.Context, /, *, file: Path, mapping: Path, rejects: Path | None, **given: object
+    context: click.Context, /, *, file: Path, mapping: Path, rejects: Path | None, **given: Any
 ) -> None:
     """Settle the calls of a CSV file, each once however often the file is given.
 
@@ -105,24 +107,25 @@ def import_records(
     callgate cdr import november.csv --map carrier.toml --dry-run
     callgate cdr import november.csv --map carrier.toml
     """
-    days, as_json = given["oldest_days"], bool(given["as_json"])
-    oldest = timedelta(days=days) if isinstance(days, int) else None
+    oldest = timedelta(days=given["oldest_days"])
     records = RecordFile(file, read_mapping(mapping), datetime.now(UTC), oldest)
     # Looked at as a whole first: a column that is missing, or a wrong encoding, charges nothing.
     count = sum(1 for _ in records.records())
     records = RecordFile(file, records.mapping, records.now, oldest)
     into = rejects or file.with_name(f"{file.name}.rejects.csv")
-    with connected(str(given["address"])) as engine:
+    if into.resolve() in {file.resolve(), mapping.resolve()}:
+        raise click.UsageError(f"--rejects {into}: is a file that is read; give another one")
+    with connected(given["address"]) as engine:
         engine.check_health()  # Nobody waits for an engine that is not there.
         do = _Would(engine).pay if given["dry_run"] else _Settling(engine).settle
-        tally = _Tally(bool(given["dry_run"]), as_json)
+        tally = _Tally(given["dry_run"], given["as_json"])
         with ExitStack() as stack:
-            refuse = _rejecting(into, stack)
+            refuse = _rejecting(into, records, stack)
             try:
                 for outcome in _each(do, records.records(), count):
                     tally.take(outcome)
                     if isinstance(outcome, LineRefused):
-                        refuse(outcome, records.header)
+                        refuse(outcome)
             finally:
                 tally.tell(count, into)
     context.exit(REFUSED if tally.refused else 0)
@@ -178,8 +181,7 @@ class _Settling:
         if answer.grant.emergency:
             return Done(record, "an emergency, free")
         if answer.HasField("refusal"):
-            name = Reason.Name(answer.refusal.reason).removeprefix("REASON_")
-            return LineRefused(record.line, f"{name}: {answer.refusal.help_text}", record.cells)
+            return _refused(record, answer.refusal)
         return self._end(record)
 
     def _end(self, record: CallRecord) -> Outcome:
@@ -190,18 +192,23 @@ class _Settling:
             sequence=_SETTLED_SEQUENCE,
             used_duration=Duration(seconds=record.used_seconds),
         )
-        settled = _insisting(lambda: self.engine.settle_call(question))
-        return Done(
-            record, _how(settled), [(words.purse(u.purse), u.debited) for u in settled.usages]
-        )
+        return _done(record, _insisting(lambda: self.engine.settle_call(question)))
 
 
-def _how(settled: SettleCallResponse) -> str:
+def _done(record: CallRecord, settled: SettleCallResponse) -> Done:
+    paid = [(words.purse(each.purse), each.debited) for each in settled.usages]
     if settled.uncollected.micros:
-        return f"settled, {words.money(settled.uncollected)} uncollected"
+        more = f"{words.money(settled.uncollected)} uncollected"
+        return Done(record, "settled, a part uncollected", paid, more)
     if settled.implausible_duration.seconds:
-        return f"settled, {words.minutes(settled.implausible_duration)} held apart as implausible"
-    return _SETTLED
+        more = f"{words.minutes(settled.implausible_duration)} held apart"
+        return Done(record, "settled, a part held apart as implausible", paid, more)
+    return Done(record, "settled", paid)
+
+
+def _refused(record: CallRecord, refusal: Refusal) -> LineRefused:
+    name = Reason.Name(refusal.reason).removeprefix("REASON_")
+    return LineRefused(record.line, f"{name}: {refusal.help_text}", record.cells)
 
 
 @dataclass(slots=True)
@@ -222,14 +229,12 @@ class _Would:
         except Mistake as mistake:
             return LineRefused(record.line, told(mistake), record.cells)
         if answer.HasField("refusal"):
-            name = Reason.Name(answer.refusal.reason).removeprefix("REASON_")
-            return LineRefused(record.line, f"{name}: {answer.refusal.help_text}", record.cells)
+            return _refused(record, answer.refusal)
         paid = [(words.purse(each.purse), each.held) for each in answer.grant.segments]
         reached = answer.grant.granted_duration
         if not answer.grant.emergency and reached.seconds < record.used_seconds:
-            return Done(
-                record, f"would be settled, as here for its first {words.minutes(reached)}", paid
-            )
+            more = f"so for its first {words.minutes(reached)}"
+            return Done(record, "would be settled, the rest asked anew", paid, more)
         return Done(record, "would be settled", paid)
 
 
@@ -267,8 +272,9 @@ class _Tally:
             f"{words.money(amount)} by {purse}" if amount.micros else purse
             for purse, amount in outcome.paid
         )
+        told_more = ", ".join(part for part in (paid, outcome.more) if part)
         record = outcome.record
-        self._show((str(record.line), record.question.call_id, outcome.how, paid))
+        self._show((str(record.line), record.question.call_id, outcome.how, told_more))
 
     def _show(self, row: tuple[str, str, str, str]) -> None:
         if self.as_json:
@@ -294,20 +300,27 @@ class _Tally:
         echo("\n".join(lines), err=self.as_json)
 
 
-def _rejecting(path: Path, stack: ExitStack) -> Callable[[LineRefused, Iterable[str]], None]:
-    """Write refused lines as they came, with line and reason; without any there is no file."""
+def _rejecting(path: Path, records: RecordFile, stack: ExitStack) -> Callable[[LineRefused], None]:
+    """Write refused lines as the file itself is written, with line and reason behind.
+
+    Once they are mended the same mapping reads them. Without any there is no file.
+    """
     path.unlink(missing_ok=True)
     writers: list[csv.DictWriter[str]] = []
 
-    def refuse(refused: LineRefused, header: Iterable[str]) -> None:
+    def refuse(refused: LineRefused) -> None:
         if not writers:
             try:
-                file = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+                opened = path.open(
+                    "w", encoding=records.mapping.encoding, errors="backslashreplace", newline=""
+                )
             except OSError as wrong:
                 raise NotAccepted(f"{path}: {wrong.strerror}; give another --rejects") from wrong
-            writers.append(csv.DictWriter(file, ["line", "why", *header], lineterminator="\n"))
+            columns = [*(name for name in records.header if name not in _REJECTED), *_REJECTED]
+            file, delimiter = stack.enter_context(opened), records.mapping.delimiter
+            writers.append(csv.DictWriter(file, columns, delimiter=delimiter, lineterminator="\n"))
             writers[0].writeheader()
-        row = {"line": str(refused.line), "why": refused.why, **refused.cells}
+        row = {**refused.cells, "line": str(refused.line), "why": refused.why}
         writers[0].writerow({name: harmless(write_cell(text)) for name, text in row.items()})
 
     return refuse

@@ -75,8 +75,10 @@ def balance(engine: OwnEngine) -> int:
 
 
 def rejects(file: Path) -> list[dict[str, str]]:
-    with file.with_name(f"{file.name}.rejects.csv").open(encoding="utf-8", newline="") as written:
-        return list(csv.DictReader(written))
+    with file.with_name(f"{file.name}.rejects.csv").open(
+        encoding="utf-8-sig", newline=""
+    ) as written:
+        return list(csv.DictReader(written, delimiter=";"))
 
 
 def cost_of(engine: OwnEngine, seconds: int) -> int:
@@ -155,9 +157,52 @@ def test_wrong_lines_are_named_in_a_file_of_their_own_and_the_others_are_settled
     assert outcomes.count("settled") == 200 - 8
 
 
-def test_a_refused_line_can_be_read_again_and_is_no_formula(
+def test_refused_lines_that_were_mended_are_read_by_the_same_mapping(
     engine: OwnEngine, tmp_path: Path
 ) -> None:
+    file = given(tmp_path, line("mended-1", talked="soon"), line("mended-2"))
+    before = balance(engine)
+    imported(engine, file)
+    written = file.with_name(f"{file.name}.rejects.csv")
+
+    written.write_text(written.read_text().replace(";soon;", ";61;"))
+    result = imported(engine, written, "--map", str(tmp_path / "map.toml"))
+
+    assert result.exit_code == 0
+    assert before - balance(engine) == 2 * cost_of(engine, 61)
+
+
+def test_what_is_not_paid_in_full_is_one_line_of_the_sums(tmp_path: Path) -> None:
+    dear = [line(f"dear-{number}", talked=40_000 + 600 * number) for number in range(3)]
+
+    with own_engine() as engine:  # It takes all that the tenant has.
+        for each in dear:
+            question = AuthorizeCallRequest(
+                tenant_id="contoso",
+                gateway_id="carrier",
+                call_id=each.partition(";")[0],
+                sequence=1,
+                called_number=ROME,
+                user_call=UserCall(user_id="adele"),
+            )
+            with Connection(engine.address) as connection:
+                connection.authorize_call(question)
+        result = imported(engine, given(tmp_path, *dear))
+
+    assert result.exit_code == 0
+    assert "3 settled, a part held apart as implausible" in result.output
+
+
+def test_rejects_go_into_no_file_that_is_read(engine: OwnEngine, tmp_path: Path) -> None:
+    file = given(tmp_path, line("kept-1"))
+
+    result = imported(engine, file, "--rejects", str(file))
+
+    assert result.exit_code == WRONG_USAGE
+    assert "kept-1" in file.read_text()
+
+
+def test_a_refused_line_is_no_formula(engine: OwnEngine, tmp_path: Path) -> None:
     file = given(tmp_path, line("=cmd()", user="nobody"))
 
     imported(engine, file)
