@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -159,3 +160,35 @@ async def test_headers_that_do_not_arrive_end_the_connection(
     assert reader.at_eof()
     writer.close()
     await another.listener.stop()
+
+
+async def test_who_comes_beyond_the_limit_of_connections_is_closed_and_room_comes_back(
+    monkeypatch: pytest.MonkeyPatch, listening: tuple[Listening, str]
+) -> None:
+    monkeypatch.setattr("server.transport.http.listener.MAX_CONNECTIONS", 2)
+    port = int(listening[1].rpartition(":")[2])
+
+    async def status(*, keep: bool) -> bytes:
+        """Ask on a connection of its own; empty where it was closed."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            line = await reader.readline()
+            if keep and line:
+                kept.append(writer)
+                return line
+            writer.close()
+            return line
+        return b""
+
+    kept: list[asyncio.StreamWriter] = []
+    told = [await status(keep=True) for _ in range(4)]
+    for writer in kept:
+        writer.close()
+        await writer.wait_closed()
+    async with asyncio.timeout(10):
+        while not (again := await status(keep=False)):
+            continue
+
+    assert [bool(line) for line in told] == [True, True, False, False]
+    assert again.startswith(b"HTTP/1.1 404")

@@ -274,16 +274,6 @@ def test_an_emergency_goes_through_whatever_else_is_wrong(engine: Caller, query:
     assert int(line.text.split()[1]) == 86_400
 
 
-def test_a_token_may_stand_in_the_path(engine: Caller) -> None:
-    call = next(_calls)
-
-    line = send(engine, f"/key/some.token/ask?tenant=contoso&user=adele&to={ROME}&call={call}")
-
-    assert line.status in {200, 401}, "it is the same question"
-    assert line.text.startswith(("granted ", "error IDENTITY_UNKNOWN"))
-    ask(engine, "/release", tenant="contoso", call=call)
-
-
 def test_other_formats_say_the_same(engine: Caller) -> None:
     call, line = a_call(engine, format="json", seconds=60)
     told = json.loads(line.text)

@@ -182,6 +182,41 @@ def test_the_token_of_a_path_goes_before_that_of_a_header(caller: Caller) -> Non
     assert caller.ask(f"/key/{TOKENS['reader']}{BALANCE}", CONTOSO).status == 200
 
 
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [("", "IDENTITY_UNKNOWN"), ("nobody", "IDENTITY_UNKNOWN"), ("reader", "ROLE_MISSING")],
+)
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [
+        ("/ask", "?tenant=contoso&user=adele&to=%2B390612345678&call=plain-1"),
+        ("/report", "?tenant=contoso&call=plain-1&seconds=1"),
+        ("/release", "?tenant=contoso&call=plain-1"),
+    ],
+)
+def test_the_plain_face_refuses_as_any_other(
+    caller: Caller, path: str, question: str, *, token: str, reason: str
+) -> None:
+    shown = TOKENS[token] if token else ""
+
+    for answer in (
+        caller.ask(path + question, **bearer(shown)),
+        caller.ask(f"/key/{shown}{path}{question}" if shown else path + question),
+    ):
+        assert answer.status == (403 if reason == "ROLE_MISSING" else 401)
+        assert answer.body.startswith(f"error {reason} ".encode())
+
+
+def test_the_plain_face_takes_the_token_of_its_path(caller: Caller) -> None:
+    question = "?tenant=contoso&user=adele&to=%2B390612345678&call=plain-2"
+
+    granted = caller.ask(f"/key/{TOKENS['bridge']}/ask{question}")
+    foreign = caller.ask(f"/key/{TOKENS['other-bridge']}/ask{question}")
+
+    assert granted.body.startswith(b"granted "), granted.body
+    assert (foreign.status, foreign.body[:5]) == (403, b"error")
+
+
 def test_a_token_that_was_revoked_or_is_over_opens_nothing(caller: Caller) -> None:
     access = AccessServiceStub(caller.channel)
     operator = (("authorization", f"Bearer {TOKENS['operator']}"),)

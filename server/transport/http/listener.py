@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 64 * 1_024
 # From the headers of a post to the end of its body.
 BODY_SECONDS = 5.0
+# Connections of one listener; further ones are closed at once.
+MAX_CONNECTIONS = 1_000
 # Posts that are worked on at once; who comes on top is asked to try again.
 MAX_POSTS_AT_ONCE = 32
 RETRY_SECONDS = 5
@@ -31,6 +33,7 @@ RETRY_SECONDS = 5
 HEADER_SECONDS = 10.0
 _IDLE_SECONDS = 30.0
 _STOP_SECONDS = 2.0
+_BACKLOG = 128
 # For the rest of a body that was refused, so that who still sends it reads why.
 _REFUSED_BODY_SECONDS = 1.0
 _BAD_REQUEST, _TIMEOUT, _TOO_LARGE, _BUSY = 400, 408, 413, 503
@@ -48,6 +51,15 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 _requests_log = logging.getLogger(f"{__name__}.requests")
 _requests_log.addFilter(_is_ours)
+
+
+class _Full(asyncio.Protocol):
+    """Closes a connection that is one too many."""
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,7 @@ class HttpListener:
         self._is_shared = is_shared
         self._working = 0
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
         self._watching: asyncio.Task[None] | None = None
         self._busy: set[Any] = set()
         # Since when the next headers are waited for, by connection.
@@ -134,22 +147,33 @@ class HttpListener:
             shutdown_timeout=_STOP_SECONDS,
         )
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner,
+        context = self._certificates.following() if self._certificates else None
+        self._server = await asyncio.get_running_loop().create_server(
+            self._accept,
             self._address.host,
             self._address.port,
+            backlog=_BACKLOG,
             reuse_port=self._is_shared or None,
-            ssl_context=self._certificates.following() if self._certificates else None,
+            ssl=context,
+            ssl_handshake_timeout=HEADER_SECONDS if context else None,
         )
-        await site.start()
         self._watching = asyncio.create_task(self._end_silent_ones())
-        port: int = self._runner.addresses[0][1]
+        port: int = self._server.sockets[0].getsockname()[1]
         return port
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        assert self._runner is not None
+        assert self._runner.server is not None
+        if len(self._runner.server.connections) >= MAX_CONNECTIONS:
+            return _Full()
+        return self._runner.server()
 
     async def stop(self) -> None:
         """Listen no longer; posts that are worked on have two seconds more."""
         if self._watching is not None:
             self._watching.cancel()
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
